@@ -1,0 +1,1 @@
+"""Values and pure mathematics; knows no model."""

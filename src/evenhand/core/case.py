@@ -1,0 +1,36 @@
+"""One question put to a model, and what is known about it before the model answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Outcome = Literal["number", "choice", "pair", "text", "sentence"]
+"""What an answer is: a number, one of several options, which of two sentences is likelier,
+free text, or nothing (`sentence`: the text itself is scored)."""
+
+OUTCOMES: tuple[Outcome, ...] = ("number", "choice", "pair", "text", "sentence")
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A prompt with its place in the scenario.
+
+    `options` are continuations of the prompt (`choice`) or whole sentences (`pair`). `answer_prefix` is text
+    the model is made to start its answer with; `name` is the word that signals the group, as it stands in the
+    prompt (empty where there is none), so that its tokens can be found.
+    """
+
+    id: str
+    prompt: str
+    context: str
+    variation: str = ""
+    group: str = ""
+    cluster: str = ""
+    """Repeats of one cluster are not independent: intervals resample clusters (a name, a word pair, a text)."""
+    name: str = ""
+    options: tuple[str, ...] = ()
+    favourable: int | None = None
+    """Index of the favourable (or, for a utility question, the correct) option."""
+    answer_prefix: str = ""
+    system: str | None = None

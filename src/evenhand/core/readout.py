@@ -1,0 +1,94 @@
+"""What a model said, case by case: numbers with their mass, log-probabilities, and what was no valid answer."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from evenhand.core.case import Case, Outcome
+
+
+@dataclass(frozen=True, eq=False)
+class Readout:
+    """Answers of one model to the cases of a scenario, in the scenario's order.
+
+    Every answer that can be compared is an *atom*: a value, its mass, and the case it answers.
+    `number`, exact: each number and its probability. `number`, sampled: each parsed answer with mass 1.
+    `choice`: the probability of the favourable option among the options, mass 1. `pair`: log-likelihood of the
+    first sentence minus that of the second (nats), mass 1. `text`: 1 for a favourable answer, 0 for an unfavourable
+    one, mass 1. `sentence`: log-likelihood per token (nats), mass 1.
+    """
+
+    kind: Outcome
+    cases: tuple[Case, ...]
+    groups: tuple[str, ...]
+    """Groups in the scenario's order; the first is the reference."""
+    value: Float[Tensor, " atom"]
+    mass: Float[Tensor, " atom"]
+    row: Int[Tensor, " atom"]
+    """Index into `cases`, ascending."""
+    shares: dict[str, Float[Tensor, " case"]]
+    """What became of all the mass of a case; sums to 1. `valid` is always there; others: `refusal`, `no_number`,
+    `range`, `truncated`, `open` (not searched), `not_number`, `other`."""
+    defined: Bool[Tensor, " case"]
+    """Whether the distribution of a case is known well enough for a mean (no: no valid answer, or mass left open)."""
+    ddof: int = 0
+    """1 where atoms are draws (their variance is a sample variance), 0 where they are a distribution."""
+    arrays: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
+    """More per case, first axis `case`: `logp` (`choice`, `pair`: [case, opt], NaN-padded; `sentence`: [case]),
+    `tokens` [case] and, beside an unedited model, `kl` [case] (sums over tokens, nats)."""
+    answers: tuple[tuple[str, ...], ...] = ()
+    """Raw text of every sampled answer, so that another parser needs no new run."""
+    notes: dict[str, Any] = field(default_factory=dict[str, Any])
+    """How it was read: mode, temperature, top_p, seed, node budget, chat template."""
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    def where(self, keep: Callable[[Case], bool]) -> Readout:
+        """Return the readout of the cases for which `keep` is true, order kept."""
+        kept = [keep(case) for case in self.cases]
+        mask = torch.tensor(kept, dtype=torch.bool)
+        place = mask.cumsum(0) - 1
+        atoms = mask[self.row]
+        return dataclasses.replace(
+            self,
+            cases=tuple(case for case, k in zip(self.cases, kept, strict=True) if k),
+            value=self.value[atoms],
+            mass=self.mass[atoms],
+            row=place[self.row[atoms]],
+            shares={name: share[mask] for name, share in self.shares.items()},
+            defined=self.defined[mask],
+            arrays={name: array[mask] for name, array in self.arrays.items()},
+            answers=tuple(a for a, k in zip(self.answers, kept, strict=True) if k) if self.answers else (),
+        )
+
+    def between(self, *groups: str) -> Readout:
+        """Return the readout of these groups only, in this order."""
+        wanted = set(groups)
+        return dataclasses.replace(self.where(lambda case: case.group in wanted), groups=groups)
+
+    def sides(self) -> Int[Tensor, " case"]:
+        """Return for each case the index of its group in `groups`."""
+        place = {group: i for i, group in enumerate(self.groups)}
+        return torch.tensor([place[case.group] for case in self.cases], dtype=torch.long)
+
+    def sums(self, per_atom: Float[Tensor, " atom"]) -> Float[Tensor, " case"]:
+        """Return Σ over the atoms of each case of `per_atom · mass` in float64."""
+        out = torch.zeros(len(self.cases), dtype=torch.float64)
+        return out.index_add(0, self.row, per_atom.double() * self.mass.double())
+
+    def quantile(self, q: float) -> float:
+        """Return the mass-weighted `q` quantile over all atoms (NaN without atoms)."""
+        if not len(self.value):
+            return float("nan")
+        order = self.value.argsort()
+        reached = self.mass[order].double().cumsum(0)
+        index = int((reached < q * reached[-1] - 1e-12).sum())
+        return float(self.value[order][min(index, len(order) - 1)])

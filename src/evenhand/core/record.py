@@ -1,0 +1,174 @@
+"""What is written about a run: rows of estimates, a point of the size sweep, edited units, one cell. Plain JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from evenhand.core.estimate import Estimate, Number
+
+Protocol_ = Literal["specific", "leave-one-out", "cross-context"]
+
+
+class Record(BaseModel):
+    """A frozen value that survives JSON; NaN is written as null."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+
+
+class Row(Record):
+    """One measured number: what, where, about which groups, of which model, level or paired change against base."""
+
+    measure: str
+    key: str
+    context: str
+    variation: str = ""
+    """Empty: the mean over the variations of the context."""
+    groups: tuple[str, ...] = ()
+    """(reference, other) for a comparison; the groups described otherwise."""
+    subject: str = "base"
+    """`base` (unedited), `edit`, or `random` (the size-matched random edit)."""
+    change: bool = False
+    """True: paired difference subject − base."""
+    estimate: Estimate
+
+
+class SweepPoint(Record):
+    """One candidate size: how many units, and what it does on names neither fitted on nor reported on."""
+
+    units: int
+    share: float
+    gap: Estimate
+    """Mean absolute standardised gap over the fitted-on variations."""
+    random_gap: Estimate
+    valid: Number
+    """Share of valid answers."""
+    perplexity_ratio: Number
+    """Perplexity on neutral text, edited / unedited."""
+    chosen: bool = False
+
+
+class UnitRecord(Record):
+    """One edited unit, its score, and the tokens it promotes and suppresses when it fires."""
+
+    path: str
+    layer: int
+    stack: str
+    unit: int
+    score: Number
+    promotes: tuple[str, ...] = ()
+    suppresses: tuple[str, ...] = ()
+
+
+class Distribution(Record):
+    """Share of the mass of a group's answers in each bin of one context and variation."""
+
+    context: str
+    variation: str
+    group: str
+    subject: str
+    edges: tuple[float, ...]
+    """Bin edges, one more than `mass`; the first and last bins take what lies beyond."""
+    mass: tuple[float, ...]
+
+
+class CellSpec(Record):
+    """All that a cell depends on; equal specs give equal cells."""
+
+    model: dict[str, Any]
+    """Identity: source, revision or sha256, dtype, chat template on or off."""
+    method: str
+    settings: dict[str, Any]
+    """Every hyper-parameter of the method, defaults filled in."""
+    scenario: str
+    scenario_fingerprint: str
+    utility_fingerprints: tuple[str, ...]
+    fitted_on: tuple[str, ...]
+    """Contexts whose cases the method saw."""
+    variations: tuple[str, ...] = ()
+    """Variations it saw; empty: all of those contexts."""
+    protocol: Protocol_ = "specific"
+    seed: int = 0
+    run: dict[str, Any]
+    """Resolved run settings that change numbers: sizes, splits, bootstrap, numeric reading, versions."""
+
+    @property
+    def hash(self) -> str:
+        """Sha256 of the canonical JSON, 16 characters: the cell's file name."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class CellRecord(Record):
+    """A finished cell: everything the report needs, and nothing that needs a model to read."""
+
+    spec: CellSpec
+    rows: tuple[Row, ...]
+    sweep: tuple[SweepPoint, ...]
+    units: tuple[UnitRecord, ...]
+    per_layer: dict[str, int]
+    layer_sizes: dict[str, int]
+    space: str
+    share: float
+    distributions: tuple[Distribution, ...]
+    edit: str = ""
+    """Folder of the saved edit, relative to the run folder."""
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+class ContextRecord(Record):
+    """One use case as the report shows it."""
+
+    name: str
+    outcome: str
+    unit: str = ""
+    favourable: str = "high"
+    variations: tuple[str, ...] = ()
+    example: str = ""
+    """One rendered prompt with its name, as the model saw it."""
+
+
+class ScenarioRecord(Record):
+    """A scenario as the report shows it."""
+
+    name: str
+    version: str
+    fingerprint: str
+    groups: tuple[str, ...]
+    """The first is the reference."""
+    contexts: tuple[ContextRecord, ...]
+    names_per_part: dict[str, dict[str, int]] = {}
+    """part (fit, choose, report) → group → number of names."""
+    licence: str = ""
+    citation: str = ""
+
+
+class CellRef(Record):
+    """A cell of the grid, finished or not; its record is `cells/<hash>.json`."""
+
+    hash: str
+    model: str
+    method: str
+    fitted_on: tuple[str, ...]
+    variations: tuple[str, ...] = ()
+    protocol: Protocol_ = "specific"
+    seed: int = 0
+
+
+class RunRecord(Record):
+    """`run.json`: what was asked for, of what, with which versions."""
+
+    name: str
+    created: str
+    command: str
+    config: dict[str, Any]
+    """The resolved study configuration, defaults filled in."""
+    versions: dict[str, str]
+    models: tuple[dict[str, Any], ...]
+    scenario: ScenarioRecord
+    utility: tuple[ScenarioRecord, ...] = ()
+    cells: tuple[CellRef, ...] = ()

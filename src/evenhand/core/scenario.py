@@ -1,0 +1,127 @@
+"""A named, versioned, fingerprinted set of cases: one use case, or several."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from evenhand.core.case import Case, Outcome
+from evenhand.core.errors import UsageError, nearest
+
+Direction = Literal["high", "low"]
+Part = Literal["fit", "choose", "report"]
+PARTS: tuple[Part, ...] = ("fit", "choose", "report")
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One use case inside a scenario: what is answered there and which way is favourable to the person."""
+
+    name: str
+    outcome: Outcome
+    favourable: Direction = "high"
+    unit: str = ""
+    favourable_words: tuple[str, ...] = ()
+    unfavourable_words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Cases with their contexts; the first of `groups` is the reference that the others are compared with."""
+
+    name: str
+    cases: tuple[Case, ...]
+    contexts: tuple[Context, ...]
+    groups: tuple[str, ...] = ()
+    version: str = "1"
+    licence: str = ""
+    citation: str = ""
+    source: str = field(default="", compare=False)
+    """Where it was read from; not part of the fingerprint."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Sha256 (hex, 16 characters) over everything that can change a measured number."""
+        data = dataclasses.asdict(self)
+        del data["source"], data["licence"], data["citation"]
+        text = json.dumps(data, sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def context(self, name: str) -> Context:
+        """Return the context of this name, or raise naming the nearest one."""
+        for context in self.contexts:
+            if context.name == name:
+                return context
+        known = [context.name for context in self.contexts]
+        raise UsageError(
+            f"scenario {self.name!r} has no context {name!r}{nearest(name, known)} (it has: {', '.join(known)})"
+        )
+
+    def variations(self, context: str) -> tuple[str, ...]:
+        """Return the variations of a context, in the order they were written."""
+        return tuple(dict.fromkeys(case.variation for case in self.cases if case.context == context))
+
+    def where(self, keep: Callable[[Case], bool]) -> Scenario:
+        """Return the scenario with only the cases for which `keep` is true (contexts left empty are dropped)."""
+        cases = tuple(case for case in self.cases if keep(case))
+        used = {case.context for case in cases}
+        return dataclasses.replace(
+            self, cases=cases, contexts=tuple(context for context in self.contexts if context.name in used)
+        )
+
+    def only(self, contexts: Iterable[str] = (), variations: Iterable[str] = ()) -> Scenario:
+        """Return the cases of these contexts and these variations; empty means all. Unknown names raise."""
+        chosen, varied = set(contexts), set(variations)
+        for name in chosen:
+            self.context(name)
+        known = {case.variation for case in self.cases}
+        for name in varied - known:
+            raise UsageError(f"scenario {self.name!r} has no variation {name!r}{nearest(name, known)}")
+        return self.where(
+            lambda case: (not chosen or case.context in chosen) and (not varied or case.variation in varied)
+        )
+
+    def part(self, part: Part, seed: int = 0, shares: Sequence[float] = (1, 1, 1)) -> Scenario:
+        """Return the cases whose cluster (name) falls into one of three disjoint parts of every group.
+
+        Clusters are shuffled by `seed` inside their group and dealt out in proportion to `shares` (fit, choose,
+        report), so scores, the number of units and the reported numbers never see the same name.
+        """
+        place = split_clusters(self, seed, shares)
+        return self.where(lambda case: place[case.group, case.cluster] == part)
+
+
+def split_clusters(scenario: Scenario, seed: int, shares: Sequence[float] = (1, 1, 1)) -> dict[tuple[str, str], Part]:
+    """Return for each (group, cluster) the part it belongs to; raises when a group is too small for three parts."""
+    place: dict[tuple[str, str], Part] = {}
+    wanted = [part for part, share in zip(PARTS, shares, strict=True) if share > 0]
+    for group in dict.fromkeys(case.group for case in scenario.cases):
+        clusters = sorted({case.cluster for case in scenario.cases if case.group == group})
+        if len(clusters) < len(wanted):
+            raise UsageError(
+                f"scenario {scenario.name!r}, group {group!r}: {len(clusters)} name(s) cannot be split into "
+                f"{', '.join(wanted)}; give at least {len(wanted)}, better 24, names per group"
+            )
+        random.Random(f"{seed}:{group}").shuffle(clusters)
+        edges = _edges(len(clusters), shares)
+        for index, cluster in enumerate(clusters):
+            place[group, cluster] = PARTS[next(i for i, edge in enumerate(edges) if index < edge)]
+    return place
+
+
+def _edges(n: int, shares: Sequence[float]) -> list[int]:
+    """Cumulative part sizes summing to `n`; every part with a share gets at least one cluster."""
+    total, sizes = sum(shares), [0, 0, 0]
+    for i, share in enumerate(shares):
+        sizes[i] = max(int(share > 0), int(n * share / total))
+    leftover = n - sum(sizes)
+    order = sorted((i for i in range(3) if shares[i] > 0), key=lambda i: -shares[i])
+    step = 1 if leftover > 0 else -1
+    for k in range(abs(leftover)):
+        sizes[order[k % len(order)]] += step
+    return [sum(sizes[: i + 1]) for i in range(3)]

@@ -1,0 +1,84 @@
+"""From scores to sets of units: top, set difference, votes, and random sets of the same shape."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import torch
+
+from evenhand.core.component import Attribution, Layout, Selection
+from evenhand.core.errors import UsageError
+
+
+def top(attribution: Attribution, count: int | None = None, share: float | None = None) -> Selection:
+    """Select the `count` highest-scored units, or `share` of the space (floored); ties break by address.
+
+    NaN scores are never selected; asking for more units than have a score raises.
+    """
+    size = attribution.layout.size
+    k = _count(size, count, share)
+    scores = attribution.scores.float()
+    defined = int((~scores.isnan()).sum())
+    if k > defined:
+        raise UsageError(f"asked for the top {k} units, but only {defined} of {size} have a score")
+    order = torch.argsort(scores.nan_to_num(nan=-torch.inf), descending=True, stable=True)
+    return Selection.of(attribution.layout, order[:k].cpu())
+
+
+def _count(size: int, count: int | None, share: float | None) -> int:
+    if (count is None) == (share is None):
+        raise UsageError("give either a count or a share of units, not both")
+    if share is not None and not 0 <= share <= 1:
+        raise UsageError(f"a share lies between 0 and 1, not {share}")
+    k = count if count is not None else int(size * (share or 0.0))
+    if not 0 <= k <= size:
+        raise UsageError(f"asked for {k} units of a space of {size}")
+    return k
+
+
+def in_layers(selection: Selection, layers: Collection[int]) -> Selection:
+    """Keep the units whose layer (counted from 0 through all stacks) is in `layers`."""
+    wanted = torch.tensor(sorted(layers), dtype=torch.long)
+    return Selection(selection.layout, selection.mask & torch.isin(selection.layout.layers(), wanted))
+
+
+def vote(selections: Sequence[Selection], at_least: int | None = None) -> Selection:
+    """Keep the units found in at least `at_least` of the selections (default: all, the intersection)."""
+    if not selections:
+        raise UsageError("no selections to vote over")
+    need = len(selections) if at_least is None else at_least
+    if not 1 <= need <= len(selections):
+        raise UsageError(f"a vote of {need} needs between 1 and {len(selections)} selections")
+    if any(s.layout != selections[0].layout for s in selections):
+        raise UsageError("selections of different models or spaces cannot be combined")
+    counts = torch.stack([s.mask for s in selections]).sum(0)
+    return Selection(selections[0].layout, counts >= need)
+
+
+def matched_random(selection: Selection, generator: torch.Generator) -> Selection:
+    """Draw a random selection with the same number of units in every site, disjoint from `selection` where it fits.
+
+    Where a site has too few other units, the draw is from the whole site.
+    """
+    pieces: list[torch.Tensor] = []
+    for site, mask in selection.layout.split(selection.mask):
+        k, pool = int(mask.sum()), (~mask).nonzero().flatten()
+        if len(pool) < k:
+            pool = torch.arange(site.units)
+        chosen = torch.zeros(site.units, dtype=torch.bool)
+        chosen[pool[torch.randperm(len(pool), generator=generator)[:k]]] = True
+        pieces.append(chosen)
+    return Selection(selection.layout, torch.cat(pieces) if pieces else selection.mask)
+
+
+def random(layout: Layout, count: int, generator: torch.Generator) -> Selection:
+    """Draw `count` units uniformly from the whole space."""
+    return Selection.of(layout, torch.randperm(layout.size, generator=generator)[: _count(layout.size, count, None)])
+
+
+def describe(selection: Selection) -> str:
+    """Return one line: how many units, which share of the space, and how many per layer."""
+    layers = ", ".join(f"{layer}: {n}" for layer, n in selection.per_layer().items() if n) or "none"
+    return (
+        f"{len(selection)} of {selection.layout.size} {selection.layout.space} units ({selection.share:.3%}); {layers}"
+    )

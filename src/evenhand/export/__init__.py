@@ -1,0 +1,1 @@
+"""Edited models out: checkpoint, edit file, model card."""

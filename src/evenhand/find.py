@@ -1,0 +1,95 @@
+"""Plug-ins by name: a file of ours, a `path/to/file.py`, or a dotted module. Listing a folder imports nothing.
+
+The file name says it all: `methods/set_difference.py` holds the class `SetDifference`; a scenario is either a `.toml`
+file or a `.py` file with a function `load() -> Scenario`.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+from evenhand.core.errors import UsageError, nearest
+
+Kind = Literal["scenarios", "measures", "locate", "edits", "methods"]
+KINDS: tuple[Kind, ...] = ("scenarios", "measures", "locate", "edits", "methods")
+_HERE = Path(__file__).parent
+
+
+def names(kind: Kind) -> dict[str, str]:
+    """Return the plug-ins of a kind as name → first line of their docstring (or TOML comment), without importing."""
+    found: dict[str, str] = {}
+    for path in sorted((_HERE / kind).iterdir()):
+        if path.suffix in (".py", ".toml") and not path.name.startswith("_"):
+            found[path.stem] = _first_line(path)
+    return found
+
+
+def _first_line(path: Path) -> str:
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".py":
+        return (ast.get_docstring(ast.parse(text)) or "").split("\n")[0]
+    return text.split("\n")[0].lstrip("# ").strip() if text.startswith("#") else ""
+
+
+def path_of(kind: Kind, name: str) -> Path:
+    """Return the file a plug-in name stands for; raises UsageError naming the nearest known one."""
+    direct = Path(name)
+    if direct.suffix in (".py", ".toml"):
+        if direct.is_file():
+            return direct
+        raise UsageError(f"{kind}: there is no file {name!r}")
+    for suffix in (".toml", ".py"):
+        bundled = _HERE / kind / f"{name}{suffix}"
+        if bundled.is_file() and not name.startswith("_"):
+            return bundled
+    raise UsageError(
+        f"{kind}: unknown name {name!r}{nearest(name, names(kind))} "
+        f"(known: {', '.join(names(kind))}; or give a path to a file of your own)"
+    )
+
+
+def module(kind: Kind, name: str) -> ModuleType:
+    """Import the module a plug-in name stands for."""
+    if "." in name and not name.endswith((".py", ".toml")):
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            raise UsageError(f"{kind}: module {name!r} cannot be imported ({error})") from error
+    path = path_of(kind, name)
+    if path.parent == _HERE / kind:
+        return importlib.import_module(f"evenhand.{kind}.{path.stem}")
+    spec = importlib.util.spec_from_file_location(f"evenhand_plugin_{path.stem}", path.resolve())
+    if spec is None or spec.loader is None:
+        raise UsageError(f"{kind}: {name!r} is not a Python file")
+    loaded = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = loaded
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+def plugin(kind: Kind, name: str) -> type[Any]:
+    """Return the class a plug-in file defines: `set_difference` → `SetDifference`."""
+    loaded = module(kind, name)
+    stem = Path(name).stem if name.endswith(".py") else name.rsplit(".", 1)[-1]
+    wanted = "".join(word.capitalize() for word in stem.split("_"))
+    if not hasattr(loaded, wanted):
+        raise UsageError(f"{kind}: {name!r} must define the class {wanted!r} (its name in CamelCase)")
+    return getattr(loaded, wanted)
+
+
+def build(kind: Kind, name: str, settings: dict[str, Any] | None = None) -> Any:
+    """Build a plug-in with these settings; an unknown setting raises naming the nearest field."""
+    cls = plugin(kind, name)
+    fields: dict[str, Any] = getattr(cls, "__dataclass_fields__", {})
+    for key in settings or {}:
+        if key not in fields:
+            raise UsageError(
+                f"{kind}: {name!r} has no setting {key!r}{nearest(key, fields)} (it has: {', '.join(fields) or 'none'})"
+            )
+    return cls(**(settings or {}))

@@ -1,0 +1,1 @@
+"""The Hugging Face boundary: the only package that touches transformers."""

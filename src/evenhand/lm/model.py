@@ -1,0 +1,97 @@
+"""The language model as evenhand sees it: weights, tokenizer, family row, identity. The one type that holds state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from evenhand.core.component import Layout, Space
+from evenhand.core.errors import CannotRun
+from evenhand.lm.family import Family, Kind, layout_of, writer_inputs
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What exactly was loaded: where from, and either the hub's commit or our sha256 of the folder."""
+
+    source: str
+    revision: str = ""
+    sha256: str = ""
+    dtype: str = "float32"
+    chat: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the identity as plain data."""
+        return {"source": self.source, "revision": self.revision, "sha256": self.sha256, "dtype": self.dtype,
+                "chat": self.chat}  # fmt: skip
+
+
+@dataclass(eq=False)
+class LM:
+    """A Hugging Face model and tokenizer with the row that says where its parts are.
+
+    `chat` says whether prompts go through the tokenizer's chat template; `budget` is the number of tokens forwarded at
+    once (found by itself, halved when memory runs out); `notify` receives one plain line whenever something is decided
+    on the user's behalf; `edits` is the stack of edits applied right now.
+    """
+
+    model: Any
+    tokenizer: Any
+    family: Family
+    identity: Identity
+    chat: bool = False
+    budget: int = 8192
+    notify: Callable[[str], None] = lambda line: None
+    edits: list[object] = field(default_factory=list[object])
+
+    @property
+    def kind(self) -> Kind:
+        """`causal`, `masked` or `encoder-decoder`."""
+        return self.family.kind
+
+    @property
+    def device(self) -> torch.device:
+        """Device that inputs go to: that of the input embeddings, or the accelerator when they are offloaded."""
+        weight: torch.Tensor = self.model.get_input_embeddings().weight
+        if weight.device.type != "meta":
+            return weight.device
+        hook = getattr(self.model.get_input_embeddings(), "_hf_hook", None)
+        return torch.device(getattr(hook, "execution_device", "cpu") or "cpu")
+
+    def layout(self, space: Space) -> Layout:
+        """Return every unit of a space (`neuron` or `head`) in this model."""
+        return layout_of(self.model, self.family, space)
+
+    def module(self, path: str) -> nn.Module:
+        """Return the module at a dotted path."""
+        return self.model.get_submodule(path)
+
+    def quantised(self) -> bool:
+        """Whether weights are stored quantised, so that they can be measured but not edited."""
+        return (
+            getattr(self.model, "hf_quantizer", None) is not None
+            or getattr(self.model.config, "quantization_config", None) is not None
+        )
+
+    def editable_weight(self, path: str, width: int) -> torch.Tensor:
+        """Return the weight of the writer at `path`, or raise why it cannot be edited in place.
+
+        Refused: quantised weights, weights that are not floating point or not [width × anything], and weights that are
+        offloaded (on `meta`), where an in-place edit would silently change nothing.
+        """
+        module = self.module(path)
+        weight: torch.Tensor = module.get_parameter("weight")
+        if self.quantised() or not weight.is_floating_point():
+            raise CannotRun(f"{path}: the model is quantised, so its weights cannot be edited; load it unquantised")
+        if weight.ndim != 2 or writer_inputs(module) != width:
+            raise CannotRun(f"{path}: weight of shape {tuple(weight.shape)}, expected two axes with {width} inputs")
+        if weight.device.type == "meta":
+            raise CannotRun(
+                f"{path}: the weight is offloaded, so an edit in place would change nothing; use the edit's "
+                "mechanism 'activation', or load with a device_map that keeps it in memory"
+            )
+        return weight

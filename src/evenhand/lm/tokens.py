@@ -1,0 +1,111 @@
+"""From text to tokens: prompts as the model sees them, and continuations encoded together with their prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any
+
+from evenhand.core.case import Case
+from evenhand.core.errors import CannotRun, UsageError
+from evenhand.lm.model import LM
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Token ids and, for each, the [start, end) characters it covers (start = end for special tokens)."""
+
+    ids: tuple[int, ...]
+    offsets: tuple[tuple[int, int], ...]
+
+    def covering(self, start: int, end: int) -> tuple[int, ...]:
+        """Return the positions of tokens that overlap the characters [start, end)."""
+        return tuple(i for i, (a, b) in enumerate(self.offsets) if a < end and b > start)
+
+
+@dataclass(frozen=True, slots=True)
+class Continuations:
+    """Options of one prompt as tokens: a shared prefix, and per option the rest and where scoring starts in it.
+
+    A token is scored when it reaches past the last character of the prompt; the rest of `tails` before `first` are
+    tokens of the prompt that an option's first characters changed.
+    """
+
+    prefix: tuple[int, ...]
+    tails: tuple[tuple[int, ...], ...]
+    first: tuple[int, ...]
+
+
+def render(lm: LM, case: Case) -> str:
+    """Return the text a case puts before the model: chat template and system prompt if chosen, then answer prefix."""
+    if not lm.chat:
+        system = f"{case.system}\n\n" if case.system else ""
+        return f"{system}{case.prompt}{case.answer_prefix}"
+    turns = [{"role": "user", "content": case.prompt}]
+    if case.system:
+        turns.insert(0, {"role": "system", "content": case.system})
+    try:
+        text: Any = lm.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    except Exception as error:  # jinja raises its own errors from inside a template
+        raise CannotRun(
+            f"the chat template of {lm.identity.source} refused the prompt ({error}); it may not allow a system prompt"
+        ) from error
+    return f"{text}{case.answer_prefix}"
+
+
+def encode(lm: LM, text: str) -> Encoded:
+    """Encode a text as the model was trained to see it: its own start token, no end token (except for T5's encoder)."""
+    out: Any = lm.tokenizer(text, add_special_tokens=not lm.chat, return_offsets_mapping=True, verbose=False)
+    ids, offsets = [int(i) for i in out["input_ids"]], [(int(a), int(b)) for a, b in out["offset_mapping"]]
+    if lm.kind == "causal":
+        while ids and offsets[-1][0] == offsets[-1][1] and ids[-1] in special_ids(lm):
+            ids.pop()
+            offsets.pop()
+    return Encoded(tuple(ids), tuple(offsets))
+
+
+def special_ids(lm: LM) -> frozenset[int]:
+    """Return the ids the tokenizer calls special."""
+    return frozenset(int(i) for i in lm.tokenizer.all_special_ids)
+
+
+def end_ids(lm: LM) -> frozenset[int]:
+    """Return the ids that end a generation: those of the generation config and of the tokenizer."""
+    config: Any = getattr(lm.model, "generation_config", None)
+    declared: Any = getattr(config, "eos_token_id", None)
+    ends: list[Any] = [*declared] if isinstance(declared, list) else [declared]
+    return frozenset(int(i) for i in [*ends, lm.tokenizer.eos_token_id] if i is not None)
+
+
+def pad_id(lm: LM) -> int:
+    """Return an id to fill up rows with; it is always masked, so any valid id will do."""
+    declared = lm.tokenizer.pad_token_id
+    return int(declared) if declared is not None else 0
+
+
+def continuations(lm: LM, prompt: str, options: Sequence[str]) -> Continuations:
+    """Encode each option together with its prompt and return the longest common token prefix and the tails.
+
+    Encoding the two apart would score other tokens than the model sees ("It costs " + "500" merges differently in most
+    tokenizers). Raises UsageError for an empty option, or one whose tokens cannot be told from the prompt's.
+    """
+    if not options or not all(options):
+        raise UsageError(f"an option is empty, after the prompt {prompt[-60:]!r}; every option needs text to score")
+    joint = [encode(lm, prompt + option) for option in options]
+    scored = [next((i for i, (_, b) in enumerate(e.offsets) if b > len(prompt)), len(e.ids)) for e in joint]
+    for option, e, first in zip(options, joint, scored, strict=True):
+        if first == len(e.ids):
+            raise UsageError(f"option {option!r} adds no token to its prompt for this tokenizer")
+        if first == 0:
+            raise UsageError(
+                f"option {option!r} merges with its whole prompt {prompt!r} into one token, so nothing predicts it; "
+                "use a longer prompt"
+            )
+    shared = sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, zip(*(e.ids for e in joint), strict=False)))
+    shared = min(shared, *scored)
+    return Continuations(
+        prefix=joint[0].ids[:shared],
+        tails=tuple(e.ids[shared:] for e in joint),
+        first=tuple(first - shared for first in scored),
+    )

@@ -1,0 +1,1 @@
+"""Attributions: which components carry what, one per file."""

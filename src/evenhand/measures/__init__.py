@@ -1,0 +1,1 @@
+"""Metrics, one per file; none of them sees a model."""

@@ -1,0 +1,1 @@
+"""The bundled model whose bias is known, and the program that plants it."""

@@ -1,0 +1,1 @@
+"""A grid of cells: fit, sweep, measure everywhere, resume."""

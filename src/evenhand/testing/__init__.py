@@ -1,0 +1,1 @@
+"""Conformance checks and tiny models, for plug-ins inside and outside this tree."""
