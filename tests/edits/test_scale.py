@@ -1,0 +1,176 @@
+"""Scaling units: original bits back, the model really changes, and files give the same edit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from evenhand.core.component import Selection
+from evenhand.core.errors import CannotRun, UsageError
+from evenhand.edits import _file
+from evenhand.edits.compose import Compose
+from evenhand.edits.scale import Scale
+from evenhand.lm.model import LM
+from evenhand.testing.tiny import FAMILY_NAMES, tiny_lm
+
+MOE = {"mixtral", "qwen3_moe"}
+FAMILIES = [(name, space) for name in FAMILY_NAMES for space in ("neuron", "head") if (name in MOE) <= (space == "head")]
+
+
+def _bits(lm: LM) -> dict[str, bytes]:
+    return {n: p.detach().contiguous().view(torch.uint8).numpy().tobytes() for n, p in lm.model.named_parameters()}
+
+
+def _logits(lm: LM) -> torch.Tensor:
+    ids = torch.arange(5, 17)[None]
+    more = {"decoder_input_ids": ids[:, :4]} if lm.kind == "encoder-decoder" else {}
+    with torch.no_grad():
+        return lm.model(input_ids=ids, attention_mask=torch.ones_like(ids), **more).logits.float()
+
+
+def _some(lm: LM, space: str, count: int = 3) -> Selection:
+    layout = lm.layout(space)  # type: ignore[arg-type]
+    chosen = torch.randperm(layout.size, generator=torch.Generator().manual_seed(1))[:count]
+    return Selection.of(layout, chosen)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("family", "space"), FAMILIES)
+def test_original_bits_come_back(family: str, space: str, dtype: torch.dtype) -> None:
+    lm = tiny_lm(family, dtype=dtype)
+    before, logits = _bits(lm), _logits(lm)
+    for factor in (0.0, 0.3, -1.0):
+        with Scale(_some(lm, space), factor).applied(lm):
+            assert _bits(lm) != before
+            assert not torch.equal(_logits(lm), logits), "an edit that is never applied"
+        assert _bits(lm) == before
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "opt", "t5", "bert"])
+def test_bits_come_back_after_an_exception_and_nested(family: str) -> None:
+    lm = tiny_lm(family, dtype=torch.bfloat16)
+    before = _bits(lm)
+    first, second = Scale(_some(lm, "neuron", 5), 0.3), Scale(_some(lm, "neuron", 8), 0.7)
+    with pytest.raises(RuntimeError, match="stop"), first.applied(lm), second.applied(lm):
+        raise RuntimeError("stop")
+    assert _bits(lm) == before
+    assert lm.edits == []
+    with Compose((first, second)).applied(lm):
+        both = _bits(lm)
+    with first.applied(lm), second.applied(lm):
+        assert _bits(lm) == both
+
+
+def test_ending_in_another_order_raises() -> None:
+    lm = tiny_lm("llama")
+    outer, inner = Scale(_some(lm, "head")).applied(lm), Scale(_some(lm, "neuron")).applied(lm)
+    outer.__enter__()
+    inner.__enter__()
+    with pytest.raises(UsageError, match="reverse of the order"):
+        outer.__exit__(None, None, None)
+
+
+@pytest.mark.parametrize(("family", "space"), FAMILIES)
+def test_zeroing_weights_equals_zeroing_activations(family: str, space: str) -> None:
+    lm = tiny_lm(family)
+    units = _some(lm, space, 4)
+    with Scale(units, mechanism="weight").applied(lm):
+        in_weights = _logits(lm)
+    with Scale(units, mechanism="activation").applied(lm):
+        in_hooks = _logits(lm)
+    assert torch.equal(in_weights, in_hooks)
+
+
+def test_an_empty_selection_changes_nothing() -> None:
+    lm = tiny_lm("qwen3")
+    logits = _logits(lm)
+    with Scale(_some(lm, "neuron", 0)).applied(lm):
+        assert torch.equal(_logits(lm), logits)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "t5", "roberta"])
+@pytest.mark.parametrize("composed", [False, True])
+def test_saving_and_loading_gives_the_same_logits(family: str, composed: bool, tmp_path: Path) -> None:
+    lm = tiny_lm(family)
+    edit = Scale(_some(lm, "neuron"), 0.3)
+    whole = Compose((edit, Scale(_some(lm, "head"), 0.0, "activation"))) if composed else edit
+    _file.save(whole, tmp_path / "edit", lm.identity.to_json(), {"why": "test"})
+    saved = _file.load(tmp_path / "edit")
+    assert saved.provenance == {"why": "test"}
+    with whole.applied(lm):
+        expected = _logits(lm)
+    with saved.edit.applied(lm):
+        assert torch.equal(_logits(lm), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_baking_equals_applying(dtype: torch.dtype) -> None:
+    lm = tiny_lm("gemma2", dtype=dtype)
+    edit = Scale(_some(lm, "neuron", 6), 0.3)
+    with edit.applied(lm):
+        expected = _logits(lm)
+    edit.bake(lm)
+    assert torch.equal(_logits(lm), expected)
+
+
+def test_offloaded_weights_are_refused_and_activations_still_edited() -> None:
+    from accelerate import cpu_offload
+
+    lm = tiny_lm("llama")
+    units = _some(lm, "neuron", 20)
+    with Scale(units).applied(lm):
+        expected = _logits(lm)
+    cpu_offload(lm.model, execution_device=torch.device("cpu"))
+    with pytest.raises(CannotRun, match="offloaded.*mechanism 'activation'"), Scale(units).applied(lm):
+        pass
+    with Scale(units, mechanism="activation").applied(lm):
+        assert torch.equal(_logits(lm), expected)
+
+
+def test_quantised_models_refuse_weight_edits() -> None:
+    lm = tiny_lm("llama")
+    lm.model.config.quantization_config = {"quant_method": "toy"}
+    with pytest.raises(CannotRun, match="quantised"), Scale(_some(lm, "neuron")).applied(lm):
+        pass
+
+
+def test_an_edit_of_another_model_is_refused(tmp_path: Path) -> None:
+    lm, other = tiny_lm("llama"), tiny_lm("gpt2")
+    edit = Scale(_some(lm, "neuron"))
+    with pytest.raises(UsageError, match="apply it to the model it was fitted on"), edit.applied(other):
+        pass
+    _file.save(edit, tmp_path / "e", {"source": "x", "sha256": "a" * 64}, {})
+    lm.identity = type(lm.identity)(source="y", sha256="b" * 64)
+    with pytest.raises(UsageError, match="fitted on x"):
+        _file.load(tmp_path / "e").check(lm)
+
+
+def test_scaled_activations_cannot_be_baked() -> None:
+    lm = tiny_lm("llama")
+    with pytest.raises(CannotRun, match="mechanism 'weight'"):
+        Scale(_some(lm, "neuron"), 0.3, "activation").bake(lm)
+
+
+def test_damaged_and_missing_files_say_so(tmp_path: Path) -> None:
+    lm = tiny_lm("llama")
+    with pytest.raises(UsageError, match=r"edit\.json"):
+        _file.load(tmp_path)
+    _file.save(Scale(_some(lm, "neuron")), tmp_path / "e", {}, {})
+    (tmp_path / "e" / "edit.safetensors").write_bytes(b"short")
+    with pytest.raises(CannotRun, match="damaged"):
+        _file.load(tmp_path / "e")
+    data = json.loads((tmp_path / "e" / "edit.json").read_text())
+    (tmp_path / "e" / "edit.json").write_text(json.dumps({**data, "format": 99}))
+    with pytest.raises(CannotRun, match="format 99"):
+        _file.load(tmp_path / "e")
+
+
+def test_an_unwritable_place_leaves_nothing_half_written(tmp_path: Path) -> None:
+    lm = tiny_lm("llama")
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(CannotRun, match="cannot be written"):
+        _file.save(Scale(_some(lm, "neuron")), tmp_path / "file", {}, {})
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file"]
