@@ -14,6 +14,8 @@ torch.set_num_threads(1)
 def _folder(variable: str) -> Path:
     value = os.environ.get(variable)
     if not value:
+        if os.environ.get("EVENHAND_NO_SKIP"):
+            pytest.fail(f"{variable} is not set, and EVENHAND_NO_SKIP forbids skipping")
         pytest.skip(f"{variable} is not set")
     folder = Path(value).resolve()
     assert folder.is_dir(), f"{variable} points to {value}, which is no folder"

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
 
 from evenhand import __version__, find
 from evenhand.core.edit import Edit
@@ -71,11 +71,11 @@ def load(folder: Path) -> Saved:
         )
     try:
         data: dict[str, Any] = json.loads((folder / "edit.json").read_text(encoding="utf-8"))
-        tensors = load_file(folder / "edit.safetensors")
         if data["format"] != FORMAT:
             raise CannotRun(
                 f"{folder}: written in format {data['format']}, this version reads {FORMAT}; update evenhand"
             )
+        tensors = load_file(folder / "edit.safetensors")
         edit: Edit = find.plugin("edits", data["kind"]).restore(tensors, data["settings"])
         return Saved(edit, data["model"], data["provenance"])
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:

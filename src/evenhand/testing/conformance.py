@@ -1,0 +1,133 @@
+"""The laws every locator, method and edit obeys, as functions that raise AssertionError; for plug-ins of any tree.
+
+`check_locator("my/locator.py", lm, bias)` and `check_method("my/method.py", lm, bias, utility)` are what our own test
+suite calls for every file in `locate/` and `methods/`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from evenhand import find
+from evenhand.core.case import Case
+from evenhand.core.edit import Edit
+from evenhand.core.scenario import Scenario
+from evenhand.edits import _file
+from evenhand.edits.scale import Scale
+from evenhand.lm.forward import score_options
+from evenhand.lm.model import LM
+
+
+def check_settings(kind: find.Kind, name: str) -> Any:
+    """Build a plug-in without arguments and again from its own fields after a trip through JSON; return it."""
+    built = find.build(kind, name)
+    assert dataclasses.is_dataclass(built), f"{name}: must be a frozen dataclass"
+    fields = json.loads(json.dumps(dataclasses.asdict(built)))  # type: ignore[call-overload]
+    again = find.build(kind, name, {key: _tuples(value) for key, value in fields.items()})
+    assert built == again, f"{name}: fields do not survive JSON"
+    assert getattr(type(built), "__dataclass_params__").frozen, f"{name}: must be frozen"  # noqa: B009
+    return built
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value  # pyright: ignore[reportUnknownVariableType]
+
+
+def state(lm: LM) -> dict[str, Any]:
+    """Return everything that fitting must leave as it was: bits, gradients, flags, hooks, random state."""
+    return {
+        "bits": {n: p.detach().contiguous().view(torch.uint8).clone() for n, p in lm.model.named_parameters()},
+        "flags": {n: (p.requires_grad, p.grad is None) for n, p in lm.model.named_parameters()},
+        "training": [m.training for m in lm.model.modules()],
+        "attention": getattr(lm.model.config, "_attn_implementation", None),
+        "hooks": [(len(m._forward_pre_hooks), len(m._forward_hooks)) for m in lm.model.modules()],
+        "random": (torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tobytes()),  # type: ignore[index, union-attr]
+        "edits": list(lm.edits),
+    }
+
+
+@contextmanager
+def untouched(lm: LM, what: str) -> Generator[None]:
+    """Raise when anything `state` records differs after the block."""
+    before = state(lm)
+    yield
+    after = state(lm)
+    for key, old in before.items():
+        assert _same(old, after[key]), f"{what} changed the model's {key}"
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(_same(v, b[k]) for k, v in a.items())  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    if isinstance(a, tuple):
+        return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b, strict=True))  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    return a == b
+
+
+def check_locator(name: str, lm: LM, bias: Scenario) -> None:
+    """Check one locator: its settings, the shape and finiteness of its scores, same seed same scores, no traces."""
+    locator = check_settings("locate", name)
+    with untouched(lm, name):
+        first = locator.score(lm, bias)
+        second = locator.score(lm, bias)
+    assert first.layout == lm.layout(locator.space), f"{name}: scores another layout than the model's {locator.space}"
+    assert torch.equal(first.scores, second.scores), f"{name}: two runs differ"
+    assert bool(first.scores.isfinite().all()), f"{name}: {int((~first.scores.isfinite()).sum())} scores are not finite"
+    assert float(first.scores.std()) > 0, f"{name}: all units have the same score"
+
+
+def check_method(name: str, lm: LM, bias: Scenario, utility: Scenario) -> None:
+    """Check one method: settings, no traces, same seed same edit, path of the asked sizes, and the laws of its edit."""
+    method = check_settings("methods", name)
+    sizes = [0, 1, 3, 8]
+    with untouched(lm, name):
+        edit, again = method.fit(lm, bias, utility), method.fit(lm, bias, utility)
+        path = method.path(lm, bias, utility, sizes)
+    assert _same(edit.tensors(), again.tensors()), f"{name}: the same seed gave another edit"
+    assert len(path) == len(sizes), f"{name}: path returned {len(path)} edits for {len(sizes)} sizes"
+    for size, candidate in zip(sizes, path, strict=True):
+        if isinstance(candidate, Scale):
+            assert len(candidate.selection) == size, f"{name}: asked for {size} units, got {len(candidate.selection)}"
+    check_edit(path[-1], lm, bias.cases)
+    nothing = path[0]
+    before = _answers(lm, bias.cases)
+    with nothing.applied(lm):
+        assert torch.equal(_answers(lm, bias.cases), before), f"{name}: an empty selection is not the identity"
+
+
+def check_edit(edit: Edit, lm: LM, cases: tuple[Case, ...]) -> None:
+    """Check an edit that selects something: it changes the model, reverts to the bit, survives its file."""
+    before = _answers(lm, cases)
+    with untouched(lm, edit.describe()):
+        with edit.applied(lm):
+            changed = _answers(lm, cases)
+        try:
+            with edit.applied(lm):
+                raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            pass
+    assert not torch.equal(changed, before), f"{edit.describe()}: the model is the same with and without it"
+    with tempfile.TemporaryDirectory() as folder:
+        _file.save(edit, Path(folder) / "edit", lm.identity.to_json(), {})
+        loaded = _file.load(Path(folder) / "edit").edit
+    with loaded.applied(lm):
+        assert torch.equal(_answers(lm, cases), changed), f"{edit.describe()}: differs after saving and loading"
+
+
+def _answers(lm: LM, cases: tuple[Case, ...]) -> Tensor:
+    """Log-likelihood of two fixed continuations of some prompts: enough to see any edit."""
+    some = [dataclasses.replace(case, options=(" 1", " yes"), favourable=0) for case in cases[:6]]
+    return torch.cat(score_options(lm, some)[0])
