@@ -1,0 +1,66 @@
+"""The laws over every locator and method in the folders: a new file is covered without being named here."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+
+from evenhand import find
+from evenhand.core.case import Case
+from evenhand.core.scenario import Context, Scenario
+from evenhand.lm.model import LM
+from evenhand.testing.conformance import check_locator, check_method
+from evenhand.testing.tiny import FAMILY_NAMES, tiny_lm
+
+FULL = bool(os.environ.get("EVENHAND_FULL"))
+MOE = {"mixtral", "qwen3_moe"}
+# One family per mechanism that differs: plain, transposed weights, flattened MLP input, masked, encoder–decoder.
+FAMILIES = [f for f in FAMILY_NAMES if f not in MOE] if FULL else ["llama", "gpt2", "opt", "bert", "t5"]
+DTYPES = [torch.float32, torch.bfloat16]
+
+
+def _bias() -> Scenario:
+    people = {"north": ["Anna", "Berta", "Mary Ann"], "south": ["Carla", "Dora", "Jo"]}
+    cases = tuple(
+        Case(
+            id=f"{item}/{group}/{name}",
+            prompt=f"Should I sell the {item} to {name} today? The answer is",
+            context="sale",
+            variation=item,
+            group=group,
+            cluster=name,
+            name=name,
+            options=(" yes", " no"),
+            favourable=0,
+        )
+        for item in ("chair", "bicycle")
+        for group, names in people.items()
+        for name in names
+    )
+    return Scenario("toy", cases, (Context("sale", "choice"),), ("north", "south"))
+
+
+def _utility() -> Scenario:
+    texts = ["The river runs past the old mill.", "She put 3 apples on the table and counted them twice."]
+    cases = tuple(Case(str(i), text, "text", cluster=str(i)) for i, text in enumerate(texts))
+    return Scenario("texts", cases, (Context("text", "sentence"),))
+
+
+def _lm(family: str, dtype: torch.dtype) -> LM:
+    return tiny_lm(family, dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("name", find.names("locate"))
+def test_locators_obey_the_laws(name: str, family: str, dtype: torch.dtype) -> None:
+    check_locator(name, _lm(family, dtype), _bias())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("name", find.names("methods"))
+def test_methods_obey_the_laws(name: str, family: str, dtype: torch.dtype) -> None:
+    check_method(name, _lm(family, dtype), _bias(), _utility())
