@@ -1,0 +1,176 @@
+"""What a study asks for: one TOML file, read into frozen values; an unknown key is an error that names the nearest."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from evenhand.core.errors import UsageError
+from evenhand.core.record import Protocol_
+from evenhand.study._explain import explain
+
+DType = Literal["float32", "bfloat16", "float16", "auto"]
+Sizes = Literal["paper", "grid"] | tuple[int | float, ...]
+
+
+class Part(BaseModel):
+    """A frozen piece of the configuration; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelConfig(Part):
+    """Which model, and how it is loaded; `chat` has no default because it changes every number."""
+
+    source: str
+    """A folder, a hub id, or `planted` (the bundled model); `${VARIABLES}` are filled in from the environment."""
+    chat: bool
+    dtype: DType = "float32"
+    device: str | None = None
+    device_map: str | dict[str, Any] | None = None
+    revision: str | None = None
+    trust_remote_code: bool = False
+
+    def where(self) -> str:
+        """Return the source with its environment variables filled in; raises naming one that is not set."""
+        for name in re.findall(r"\$\{?(\w+)\}?", self.source):
+            if name not in os.environ:
+                raise UsageError(
+                    f"models: source {self.source!r} needs the environment variable {name}, which is not set; "
+                    f"set it ({name}=/path/to/models) or write the folder itself"
+                )
+        return os.path.expanduser(os.path.expandvars(self.source))  # noqa: PTH111 — hub ids must stay as they are
+
+
+class MethodConfig(Part):
+    """A method by name with its settings; `sizes` overrides the study's."""
+
+    name: str
+    settings: dict[str, Any] = {}
+    sizes: Sizes | None = None
+
+
+class SplitConfig(Part):
+    """Shares of the names (and utility texts) that methods see, that choose the size, and that are reported."""
+
+    fit: float = Field(default=1, gt=0)
+    choose: float = Field(default=1, gt=0)
+    report: float = Field(default=1, gt=0)
+
+    @property
+    def shares(self) -> tuple[float, float, float]:
+        """The three shares in the order fit, choose, report."""
+        return self.fit, self.choose, self.report
+
+
+class ReadingConfig(Part):
+    """How numeric answers are read (see `evenhand.lm.read.Reading`)."""
+
+    numeric: Literal["auto", "exact", "sample"] = "auto"
+    samples: int = Field(default=20, ge=1)
+    temperature: float = Field(default=1.0, gt=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    node_budget: int = Field(default=400, ge=1)
+    open_share: float = Field(default=0.01, gt=0, lt=1)
+    max_new_tokens: int = Field(default=24, ge=1)
+
+
+class BootstrapConfig(Part):
+    """How intervals are made."""
+
+    replicates: int = Field(default=1000, ge=20)
+    level: float = Field(default=0.95, gt=0.5, lt=1)
+
+
+class BudgetConfig(Part):
+    """The damage an edit may do and still be chosen, judged on names and texts of the choose part."""
+
+    perplexity_rise: float = Field(default=0.02, ge=0)
+    """Relative rise of perplexity on the utility texts."""
+    valid_drop: float = Field(default=0.01, ge=0)
+    """Absolute fall of the share of valid answers in the fitted-on contexts."""
+    tolerance: float = Field(default=0.01, ge=0)
+    """Gaps (in standard deviations) closer than this count as equal, and the smaller edit wins."""
+
+
+class StudyConfig(Part):
+    """A grid of cells: models × methods × what they are fitted on × seeds."""
+
+    name: str = Field(pattern=r"^[\w.-]+$")
+    models: tuple[ModelConfig, ...] = Field(min_length=1)
+    scenario: str
+    utility: tuple[str, ...] = Field(min_length=1)
+    methods: tuple[MethodConfig, ...] = Field(min_length=1)
+    fitted_on: tuple[tuple[str, ...], ...] = ()
+    """Contexts, or lists of contexts taken together; empty: every context alone."""
+    protocols: tuple[Protocol_, ...] = Field(default=("specific",), min_length=1)
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    sizes: Sizes = "grid"
+    """Numbers of units (whole) or shares of the space (below 1); `grid`: 0 and a log grid up to 5 % of the space;
+    `paper`: the method's own size, nothing chosen."""
+    split: SplitConfig = SplitConfig()
+    reading: ReadingConfig = ReadingConfig()
+    bootstrap: BootstrapConfig = BootstrapConfig()
+    budget: BudgetConfig = BudgetConfig()
+    measures: tuple[str, ...] = (
+        "standardised_mean_difference", "ratio_of_means", "earth_movers_distance", "mean", "answer_shares",
+        "inlier_ratio",
+    )  # fmt: skip
+    utility_measures: tuple[str, ...] = ("perplexity", "kl_to_unedited", "accuracy")
+    units_shown: int = Field(default=200, ge=0)
+    """Edited units listed with the tokens they promote; the edit itself always holds all of them."""
+    output: str = ""
+    """Run folder; empty: `runs/<name>`."""
+
+    @field_validator("fitted_on", mode="before")
+    @classmethod
+    def _lists(cls, value: Any) -> Any:
+        if not isinstance(value, list):
+            return value
+        return [[each] if isinstance(each, str) else each for each in cast("list[Any]", value)]
+
+    @field_validator("sizes")
+    @classmethod
+    def _sizes(cls, value: Sizes) -> Sizes:
+        if isinstance(value, tuple):
+            if not value:
+                raise ValueError("at least one size")
+            if any(size < 0 or (size > 1 and not float(size).is_integer()) for size in value):
+                raise ValueError("sizes are counts (0, 1, 2, …) or shares of the space between 0 and 1")
+        return value
+
+    @model_validator(mode="after")
+    def _gap_is_measured(self) -> StudyConfig:
+        if "standardised_mean_difference" not in self.measures or "perplexity" not in self.utility_measures:
+            raise ValueError("measures must hold standardised_mean_difference, utility_measures perplexity: "
+                             "the size of an edit is chosen by them")  # fmt: skip
+        return self
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return Path(self.output or f"runs/{self.name}")
+
+
+def load_study(path: Path) -> StudyConfig:
+    """Read a study; raises UsageError naming file, line, key and the nearest valid key."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        data = tomllib.loads(text)
+    except OSError as error:
+        raise UsageError(
+            f"{path}: cannot be read ({error.strerror or error}); give the path of a study file"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: is not UTF-8 text ({error.reason})") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path}: is not valid TOML ({error})") from error
+    try:
+        return StudyConfig.model_validate(data)
+    except ValidationError as error:
+        raise UsageError(explain(error, StudyConfig, path, text)) from error

@@ -1,0 +1,104 @@
+"""The cells of a study: every model × method × what it is fitted on × seed, written out as specs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from importlib import metadata
+from typing import Any
+
+from evenhand import __version__, find
+from evenhand.core.errors import UsageError
+from evenhand.core.record import CellSpec, Protocol_
+from evenhand.core.scenario import Scenario
+from evenhand.study.config import MethodConfig, StudyConfig
+
+Fit = tuple[Protocol_, tuple[str, ...], tuple[str, ...]]
+"""Protocol, contexts, variations (empty: all of them)."""
+
+
+def specs(config: StudyConfig, model: dict[str, Any], scenario: Scenario, utility: Scenario) -> list[CellSpec]:
+    """Return the cells of one model, in the order they are run."""
+    cells: list[CellSpec] = []
+    for seed in config.seeds:
+        for method in config.methods:
+            settings = settings_of(method, seed)
+            for protocol, contexts, variations in fits(config, scenario):
+                cells.append(
+                    CellSpec(
+                        model=model,
+                        method=method.name,
+                        settings=settings,
+                        scenario=scenario.name,
+                        scenario_fingerprint=scenario.fingerprint,
+                        utility_fingerprints=(utility.fingerprint,),
+                        fitted_on=contexts,
+                        variations=variations,
+                        protocol=protocol,
+                        seed=seed,
+                        run=_run(config, method),
+                    )
+                )
+    return list({cell.hash: cell for cell in cells}.values())
+
+
+def fits(config: StudyConfig, scenario: Scenario) -> list[Fit]:
+    """Return what methods are fitted on: each entry of `fitted_on` under each protocol that applies to it.
+
+    specific: the entry, reported there on names that were not fitted on (and everywhere else, as transfer).
+    leave-one-out: all variations of a single context but one, which is measured.
+    cross-context: all the other contexts of the scenario, for each entry. Source: pruning.md section 7.
+    """
+    entries = config.fitted_on or tuple((context.name,) for context in scenario.contexts)
+    for entry in entries:
+        for name in entry:
+            scenario.context(name)
+    found: list[Fit] = []
+    for protocol in config.protocols:
+        for entry in entries:
+            if protocol == "specific":
+                found.append(("specific", entry, ()))
+            elif protocol == "leave-one-out" and len(entry) == 1:
+                found += _left_out(scenario, entry)
+            elif protocol == "cross-context":
+                others = tuple(c.name for c in scenario.contexts if c.name not in entry)
+                found += [("cross-context", others, ())] if others else []
+    missing = [p for p in config.protocols if p not in {protocol for protocol, _, _ in found}]
+    if missing:
+        raise UsageError(
+            f"protocols: {missing[0]!r} gives no cell with scenario {scenario.name!r}: leave-one-out needs a context "
+            "with at least two variations, cross-context at least two contexts"
+        )
+    return found
+
+
+def _left_out(scenario: Scenario, entry: tuple[str, ...]) -> Iterator[Fit]:
+    variations = scenario.variations(entry[0])
+    for held_out in variations if len(variations) > 1 else ():
+        yield "leave-one-out", entry, tuple(v for v in variations if v != held_out)
+
+
+def settings_of(method: MethodConfig, seed: int) -> dict[str, Any]:
+    """Return every hyper-parameter of a method, defaults filled in; a `seed` not given is the cell's."""
+    built = find.build("methods", method.name, method.settings)
+    settings = dataclasses.asdict(built)
+    if "seed" in settings and "seed" not in method.settings:
+        settings["seed"] = seed
+    plain: dict[str, Any] = json.loads(json.dumps(settings, sort_keys=True))
+    return plain
+
+
+def _run(config: StudyConfig, method: MethodConfig) -> dict[str, Any]:
+    """Return the run settings that change a cell's numbers."""
+    run = config.model_dump(
+        mode="json",
+        include={"split", "reading", "bootstrap", "budget", "measures", "utility_measures", "units_shown"},
+    )
+    return run | {"sizes": config.model_dump(mode="json")["sizes"] if method.sizes is None else
+                  method.model_dump(mode="json")["sizes"], "versions": versions()}  # fmt: skip
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what numbers depend on."""
+    return {"evenhand": __version__, **{name: metadata.version(name) for name in ("torch", "transformers")}}

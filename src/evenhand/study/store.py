@@ -1,0 +1,162 @@
+"""The run folder: every file appears complete or not at all, and one run at a time writes there.
+
+`run.json`, `cells/<hash>.json`, `edits/<hash>/`, `cache/<hash>.safetensors` (readouts of the unedited model, shared by
+cells and never needed to read a run). A cell's record is written last, so a record stands for finished work.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from pydantic import ValidationError
+
+from evenhand.core.edit import Edit
+from evenhand.core.errors import CannotRun, UsageError
+from evenhand.core.readout import Readout
+from evenhand.core.record import CellRecord, CellSpec, RunRecord
+from evenhand.core.scenario import Scenario
+from evenhand.edits._file import save
+from evenhand.study._readouts import decode, encode
+
+_SCRATCH = ".tmp-"
+
+
+@dataclass(frozen=True)
+class Store:
+    """One run folder."""
+
+    folder: Path
+    notify: Callable[[str], None] = lambda line: None
+
+    @contextmanager
+    def locked(self) -> Generator[None]:
+        """Hold the folder for this process; raises CannotRun when another run holds it. Old scratch files go."""
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise CannotRun(
+                f"{self.folder}: another run is writing there; wait for it, or give this one another output folder"
+            ) from error
+        except OSError as error:
+            raise CannotRun(f"{self.folder}: cannot be locked ({error})") from error
+        try:
+            self._sweep()
+            yield
+        finally:
+            lock.release()
+
+    def _sweep(self) -> None:
+        """Remove what a killed run left half-written."""
+        for folder in (self.folder, self.folder / "cells", self.folder / "cache"):
+            for path in folder.glob(f"{_SCRATCH}*"):
+                path.unlink(missing_ok=True)
+        for path in (self.folder / "edits").glob(".*"):
+            shutil.rmtree(path, ignore_errors=True)
+
+    def cell_path(self, hash_: str) -> Path:
+        """Return where a cell's record lies."""
+        return self.folder / "cells" / f"{hash_}.json"
+
+    def cell(self, spec: CellSpec) -> CellRecord | None:
+        """Return a finished cell, or None; one that cannot be read is announced and will be made again."""
+        path = self.cell_path(spec.hash)
+        try:
+            record = CellRecord.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValidationError, ValueError) as error:
+            self.notify(f"{path}: damaged ({str(error).splitlines()[0]}); this cell is computed again")
+            return None
+        return record if not record.edit or (self.folder / record.edit / "edit.json").is_file() else None
+
+    def write_cell(self, record: CellRecord, edit: Edit | None) -> None:
+        """Write a cell: first its edit, then its record."""
+        if edit is not None:
+            folder = self.folder / record.edit
+            save(edit, folder, record.spec.model, {"study_cell": record.spec.hash, "method": record.spec.method,
+                                                   "settings": record.spec.settings, "scenario": record.spec.scenario,
+                                                   "scenario_fingerprint": record.spec.scenario_fingerprint,
+                                                   "fitted_on": list(record.spec.fitted_on),
+                                                   "variations": list(record.spec.variations),
+                                                   "seed": record.spec.seed})  # fmt: skip
+            with writing(folder):
+                for path in folder.iterdir():
+                    _flush(path)
+        write(self.cell_path(record.spec.hash), record.model_dump_json(indent=1).encode())
+
+    def write_run(self, record: RunRecord) -> None:
+        """Write `run.json`; keeps the date of the first start."""
+        path = self.folder / "run.json"
+        with suppress(FileNotFoundError, ValidationError):
+            earlier = RunRecord.model_validate_json(path.read_bytes())
+            record = record.model_copy(update={"created": earlier.created})
+        write(path, record.model_dump_json(indent=1).encode())
+
+    def readouts(self, key: str, scenario: Scenario, make: Callable[[], list[Readout]]) -> list[Readout]:
+        """Return cached readouts of the unedited model, or make and keep them."""
+        path = self.folder / "cache" / f"{key}.safetensors"
+        try:
+            return decode(path.read_bytes(), scenario)
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError) as error:
+            self.notify(f"{path}: damaged ({error}); measured again")
+        made = make()
+        write(path, encode(made))
+        return made
+
+
+def read_run(folder: Path) -> tuple[RunRecord, list[CellRecord]]:
+    """Read a run folder: the run and its finished cells, in grid order; raises UsageError when it is none."""
+    path = Path(folder) / "run.json"
+    try:
+        run = RunRecord.model_validate_json(path.read_bytes())
+        files = [Path(folder) / "cells" / f"{ref.hash}.json" for ref in run.cells]
+        return run, [CellRecord.model_validate_json(file.read_bytes()) for file in files if file.is_file()]
+    except FileNotFoundError as error:
+        raise UsageError(f"{folder}: expected a run folder with run.json, as `evenhand run` writes it") from error
+    except (OSError, ValidationError) as error:
+        raise CannotRun(f"{folder}: a record is damaged ({str(error).splitlines()[0]}); run the study again") from error
+
+
+@contextmanager
+def writing(path: Path) -> Generator[None]:
+    """Turn a failing disk into a plain sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise CannotRun(
+            f"{path}: cannot be written ({error.strerror or error}); finished cells are intact. Free some space or "
+            "choose another output folder, then run the same command again: it goes on where it stopped"
+        ) from error
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a file that appears complete or not at all: scratch file beside it, flush to disk, rename."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=_SCRATCH)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(scratch).replace(path)
+        except BaseException:
+            Path(scratch).unlink(missing_ok=True)
+            raise
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
