@@ -17,7 +17,9 @@ from evenhand.lm.model import LM
 from evenhand.testing.tiny import FAMILY_NAMES, tiny_lm
 
 MOE = {"mixtral", "qwen3_moe"}
-FAMILIES = [(name, space) for name in FAMILY_NAMES for space in ("neuron", "head") if (name in MOE) <= (space == "head")]
+FAMILIES = [
+    (name, space) for name in FAMILY_NAMES for space in ("neuron", "head") if (name in MOE) <= (space == "head")
+]
 
 
 def _bits(lm: LM) -> dict[str, bytes]:
@@ -124,7 +126,7 @@ def test_offloaded_weights_are_refused_and_activations_still_edited() -> None:
     with Scale(units).applied(lm):
         expected = _logits(lm)
     cpu_offload(lm.model, execution_device=torch.device("cpu"))
-    with pytest.raises(CannotRun, match="offloaded.*mechanism 'activation'"), Scale(units).applied(lm):
+    with pytest.raises(CannotRun, match=r"offloaded.*mechanism 'activation'"), Scale(units).applied(lm):
         pass
     with Scale(units, mechanism="activation").applied(lm):
         assert torch.equal(_logits(lm), expected)
