@@ -37,6 +37,8 @@ class Family:
     input_embedding: str
     positions: bool = True
     """Whether the model takes `position_ids`; they are always passed where it does."""
+    positions_after_padding: bool = False
+    """Whether positions are counted from one past the padding id (RoBERTa) instead of from 0."""
     holes: bool = True
     """Whether padding inside a sequence is tolerated (False: sliding windows count slots, not positions)."""
     moe: bool = False
@@ -51,9 +53,9 @@ def _llama_like(model_type: str, **more: bool) -> Family:
     return _causal(model_type, "model.layers.#", "mlp.down_proj", "self_attn.o_proj", "model.embed_tokens", **more)
 
 
-def _bert_like(model_type: str, name: str) -> Family:
+def _bert_like(model_type: str, name: str, **more: bool) -> Family:
     stack = Stack(f"{name}.encoder.layer.#", "output.dense", ("attention.output.dense",), "encoder")
-    return Family(model_type, "masked", (stack,), f"{name}.embeddings.word_embeddings")
+    return Family(model_type, "masked", (stack,), f"{name}.embeddings.word_embeddings", **more)
 
 
 def _moe(model_type: str) -> Family:
@@ -88,7 +90,7 @@ FAMILIES: dict[str, Family] = {
         _moe("mixtral"),
         _moe("qwen3_moe"),
         _bert_like("bert", "bert"),
-        _bert_like("roberta", "roberta"),
+        _bert_like("roberta", "roberta", positions_after_padding=True),
         _T5,
     )
 }  # fmt: skip

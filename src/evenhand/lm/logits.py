@@ -1,0 +1,113 @@
+"""One forward pass with logits only where they are wanted, and the log-likelihoods in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from evenhand.core.errors import CannotRun
+from evenhand.lm.model import LM
+from evenhand.lm.tokens import pad_id
+
+_CHUNK = 1 << 22
+"""Logits turned to fp32 at once: 16 MiB, so that a softmax over a large vocabulary stays small beside the model."""
+
+
+def padded(
+    lm: LM, rows: Sequence[Sequence[int]], left: bool = False
+) -> tuple[Int[Tensor, "row pos"], Int[Tensor, "row pos"]]:
+    """Return token ids filled up to the longest row, and the mask that is 1 on real tokens."""
+    longest, fill = max(len(row) for row in rows), pad_id(lm)
+    ids, mask = [], []
+    for row in rows:
+        gap = longest - len(row)
+        ids.append([fill] * gap + list(row) if left else list(row) + [fill] * gap)
+        mask.append([0] * gap + [1] * len(row) if left else [1] * len(row) + [0] * gap)
+    return torch.tensor(ids, device=lm.device), torch.tensor(mask, device=lm.device)
+
+
+def positions(lm: LM, mask: Int[Tensor, "row pos"]) -> dict[str, Int[Tensor, "row pos"]]:
+    """Return `position_ids` counted over real tokens, as keyword argument; nothing for models that take none."""
+    if not lm.family.positions:
+        return {}
+    return {"position_ids": (mask.cumsum(1) - 1).clamp_min(0) + _first_position(lm)}
+
+
+def _first_position(lm: LM) -> int:
+    """RoBERTa counts positions from one past its padding id."""
+    return int(lm.model.config.pad_token_id) + 1 if lm.family.positions_after_padding else 0
+
+
+def context_length(lm: LM) -> int | None:
+    """Return the number of tokens the model can see at once; None where nothing limits it (T5)."""
+    if not lm.family.positions:
+        return None
+    declared: Any = getattr(lm.model.config, "max_position_embeddings", None)
+    return None if declared is None else int(declared) - _first_position(lm)
+
+
+def check_length(lm: LM, tokens: int, what: str) -> None:
+    """Raise CannotRun when so many tokens do not fit the model's context."""
+    limit = context_length(lm)
+    if limit is not None and tokens > limit:
+        raise CannotRun(
+            f"{what} has {tokens} tokens, {lm.identity.source} sees at most {limit} at once; shorten it, or use a "
+            "model with a longer context"
+        )
+
+
+def forward(
+    lm: LM, inputs: dict[str, Any], rows: Int[Tensor, " k"], at: Int[Tensor, " k"]
+) -> tuple[Float[Tensor, "k vocab"], Any]:
+    """Run the model and return the logits at the wanted (row, position) pairs, in the model's dtype, and its output.
+
+    The pairs are gathered before the output embedding, so no other logits are ever computed; everything a family does
+    before it (scale, projection, transform) or after it (soft-cap) happens as always.
+    """
+    rows, at = rows.to(lm.device), at.to(lm.device)
+
+    def gather(module: Any, args: tuple[Tensor, ...]) -> tuple[Any, ...]:
+        hidden = args[0]
+        return (hidden[rows.to(hidden.device), at.to(hidden.device)][None], *args[1:])
+
+    hook = lm.model.get_output_embeddings().register_forward_pre_hook(gather)
+    try:
+        with torch.no_grad():
+            output = lm.model(**inputs)
+    finally:
+        hook.remove()
+    return output.logits[0], output
+
+
+def log_softmax(logits: Float[Tensor, "k vocab"]) -> Float[Tensor, "k vocab"]:
+    """Return the log-softmax in fp32 whatever the dtype of the logits."""
+    return torch.log_softmax(logits, dim=-1, dtype=torch.float32)
+
+
+def log_norm(logits: Float[Tensor, "k vocab"]) -> Float[Tensor, " k"]:
+    """Return log Σ exp over the vocabulary in fp32, a few rows at a time."""
+    step = max(1, _CHUNK // logits.shape[-1])
+    return torch.cat([part.float().logsumexp(-1) for part in torch.split(logits, step)])
+
+
+def log_likelihood(
+    logits: Float[Tensor, "k vocab"], row: Int[Tensor, " target"], token: Int[Tensor, " target"]
+) -> Float[Tensor, " target"]:
+    """Return log p of `token[i]` under the logits in `row[i]`, fp32."""
+    row, token = row.to(logits.device), token.to(logits.device)
+    return logits[row, token].float() - log_norm(logits)[row]
+
+
+def divergence(base: Float[Tensor, "k vocab"], other: Float[Tensor, "variant k vocab"]) -> Float[Tensor, "variant k"]:
+    """Return KL(base ‖ other) in nats at each position, fp32, a few positions at a time; 0 for equal logits."""
+    step = max(1, _CHUNK // (base.shape[-1] * (1 + len(other))))
+    pieces: list[Tensor] = []
+    for start in range(0, len(base), step):
+        ours, theirs = base[start : start + step].float(), other[:, start : start + step].float()
+        shift = theirs.logsumexp(-1) - ours.logsumexp(-1)
+        pieces.append((ours.softmax(-1) * (ours - theirs)).sum(-1) + shift)
+    return torch.cat(pieces, dim=1).clamp_min(0)

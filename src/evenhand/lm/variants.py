@@ -1,0 +1,75 @@
+"""Many edited versions of one model in one batch: each row has its own mask at the writers' inputs.
+
+Multiplying what a unit hands to its writer equals multiplying the writer's columns (transformers-notes, section 6), so
+candidate edits can be compared without touching a weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from evenhand.core.component import Selection
+from evenhand.core.errors import UsageError
+from evenhand.lm.model import LM
+
+
+@dataclass(frozen=True, eq=False)
+class Variant:
+    """The model with the output of these units multiplied by `factor` (0: switched off)."""
+
+    selection: Selection
+    factor: float = 0.0
+
+
+class RowMasks:
+    """Masks of several variants; `rows` applies one of them to each row of a batch. `None` is the model as it stands.
+
+    Only writers that some variant touches are hooked. Works on offloaded and quantised models. Raises UsageError when a
+    selection was made on a model with other sites.
+    """
+
+    def __init__(self, lm: LM, variants: Sequence[Variant | None]) -> None:
+        self.lm = lm
+        self.variants = tuple(variants)
+        self._tables: dict[str, Float[Tensor, "variant in"]] = {}
+        for index, variant in enumerate(self.variants):
+            if variant is not None:
+                self._add(index, variant)
+
+    def _add(self, index: int, variant: Variant) -> None:
+        layout = self.lm.layout(variant.selection.layout.space)
+        if layout != variant.selection.layout:
+            raise UsageError(
+                f"a variant selects units of {variant.selection.layout.size} in {len(variant.selection.layout.sites)} "
+                f"sites, {self.lm.identity.source} has {layout.size} in {len(layout.sites)}; select on this model"
+            )
+        for site, units in variant.selection.by_site():
+            shape = (len(self.variants), site.units * site.width)
+            table = self._tables.setdefault(site.path, torch.ones(shape, device=self.lm.device))
+            table[index, site.columns(units).to(table.device)] = variant.factor
+
+    @contextmanager
+    def rows(self, which: Int[Tensor, " row"]) -> Generator[None]:
+        """Apply variant `which[i]` to row i of every forward in this block."""
+        with ExitStack() as hooks:
+            for path, table in self._tables.items():
+                hook = _multiplier(table[which.to(table.device)])
+                hooks.callback(self.lm.module(path).register_forward_pre_hook(hook).remove)
+            yield
+
+
+def _multiplier(masks: Float[Tensor, "row in"]) -> Any:
+    def hook(module: Any, args: tuple[Tensor, ...]) -> tuple[Any, ...]:
+        hidden = args[0]
+        # OPT hands its MLP writer [row * position, in]: rows are told apart by reshaping, never by the first axis.
+        apart = hidden.reshape(len(masks), -1, hidden.shape[-1])
+        return ((apart * masks[:, None].to(hidden)).reshape(hidden.shape), *args[1:])
+
+    return hook
