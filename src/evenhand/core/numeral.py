@@ -1,12 +1,14 @@
 """The one automaton that says whether an answer starts with a number, and which: used by exact search and by samples.
 
-A text is a number at the start if it has the form `lead numeral end`. Lead: up to 2 spaces, then at most one sign and at
-most one currency character, in either order. Numeral: digits, or 1–3 digits and groups of `,` + exactly 3 digits (the
-longest match); then optionally `.` + digits; then optionally a unit: `k`, `K` (thousand) or `M` (million) right after
-it, or one space and thousand, million or billion. End: a character that cannot continue the numeral, or the end of the
-answer. What cannot be decided yet stays undecided: the `.` of "1250." until one more character is seen, the group of
-"1,250" until no digit follows it, the unit of "5k" until no letter or digit follows ("5kg" reads 5). `%` ends a numeral
-and changes nothing: "3.5%" reads 3.5. Only ASCII digits count; "1.250,00" reads 1.25. More than 15 digits are no number.
+A text is a number at the start if it has the form `lead numeral end`.
+
+- Lead: up to 2 spaces, then at most one sign and at most one currency character, in either order.
+- Numeral: digits, or 1–3 digits and groups of `,` + exactly 3 digits (the longest match); then optionally `.` + digits;
+  then optionally a unit: `k`, `K` (thousand) or `M` (million) right after it, or one space and thousand, million or
+  billion. Only ASCII digits count ("1.250,00" reads 1.25); more than 15 digits are no number.
+- End: a character that cannot continue the numeral, or the end of the answer. What cannot be decided yet stays
+  undecided: the `.` of "1250." until one more character is seen, the group of "1,250" until no digit follows it, the
+  unit of "5k" until no letter or digit follows ("5kg" reads 5). `%` ends a numeral: "3.5%" reads 3.5.
 
 How the automaton moves depends on its *shape* alone (about 40 of them), never on which digits it has read; so a table
 over a vocabulary is needed once per shape (see `evenhand.lm.vocabulary`).
