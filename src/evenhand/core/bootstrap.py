@@ -12,45 +12,64 @@ from itertools import pairwise
 
 import torch
 from jaxtyping import Float
-from scipy import stats as scipy_stats
 from torch import Tensor
 
 from evenhand.core.case import Case
+from evenhand.core.errors import UsageError
 from evenhand.core.estimate import Estimate
+
+_CHUNK_ELEMENTS = 1 << 22
+"""Largest number of weights held at once (float64: 32 MiB)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bootstrap:
-    """How intervals are made: number of replicates, confidence level, seed, and memory per chunk (replicates)."""
+    """How intervals are made: number of replicates, confidence level, seed, and most replicates held at once.
+
+    `chunk` (and fewer where there are many cases) bounds memory only: the weights do not depend on it.
+    """
 
     replicates: int = 1000
     level: float = 0.95
     seed: int = 0
     chunk: int = 250
 
-    def weights(self, cases: Sequence[Case]) -> Iterator[Float[Tensor, "boot case"]]:
-        """Yield float64 weights in chunks of replicates; clusters are resampled inside their group.
+    def __post_init__(self) -> None:
+        if self.replicates < 1 or self.chunk < 1 or not 0 < self.level < 1:
+            raise UsageError(
+                f"bootstrap: replicates and chunk are at least 1 and level lies between 0 and 1, not "
+                f"{self.replicates}, {self.chunk} and {self.level}"
+            )
 
-        The same (group, cluster) has the same weight in every case, and the same seed gives the same weights.
+    def weights(
+        self, cases: Sequence[Case], among: Sequence[Case] | None = None
+    ) -> Iterator[Float[Tensor, "boot case"]]:
+        """Yield float64 weights of `cases` in chunks of replicates; clusters are resampled inside their group.
+
+        Clusters are drawn from those of `among` (default: `cases`), so parts of one whole share their weights: the same
+        (group, cluster) has the same weight everywhere. The same seed gives the same weights.
         """
-        keys = sorted({(case.group, case.cluster) for case in cases})
+        keys = sorted({(case.group, case.cluster) for case in (cases if among is None else among)})
         place = {key: i for i, key in enumerate(keys)}
         column = torch.tensor([place[case.group, case.cluster] for case in cases], dtype=torch.long)
-        strata = _strata([group for group, _ in keys])
+        low, size = _strata([group for group, _ in keys])
         generator = torch.Generator().manual_seed(self.seed)
-        for start in range(0, self.replicates, self.chunk):
-            n = min(self.chunk, self.replicates - start)
+        rows = max(1, min(self.chunk, _CHUNK_ELEMENTS // max(1, len(cases), len(keys))))
+        for start in range(0, self.replicates, rows):
+            n = min(rows, self.replicates - start)
+            # One stream, row by row: replicate r sees the same numbers whatever the chunk.
+            uniform = torch.rand(n, len(keys), generator=generator, dtype=torch.float64)
+            picks = low + torch.minimum((uniform * size).long(), size - 1)
             drawn = torch.zeros(n, len(keys), dtype=torch.float64)
-            for low, high in strata:
-                picks = torch.randint(low, high, (n, high - low), generator=generator)
-                drawn.scatter_add_(1, picks, torch.ones_like(picks, dtype=torch.float64))
-            yield drawn[:, column]
+            yield drawn.scatter_add_(1, picks, torch.ones_like(uniform))[:, column]
 
 
-def _strata(groups: Sequence[str]) -> list[tuple[int, int]]:
-    """Return the [low, high) ranges of equal neighbours."""
+def _strata(groups: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Return for each place where its run of equal neighbours starts and how long it is."""
     edges = [0, *(i for i in range(1, len(groups)) if groups[i] != groups[i - 1]), len(groups)]
-    return [(low, high) for low, high in pairwise(edges) if high > low]
+    runs = [(low, high - low) for low, high in pairwise(edges) for _ in range(low, high)]
+    table = torch.tensor(runs, dtype=torch.long).reshape(-1, 2)
+    return table[:, 0], table[:, 1]
 
 
 def smallest_stratum(cases: Sequence[Case]) -> int:
@@ -68,29 +87,41 @@ def interval(replicates: Float[Tensor, " boot"], n_clusters: int, level: float) 
     too narrow by sqrt((n-1)/n) and uses normal instead of t quantiles. `n_clusters` is the size of the smallest
     stratum. NaN below two clusters or when more than 5 % of the replicates are undefined.
     """
-    finite = replicates[~replicates.isnan()].double()
-    if n_clusters < 2 or len(finite) < 0.95 * len(replicates) or not len(finite):
+    finite = _defined(replicates)
+    if n_clusters < 2 or finite is None:
         return math.nan, math.nan
-    t = float(scipy_stats.t.ppf((1 - level) / 2, n_clusters - 1))
-    tail = float(scipy_stats.norm.cdf(math.sqrt(n_clusters / (n_clusters - 1)) * t))
+    from scipy.special import ndtr, stdtrit
+
+    tail = float(ndtr(math.sqrt(n_clusters / (n_clusters - 1)) * stdtrit(n_clusters - 1, (1 - level) / 2)))
     ends = torch.quantile(finite, torch.tensor([tail, 1 - tail], dtype=torch.float64))
     return float(ends[0]), float(ends[1])
 
 
-def p_value(replicates: Float[Tensor, " boot"], neutral: float) -> float:
-    """Return the two-sided p-value that the replicates lie around `neutral`; NaN where undefined.
+def p_value(replicates: Float[Tensor, " boot"], neutral: float, n_clusters: int) -> float:
+    """Return the two-sided p-value of `neutral`: the `interval` of level 1 - p just touches it; NaN where undefined.
 
-    Twice the smaller tail, with one added to count and total, so it is never 0.
+    One is added to the count of the smaller tail and to the total, so p is never 0.
     """
-    finite = replicates[~replicates.isnan()]
-    if len(finite) < 0.95 * len(replicates) or not len(finite):
+    finite = _defined(replicates)
+    if n_clusters < 2 or finite is None or math.isnan(neutral):
         return math.nan
+    from scipy.special import ndtri, stdtr
+
     below, above = int((finite <= neutral).sum()), int((finite >= neutral).sum())
-    return min(1.0, 2 * (1 + min(below, above)) / (1 + len(finite)))
+    tail = min(0.5, (1 + min(below, above)) / (1 + len(finite)))
+    return float(2 * stdtr(n_clusters - 1, math.sqrt((n_clusters - 1) / n_clusters) * ndtri(tail)))
+
+
+def _defined(replicates: Float[Tensor, " boot"]) -> Float[Tensor, " finite"] | None:
+    """Return the replicates that are defined, or None when more than 5 % are not."""
+    finite = replicates[~replicates.isnan()].double()
+    return finite if len(finite) and len(finite) >= 0.95 * len(replicates) else None
 
 
 def benjamini_hochberg(estimates: Sequence[Estimate]) -> list[Estimate]:
     """Return the estimates with `q`, the false-discovery-adjusted p, over those whose p is defined."""
+    from scipy import stats as scipy_stats
+
     known = [e.p for e in estimates if not math.isnan(e.p)]
     adjusted = iter(scipy_stats.false_discovery_control(known) if known else ())
     return [e if math.isnan(e.p) else e.model_copy(update={"q": float(next(adjusted))}) for e in estimates]

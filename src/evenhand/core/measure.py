@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from evenhand.core.bootstrap import Bootstrap, interval, p_value, smallest_stratum
-from evenhand.core.case import Outcome
+from evenhand.core.case import Case, Outcome
 from evenhand.core.estimate import Estimate
 from evenhand.core.readout import Readout
 from evenhand.core.record import Row
@@ -20,158 +20,201 @@ from evenhand.core.record import Row
 Swap = Literal["negate", "reciprocal", "same"]
 
 
+@runtime_checkable
 class Measure(Protocol):
     """Numbers in, numbers out: never sees a model.
 
-    Laws: the neutral value on a symmetric toy; the ends of `range` on rigged ones; NaN without cases; what `swap` says
-    when the two groups change places; `combine` is linear bookkeeping over `weights @ stats` followed by a formula, so
-    weights of ones give the point estimate and integer weights equal explicit resampling.
+    Laws (checked by `evenhand.testing.measures`): the neutral value on a symmetric toy; the ends of `range` on rigged
+    ones; NaN without cases; what `swap` says when the two groups change places; the order of cases does not matter;
+    `combine` is linear bookkeeping over `weights @ stats` followed by a formula, so weights of ones give the point
+    estimate and integer weights equal explicit resampling.
     """
 
-    kinds: tuple[Outcome, ...]
-    """Outcomes it is defined for."""
-    comparison: bool
-    """True: compares exactly two groups (`readout.groups`). False: describes whatever cases it is given."""
-    neutral: float
-    """Value that means "no difference"; NaN for a level that has no neutral value."""
-    range: tuple[float, float] | None
-    swap: Swap
-    unit: str
+    @property
+    def kinds(self) -> tuple[Outcome, ...]:
+        """Outcomes it is defined for."""
+        ...
+
+    @property
+    def comparison(self) -> bool:
+        """True: compares exactly two groups (`readout.groups`). False: describes whatever cases it is given."""
+        ...
+
+    @property
+    def neutral(self) -> float:
+        """Value that means "no difference"; NaN for a level that has no neutral value."""
+        ...
+
+    @property
+    def range(self) -> tuple[float, float] | None:
+        """Smallest and largest possible value; None when unbounded on a side."""
+        ...
+
+    @property
+    def swap(self) -> Swap:
+        """What happens to the value when the two groups change places."""
+        ...
+
+    @property
+    def unit(self) -> str:
+        """Unit of the value; empty for a pure number, or for the unit of the outcome itself."""
+        ...
 
     def per_case(self, readout: Readout, reference: Readout | None = None) -> Float[Tensor, "case stat"]:
         """Return float64 statistics of each case; a row with NaN is an undefined case and is left out.
 
-        `reference` is the readout of the unedited model, for measures that need its limits (inliers).
+        `reference` is the readout of the unedited model in the same context and variation, all groups together, for
+        measures that need its limits (inliers).
         """
         ...
 
     def combine(
         self, stats: Float[Tensor, "case stat"], weights: Float[Tensor, "*boot case"]
     ) -> dict[str, Float[Tensor, "*boot"]]:
-        """Return named values for each weighting of the cases; NaN where undefined."""
+        """Return named values for each weighting of the cases; NaN where undefined. The main one is `value`."""
         ...
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A readout to be measured and, for measures and differences that need it, the unedited model's."""
+    """A readout to be measured and, for measures and differences that need it, the unedited model's.
+
+    The subject called `base` is the unedited model: without a `base` readout it is its own reference.
+    """
 
     name: str
     readout: Readout
     base: Readout | None = None
 
+    def where(self, keep: Callable[[Case], bool]) -> Subject:
+        """Return the subject on the cases for which `keep` is true."""
+        return Subject(self.name, self.readout.where(keep), self.base.where(keep) if self.base else None)
+
+    @property
+    def reference(self) -> Readout | None:
+        """The unedited model's readout, if known."""
+        return self.readout if self.base is None and self.name == "base" else self.base
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """A number as it is (index 0) and in every replicate, and the cases it rests on."""
+
+    values: Float[Tensor, " point_and_boot"]
+    cases: tuple[Case, ...]
+
 
 def measure(
     measures: Mapping[str, Measure], subject: Subject, bootstrap: Bootstrap, change: bool = False
 ) -> Iterator[Row]:
-    """Yield a row for each measure × context × variation × comparison.
+    """Yield a row for each measure × comparison × context × key × variation.
 
     With `change`, rows are paired differences subject − base under the same weights. The row with an empty variation is
-    the mean over the variations of the context; a `negate` measure also gets the mean absolute value there, key `abs`.
+    the mean over the defined variations of the context; a `negate` measure also gets the mean absolute value there, as
+    key `<key>.abs` (which has no p unless it is a change: it cannot be 0 by chance).
     """
+    if change and (subject.base is None or subject.base.cases != subject.readout.cases):
+        raise ValueError("a change needs the base model's readout of the same cases in the same order")
     for name, each in measures.items():
         if subject.readout.kind not in each.kinds:
             continue
         for groups in _comparisons(each, subject.readout.groups):
             for context in dict.fromkeys(case.context for case in subject.readout.cases):
-                yield from _context_rows(name, each, _narrow(subject, groups, context), bootstrap, change)
+                there = subject.where(lambda case, context=context: case.context == context)
+                for key, variation, drawn in _series(each, there, groups, bootstrap, change):
+                    neutral = 0.0 if change else math.nan if key.endswith(".abs") else each.neutral
+                    estimate = _estimate(drawn, bootstrap, neutral, each.unit)
+                    yield Row(measure=name, key=key, context=context, variation=variation, groups=groups,
+                              subject=subject.name, change=change, estimate=estimate)  # fmt: skip
 
 
-def _comparisons(measure_: Measure, groups: Sequence[str]) -> list[tuple[str, ...]]:
+def point(each: Measure, readout: Readout, reference: Readout | None = None) -> dict[str, float]:
+    """Return the values of a measure on one readout as it stands: one variation, no interval."""
+    values, _ = _replicates(each, readout, reference, [torch.ones(1, len(readout), dtype=torch.float64)])
+    return {key: float(value) for key, value in values.items()}
+
+
+def _comparisons(each: Measure, groups: tuple[str, ...]) -> list[tuple[str, ...]]:
     """Pairs (reference, other) for a comparison; everyone together and each group alone for a level."""
-    if measure_.comparison:
+    if each.comparison:
         return [(groups[0], other) for other in groups[1:]]
-    alone = [(group,) for group in groups] if len(groups) > 1 else []
-    return [tuple(groups), *alone]
+    return [groups, *((group,) for group in groups if len(groups) > 1)]
 
 
-def _narrow(subject: Subject, groups: tuple[str, ...], context: str) -> Subject:
-    def cut(readout: Readout) -> Readout:
-        part = readout.where(lambda case: case.context == context)
-        return part.between(*groups) if groups else part
+def _series(
+    each: Measure, subject: Subject, groups: tuple[str, ...], bootstrap: Bootstrap, change: bool
+) -> Iterator[tuple[str, str, _Drawn]]:
+    """Yield (key, variation, numbers) of one context; the mean over its variations comes last, as variation ''."""
+    among = _of(groups, subject.readout).cases
+    variations = list(dict.fromkeys(case.variation for case in among))
+    tables = [
+        _columns(each, subject.where(lambda case, v=v: case.variation == v), groups, among, bootstrap, change)
+        for v in variations
+    ]
+    for key in tables[0] if tables else ():
+        if len(variations) > 1 and not key.endswith(".abs"):
+            yield from ((key, v, table[key]) for v, table in zip(variations, tables, strict=True))
+        yield key, "", _mean([table[key] for table in tables])
 
-    return Subject(subject.name, cut(subject.readout), cut(subject.base) if subject.base else None)
 
-
-def _context_rows(name: str, each: Measure, subject: Subject, bootstrap: Bootstrap, change: bool) -> Iterator[Row]:
-    """Rows of one context: every variation, then their mean (signed, and absolute where the sign can cancel)."""
-    readout = subject.readout
-    if not len(readout):
-        return
-    variations = list(dict.fromkeys(case.variation for case in readout.cases))
-    tables = {v: _values(each, _variation(subject, v), readout, bootstrap, change) for v in variations}
-    clusters = smallest_stratum(readout.cases)
-    context = readout.cases[0].context
-    for key in next(iter(tables.values())):
-        columns = [tables[v][key] for v in variations if key in tables[v]]
-        series: dict[tuple[str, str], Float[Tensor, " point_and_boot"]] = {}
-        for v, column in zip(variations, columns, strict=False):
-            series[v, key] = column[-1]
-        series["", key] = _mean([column[-1] for column in columns])
+def _columns(
+    each: Measure, subject: Subject, groups: tuple[str, ...], among: Sequence[Case], bootstrap: Bootstrap, change: bool
+) -> dict[str, _Drawn]:
+    """Numbers of one variation by key; clusters are drawn from `among`, so every variation has the same weights."""
+    readouts = [_of(groups, subject.readout), *([_of(groups, subject.base)] if change and subject.base else [])]
+    cases = readouts[0].cases
+    found = [_replicates(each, r, subject.reference, _weights(bootstrap, cases, among)) for r in readouts]
+    present = torch.stack([p for _, p in found]).all(0)
+    rests_on = tuple(case for i, case in enumerate(cases) if bool(present[i]))
+    columns: dict[str, _Drawn] = {}
+    for key in found[0][0]:
+        levels = [values[key] for values, _ in found]
+        columns[key] = _Drawn(_difference(levels), rests_on)
         if each.swap == "negate":
-            absolute = [column[0].abs() - (column[1].abs() if change else 0.0) for column in columns]
-            series["", f"{key}.abs"] = _mean(absolute)
-        for (variation, row_key), values in series.items():
-            if variation and len(variations) == 1:
-                continue
-            neutral = 0.0 if change or row_key.endswith(".abs") else each.neutral
-            n = sum(case.variation == variation for case in readout.cases) if variation else len(readout)
-            estimate = _estimate(values, bootstrap, clusters, neutral).model_copy(
-                update={"n": n, "unit": each.unit, "n_clusters": len({(c.group, c.cluster) for c in readout.cases})}
-            )
-            yield Row(measure=name, key=row_key, context=context, variation=variation, groups=readout.groups,
-                      subject=subject.name, change=change, estimate=estimate)  # fmt: skip
+            columns[f"{key}.abs"] = _Drawn(_difference([level.abs() for level in levels]), rests_on)
+    return columns
 
 
-def _variation(subject: Subject, variation: str) -> Subject:
-    def cut(readout: Readout) -> Readout:
-        return readout.where(lambda case: case.variation == variation)
-
-    return Subject(subject.name, cut(subject.readout), cut(subject.base) if subject.base else None)
-
-
-def _values(
-    each: Measure, subject: Subject, drawn_over: Readout, bootstrap: Bootstrap, change: bool
-) -> dict[str, list[Float[Tensor, " point_and_boot"]]]:
-    """Per key: [subject], or with `change` [subject, base, subject − base]; index 0 of each is the point estimate.
-
-    Weights are drawn over `drawn_over`, so that one name weighs the same in every variation.
-    """
-    readouts = [subject.readout]
-    if change:
-        if subject.base is None:
-            raise ValueError("a change needs the base model's readout")
-        readouts.append(subject.base)
-    columns: list[dict[str, list[Tensor]]] = []
-    keep = torch.tensor([case.variation == subject.readout.cases[0].variation for case in drawn_over.cases])
-    for readout in readouts:
-        stats = each.per_case(readout, subject.base).double()
-        undefined = stats.isnan().any(dim=1)
-        stats = stats.masked_fill(undefined[:, None], 0.0)
-        present = (~undefined).double()
-        parts: dict[str, list[Tensor]] = {}
-        chunks = [torch.ones(1, len(drawn_over), dtype=torch.float64), *bootstrap.weights(drawn_over.cases)]
-        for weights in chunks:
-            for key, value in each.combine(stats, weights[:, keep] * present).items():
-                parts.setdefault(key, []).append(value)
-        columns.append(parts)
-    table = {key: [torch.cat(part[key]) for part in columns if key in part] for key in columns[0]}
-    return {key: [*c, c[0] - c[1]] if change else c for key, c in table.items()}
+def _replicates(
+    each: Measure, readout: Readout, reference: Readout | None, weights: Iterable[Float[Tensor, "_ case"]]
+) -> tuple[dict[str, Float[Tensor, " point_and_boot"]], Bool[Tensor, " case"]]:
+    """Values of each key under all weights, and which cases are defined (the others get weight 0)."""
+    stats = each.per_case(readout, reference).double()
+    present = ~stats.isnan().any(dim=1)
+    stats = stats.masked_fill(~present[:, None], 0.0)
+    parts = [each.combine(stats, w * present) for w in weights]
+    return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}, present
 
 
-def _mean(columns: Sequence[Float[Tensor, " boot"]]) -> Float[Tensor, " boot"]:
-    """Mean over the variations that are defined for the data as they are; NaN when none is."""
-    known = [column for column in columns if not math.isnan(float(column[0]))]
-    return torch.stack(known).mean(0) if known else columns[0]
+def _weights(bootstrap: Bootstrap, cases: Sequence[Case], among: Sequence[Case]) -> Iterator[Float[Tensor, "_ case"]]:
+    """Ones, for the numbers as they are, then every replicate."""
+    yield torch.ones(1, len(cases), dtype=torch.float64)
+    yield from bootstrap.weights(cases, among)
 
 
-def _estimate(
-    values: Float[Tensor, " point_and_boot"], bootstrap: Bootstrap, clusters: int, neutral: float
-) -> Estimate:
-    """Value, interval and p from a point estimate followed by its replicates."""
-    point, replicates = float(values[0]), values[1:]
-    if math.isnan(point):
-        return Estimate(value=math.nan)
-    low, high = interval(replicates, clusters, bootstrap.level)
-    p = math.nan if math.isnan(neutral) or math.isnan(low) else p_value(replicates, neutral)
-    return Estimate(value=point, low=low, high=high, level=bootstrap.level, p=p)
+def _of(groups: tuple[str, ...], readout: Readout) -> Readout:
+    return readout.between(*groups) if groups else readout
+
+
+def _difference(levels: Sequence[Float[Tensor, " n"]]) -> Float[Tensor, " n"]:
+    return levels[0] - levels[1] if len(levels) > 1 else levels[0]
+
+
+def _mean(columns: Sequence[_Drawn]) -> _Drawn:
+    """Mean over the variations that are defined for the data as they are; undefined when none is."""
+    known = [column for column in columns if not math.isnan(float(column.values[0]))] or columns
+    cases = tuple(case for column in known for case in column.cases)
+    return _Drawn(torch.stack([column.values for column in known]).mean(0), cases)
+
+
+def _estimate(drawn: _Drawn, bootstrap: Bootstrap, neutral: float, unit: str) -> Estimate:
+    """Value, interval, p, and how much it rests on."""
+    value, replicates = float(drawn.values[0]), drawn.values[1:]
+    low = high = p = math.nan
+    if not math.isnan(value):
+        clusters = smallest_stratum(drawn.cases)
+        low, high = interval(replicates, clusters, bootstrap.level)
+        p = p_value(replicates, neutral, clusters)
+    distinct = len({(case.group, case.cluster) for case in drawn.cases})
+    return Estimate(value=value, low=low, high=high, p=p, n=len(drawn.cases), n_clusters=distinct, unit=unit,
+                    level=bootstrap.level)  # fmt: skip

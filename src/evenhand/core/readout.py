@@ -48,6 +48,23 @@ class Readout:
     notes: dict[str, Any] = field(default_factory=dict[str, Any])
     """How it was read: mode, temperature, top_p, seed, node budget, chat template."""
 
+    def __post_init__(self) -> None:
+        n, atoms = len(self.cases), len(self.value)
+        if len(self.mass) != atoms or len(self.row) != atoms:
+            raise ValueError(f"value, mass and row have {atoms}, {len(self.mass)} and {len(self.row)} atoms")
+        if atoms and (bool((self.row.diff() < 0).any()) or int(self.row[0]) < 0 or int(self.row[-1]) >= n):
+            raise ValueError(f"row must ascend and lie in [0, {n})")
+        if not bool((self.value.isfinite() & (self.mass >= 0)).all()):
+            raise ValueError("every atom needs a finite value and a mass that is not negative")
+        if "valid" not in self.shares:
+            raise ValueError(f"shares must name 'valid', not only {sorted(self.shares)}")
+        for name, per_case in [*self.shares.items(), *self.arrays.items(), ("defined", self.defined)]:
+            if len(per_case) != n:
+                raise ValueError(f"{name!r} has {len(per_case)} rows for {n} cases")
+        total = torch.stack([share.double() for share in self.shares.values()]).sum(0)
+        if n and float((total - 1).abs().max()) > 1e-4:
+            raise ValueError(f"shares sum to {float(total.min()):.4g} to {float(total.max()):.4g}, not to 1")
+
     def __len__(self) -> int:
         return len(self.cases)
 
@@ -68,6 +85,11 @@ class Readout:
             arrays={name: array[mask] for name, array in self.arrays.items()},
             answers=tuple(a for a, k in zip(self.answers, kept, strict=True) if k) if self.answers else (),
         )
+
+    def answered(self) -> Readout:
+        """Return the same cases without the atoms of those whose distribution is not known well enough."""
+        known = self.defined[self.row]
+        return dataclasses.replace(self, value=self.value[known], mass=self.mass[known], row=self.row[known])
 
     def between(self, *groups: str) -> Readout:
         """Return the readout of these groups only, in this order."""

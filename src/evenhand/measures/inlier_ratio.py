@@ -1,0 +1,57 @@
+"""Share of the answers that the unedited model could have given: inside its own 5 %–95 % range."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from evenhand.core.case import Outcome
+from evenhand.core.errors import UsageError
+from evenhand.core.measure import Swap
+from evenhand.core.readout import Readout
+
+
+@dataclass(frozen=True)
+class InlierRatio:
+    """Share of all answers that lie in [q05, q95] of the unedited model's, all groups pooled, same prompt.
+
+    About 0.90 on the unedited model by construction. An invalid answer is an outlier, and so is mass left open: a case
+    with more than 1 % open is undefined. The limits are fixed before resampling. Undefined without `reference`.
+    Source: a public re-implementation of Ma et al. (FAccT 2025), which drops invalid answers instead.
+    """
+
+    tail: float = 0.05
+
+    kinds: ClassVar[tuple[Outcome, ...]] = ("number", "choice", "pair")
+    comparison: ClassVar[bool] = False
+    neutral: ClassVar[float] = math.nan
+    range: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
+    swap: ClassVar[Swap] = "same"
+    unit: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.tail < 0.5:
+            raise UsageError(f"inlier_ratio: tail lies in [0, 0.5), not {self.tail}")
+
+    def per_case(self, readout: Readout, reference: Readout | None = None) -> Float[Tensor, "case stat"]:
+        """Return 1 and the share of a case's answers that are inliers."""
+        usual = reference.answered() if reference is not None else None
+        low, high = (usual.quantile(self.tail), usual.quantile(1 - self.tail)) if usual else (math.nan, math.nan)
+        inside = ((readout.value >= low) & (readout.value <= high)).double()
+        mass = readout.sums(torch.ones_like(inside))
+        share = torch.where(mass > 0, readout.shares["valid"] * readout.sums(inside) / mass, 0.0)
+        searched = readout.shares.get("open", torch.zeros(len(readout))) <= 0.01
+        known = (readout.defined | searched) & (not math.isnan(low))
+        return torch.stack([torch.ones_like(share), share], dim=1).masked_fill(~known[:, None], torch.nan)
+
+    def combine(
+        self, stats: Float[Tensor, "case stat"], weights: Float[Tensor, "*boot case"]
+    ) -> dict[str, Float[Tensor, "*boot"]]:
+        """Return `value`, the share of inliers."""
+        count, inliers = (weights @ stats).unbind(-1)
+        return {"value": inliers / count}
