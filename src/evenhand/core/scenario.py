@@ -86,35 +86,67 @@ class Scenario:
             lambda case: (not chosen or case.context in chosen) and (not varied or case.variation in varied)
         )
 
-    def part(self, part: Part, seed: int = 0, shares: Sequence[float] = (1, 1, 1)) -> Scenario:
-        """Return the cases whose cluster (name) falls into one of three disjoint parts of every group.
+    def part(
+        self,
+        part: Part,
+        seed: int = 0,
+        shares: Sequence[int | float] = (1, 1, 1),
+        by: Literal["name", "variation"] = "name",
+    ) -> Scenario:
+        """Return one of three disjoint parts of the cases, split by name or by variation.
 
-        Clusters are shuffled by `seed` inside their group and dealt out in proportion to `shares` (fit, choose,
-        report), so scores, the number of units and the reported numbers never see the same name.
+        By name: clusters are shuffled by `seed` inside their group and dealt out in proportion to `shares` (fit,
+        choose, report), so scores, the number of units and the reported numbers never see the same name. By
+        variation: the same with the variations of each context.
         """
+        if by == "variation":
+            varied = split_variations(self, seed, shares)
+            return self.where(lambda case: varied[case.context, case.variation] == part)
         place = split_clusters(self, seed, shares)
         return self.where(lambda case: place[case.group, case.cluster] == part)
 
 
-def split_clusters(scenario: Scenario, seed: int, shares: Sequence[float] = (1, 1, 1)) -> dict[tuple[str, str], Part]:
+def split_clusters(
+    scenario: Scenario, seed: int, shares: Sequence[int | float] = (1, 1, 1)
+) -> dict[tuple[str, str], Part]:
     """Return for each (group, cluster) the part it belongs to; raises when a group is too small for three parts."""
     place: dict[tuple[str, str], Part] = {}
-    wanted = [part for part, share in zip(PARTS, shares, strict=True) if share > 0]
     for group in dict.fromkeys(case.group for case in scenario.cases):
         clusters = sorted({case.cluster for case in scenario.cases if case.group == group})
-        if len(clusters) < len(wanted):
-            raise UsageError(
-                f"scenario {scenario.name!r}, group {group!r}: {len(clusters)} name(s) cannot be split into "
-                f"{', '.join(wanted)}; give at least {len(wanted)}, better 24, names per group"
-            )
-        random.Random(f"{seed}:{group}").shuffle(clusters)
-        edges = _edges(len(clusters), shares)
-        for index, cluster in enumerate(clusters):
-            place[group, cluster] = PARTS[next(i for i, edge in enumerate(edges) if index < edge)]
+        what = f"scenario {scenario.name!r}, group {group!r}: {len(clusters)} name(s)"
+        for cluster, part in _deal(clusters, f"{seed}:{group}", shares, what).items():
+            place[group, cluster] = part
     return place
 
 
-def _edges(n: int, shares: Sequence[float]) -> list[int]:
+def split_variations(
+    scenario: Scenario, seed: int, shares: Sequence[int | float] = (1, 1, 1)
+) -> dict[tuple[str, str], Part]:
+    """Return for each (context, variation) the part it belongs to; raises when a context has too few variations."""
+    place: dict[tuple[str, str], Part] = {}
+    for context in scenario.contexts:
+        variations = sorted(scenario.variations(context.name))
+        what = f"scenario {scenario.name!r}, context {context.name!r}: {len(variations)} variation(s)"
+        for variation, part in _deal(variations, f"{seed}:variations:{context.name}", shares, what).items():
+            place[context.name, variation] = part
+    return place
+
+
+def _deal(things: list[str], seed: str, shares: Sequence[int | float], what: str) -> dict[str, Part]:
+    """Shuffle and deal out; `what` begins the error when there are fewer things than parts."""
+    if len(shares) != len(PARTS) or min(shares) < 0 or not sum(shares):
+        raise UsageError(f"shares of {', '.join(PARTS)} must be three numbers, 0 or more, not all 0; found {shares}")
+    wanted = [part for part, share in zip(PARTS, shares, strict=True) if share > 0]
+    if len(things) < len(wanted):
+        raise UsageError(
+            f"{what} cannot be split into {', '.join(wanted)}; give at least {len(wanted)}, better 24 names per group"
+        )
+    random.Random(seed).shuffle(things)
+    edges = _edges(len(things), shares)
+    return {thing: PARTS[next(i for i, edge in enumerate(edges) if n < edge)] for n, thing in enumerate(things)}
+
+
+def _edges(n: int, shares: Sequence[int | float]) -> list[int]:
     """Cumulative part sizes summing to `n`; every part with a share gets at least one cluster."""
     total, sizes = sum(shares), [0, 0, 0]
     for i, share in enumerate(shares):
