@@ -1,0 +1,179 @@
+"""Looking up one cell's numbers: where it was fitted, where it was measured, the gap there before and after."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from evenhand.core.estimate import Estimate
+from evenhand.core.record import CellRecord, ContextRecord, Row, ScenarioRecord, SweepPoint
+
+GAP = "standardised_mean_difference"
+NOTHING = Estimate(value=math.nan)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a gap is measured: a context, one variation of it (empty: their mean), and the group compared."""
+
+    context: str
+    variation: str
+    other: str
+
+    @property
+    def label(self) -> str:
+        """The place in words."""
+        return f"{self.context} ({self.variation})" if self.variation else self.context
+
+
+def shown(estimate: Estimate) -> bool:
+    """Whether a difference from 0 is shown: the interval excludes 0 and, where there is a q, q is at most 1 − level."""
+    return estimate.excludes(0.0) and (math.isnan(estimate.q) or estimate.q <= 1 - estimate.level + 1e-9)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The rows of one cell by what they say."""
+
+    scenario: ScenarioRecord
+    cell: CellRecord
+
+    @cached_property
+    def _rows(self) -> dict[tuple[str, str, str, str, str, bool], list[Row]]:
+        index: dict[tuple[str, str, str, str, str, bool], list[Row]] = {}
+        for row in self.cell.rows:
+            key = (row.measure, row.key, row.context, row.variation, row.subject, row.change)
+            index.setdefault(key, []).append(row)
+        return index
+
+    @property
+    def reference(self) -> str:
+        """The group the others are compared with."""
+        return self.scenario.groups[0] if self.scenario.groups else "the reference"
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The groups compared with the reference."""
+        return self.scenario.groups[1:]
+
+    @property
+    def contexts(self) -> dict[str, ContextRecord]:
+        """The use cases by name."""
+        return {context.name: context for context in self.scenario.contexts}
+
+    @cached_property
+    def home(self) -> tuple[Place, ...]:
+        """Where the edit was fitted (with other names)."""
+        return tuple(self._places(fitted=True))
+
+    @cached_property
+    def away(self) -> tuple[Place, ...]:
+        """Every other place it was measured in: unseen variations of a fitted context first, then other contexts."""
+        return tuple(self._places(fitted=False))
+
+    def _places(self, fitted: bool) -> Iterator[Place]:
+        spec = self.cell.spec
+        contexts = sorted(self.scenario.contexts, key=lambda c: c.name not in spec.fitted_on)
+        for context in contexts:
+            seen = context.name in spec.fitted_on
+            part = {v for v in spec.variations if v in context.variations}
+            split = seen and part and part != set(context.variations)
+            for other in self.others:
+                if not split and seen == fitted:
+                    yield Place(context.name, "", other)
+                if split:
+                    for variation in context.variations:
+                        if (variation in part) == fitted:
+                            yield Place(context.name, variation, other)
+
+    def gap(self, place: Place, subject: str) -> Estimate:
+        """The signed gap, reference − other, in standard deviations."""
+        return self._compare(place, "value", subject, change=False)
+
+    def size(self, place: Place, subject: str) -> Estimate:
+        """The size of the gap whatever its sign: the mean of |gap| over the variations."""
+        if not place.variation:
+            absolute = self._compare(place, "value.abs", subject, change=False)
+            if absolute.defined:
+                return absolute
+        return _absolute(self.gap(place, subject))
+
+    def change(self, place: Place, subject: str) -> Estimate:
+        """The paired change in the size of the gap, subject − base; negative: it fell."""
+        if not place.variation:
+            absolute = self._compare(place, "value.abs", subject, change=True)
+            if absolute.defined:
+                return absolute
+        base, after = self.gap(place, "base"), self.gap(place, subject)
+        signed = self._compare(place, "value", subject, change=True)
+        if not (base.defined and after.defined and signed.defined):
+            return NOTHING
+        value = abs(after.value) - abs(base.value)
+        if base.value * after.value < 0:
+            return Estimate(value=value, n=signed.n, n_clusters=signed.n_clusters, level=signed.level)
+        if base.value >= 0:
+            return signed.model_copy(update={"value": value})
+        return signed.model_copy(update={"value": value, "low": -signed.high, "high": -signed.low})
+
+    def signed_change(self, place: Place, subject: str) -> Estimate:
+        """The paired change of the signed gap, subject − base."""
+        return self._compare(place, "value", subject, change=True)
+
+    def variations(self, place: Place, subject: str) -> list[Estimate]:
+        """The signed gap in each variation that the place pools; empty where it pools none."""
+        if place.variation:
+            return []
+        names = self.contexts[place.context].variations
+        found = [self._compare(Place(place.context, v, place.other), "value", subject, False) for v in names]
+        return [e for e in found if e.defined]
+
+    def _compare(self, place: Place, key: str, subject: str, change: bool) -> Estimate:
+        rows = self._rows.get((GAP, key, place.context, place.variation, subject, change), [])
+        return next((r.estimate for r in rows if r.groups == (self.reference, place.other)), NOTHING)
+
+    def level(self, measure: str, key: str, place: Place, subject: str, change: bool = False) -> Estimate:
+        """A level over all groups of a place (valid share, inlier ratio), else of the whole context."""
+        rows = self._rows.get((measure, key, place.context, place.variation, subject, change), [])
+        if not rows and place.variation:
+            rows = self._rows.get((measure, key, place.context, "", subject, change), [])
+        return max(rows, key=lambda r: len(r.groups)).estimate if rows else NOTHING
+
+    def answering(self, place: Place, subject: str, change: bool = False) -> Estimate:
+        """How much of what the model says answers the question: probability on the options, else the valid share."""
+        if self.contexts[place.context].outcome == "choice":
+            mass = self.level("option_mass", "value", place, subject, change)
+            if mass.defined:
+                return mass
+        return self.level("answer_shares", "valid", place, subject, change)
+
+    def of_group(self, measure: str, key: str, place: Place, subject: str, group: str) -> Estimate:
+        """A level of one group."""
+        rows = self._rows.get((measure, key, place.context, place.variation, subject, False), [])
+        return next((r.estimate for r in rows if r.groups == (group,)), NOTHING)
+
+    def elsewhere(self, measure: str, key: str = "value") -> list[str]:
+        """The contexts outside the scenario (utility texts and questions) where a measure was taken."""
+        own = set(self.contexts)
+        found = (r.context for r in self.cell.rows if r.measure == measure and r.key == key and r.context not in own)
+        return list(dict.fromkeys(found))
+
+    @property
+    def chosen(self) -> SweepPoint | None:
+        """The chosen size, where there was a sweep."""
+        return next((point for point in self.cell.sweep if point.chosen), None)
+
+    @property
+    def size_edited(self) -> int:
+        """How many units the edit switches off."""
+        return sum(self.cell.per_layer.values())
+
+
+def _absolute(signed: Estimate) -> Estimate:
+    """The size of one signed estimate; its interval ends at 0 where the signed one straddles 0."""
+    if math.isnan(signed.low):
+        return signed.model_copy(update={"value": abs(signed.value)})
+    ends = sorted((abs(signed.low), abs(signed.high)))
+    low = 0.0 if signed.low <= 0 <= signed.high else ends[0]
+    return signed.model_copy(update={"value": abs(signed.value), "low": low, "high": ends[1]})

@@ -1,0 +1,198 @@
+"""Figures over a whole run, as plotly figures in plain data: gaps before any edit, and the transfer heat map.
+
+Colours are roles such as `@edit`; the page fills in what suits a light, dark or printed page.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from evenhand.core.estimate import Estimate
+from evenhand.core.record import CellRef
+from evenhand.report import words
+from evenhand.report.facts import Facts, Place, shown
+from evenhand.report.verdict import Judgement, answers
+
+Figure = dict[str, Any]
+View = Literal["change", "remaining"]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A cell with its facts and its verdict."""
+
+    ref: CellRef
+    facts: Facts
+    judgement: Judgement
+
+
+def text(label: str, width: int = 18) -> str:
+    """Return a label escaped for plotly and broken into lines of at most `width` characters."""
+    return "<br>".join(html.escape(line, quote=False) for line in textwrap.wrap(label, width) or [""])
+
+
+def finite(value: float) -> float | None:
+    """Return a number that JSON can hold: undefined becomes null, which plotly leaves out."""
+    return None if math.isnan(value) or math.isinf(value) else float(f"{value:.5g}")
+
+
+def whiskers(estimates: Sequence[Estimate], signs: Sequence[float] = ()) -> dict[str, Any]:
+    """Return the error bars of estimates; with a sign −1 their ends change places."""
+    signs = signs or [1.0] * len(estimates)
+    up = [e.high - e.value if s > 0 else e.value - e.low for e, s in zip(estimates, signs, strict=True)]
+    down = [e.value - e.low if s > 0 else e.high - e.value for e, s in zip(estimates, signs, strict=True)]
+    return {"type": "data", "symmetric": False, "array": [finite(v) for v in up],
+            "arrayminus": [finite(v) for v in down], "thickness": 1.5, "width": 3}  # fmt: skip
+
+
+def fitted(ref: CellRef) -> str:
+    """Return what a cell was fitted on, in words."""
+    name = " + ".join(ref.fitted_on)
+    return f"{name} ({', '.join(ref.variations)})" if ref.variations else name
+
+
+def baseline(facts: Facts) -> Figure:
+    """The gap of the unedited model in every context, with intervals; positive: against the other group."""
+    names = list(facts.contexts)
+    data: list[dict[str, Any]] = []
+    notes: list[dict[str, Any]] = []
+    for index, other in enumerate(facts.others):
+        places = [Place(name, "", other) for name in names]
+        able = [p for p in places if answers(facts, p, "base") and facts.gap(p, "base").defined]
+        found = [facts.gap(p, "base") for p in able]
+        signs = [words.against(1.0, facts.contexts[p.context].favourable) for p in able]
+        shift = 0.14 * (index - (len(facts.others) - 1) / 2)
+        data.append({
+            "type": "scatter", "mode": "markers", "name": f"gap against {other} names",
+            "x": [finite(e.value * s) for e, s in zip(found, signs, strict=True)],
+            "y": [names.index(p.context) + shift for p in able], "error_x": whiskers(found, signs),
+            "marker": {"size": 10, "color": f"@group{index + 1}"},
+            "text": [f"{html.escape(p.context)}: {words.estimate(e)}" for p, e in zip(able, found, strict=True)],
+            "hovertemplate": "%{text}<extra></extra>",
+        })  # fmt: skip
+        if not index:
+            notes = [_no_statement(facts, p, names.index(p.context)) for p in places if p not in able]
+    said = [
+        f"{p.context} {words.number(facts.gap(p, 'base').value)}"
+        for p in (Place(n, "", facts.others[0]) for n in names)
+    ]
+    return {
+        "alt": f"Gap of the unedited model in each use case, in standard deviations: {', '.join(said)}.",
+        "height": 90 + 44 * len(names),
+        "data": data,
+        "layout": {
+            "annotations": notes, "showlegend": len(facts.others) > 1, "margin": {"t": 10, "b": 46},
+            "xaxis": {"title": {"text": "gap in standard deviations"}, "zeroline": True, "zerolinewidth": 2},
+            "yaxis": rows_axis(names),
+        },
+    }  # fmt: skip
+
+
+def rows_axis(names: Sequence[str]) -> dict[str, Any]:
+    """A vertical axis with one named row per entry, the first on top."""
+    return {"tickvals": list(range(len(names))), "ticktext": [text(n) for n in names], "automargin": True,
+            "range": [len(names) - 0.5, -0.5], "zeroline": False, "showgrid": False}  # fmt: skip
+
+
+def _no_statement(facts: Facts, place: Place, row: int) -> dict[str, Any]:
+    able = facts.answering(place, "base").value
+    why = "undefined" if answers(facts, place, "base") else f"only {words.percent(able)} valid answers: no statement"
+    return {"x": 0, "y": row, "text": why, "showarrow": False, "font": {"color": "@muted", "size": 12}}
+
+
+def transfer(cells: Sequence[Judged], view: View, subject: Literal["edit", "random"]) -> Figure:
+    """Fitted-on × measured-on: the change in the size of the gap, or the gap that remains."""
+    facts = cells[0].facts
+    columns = [(c, o) for c in facts.contexts for o in facts.others]
+    several = len(facts.others) > 1
+    labels = [f"{c} · {o}" if several else c for c, o in columns]
+    grid = [[_square(cell, c, o, view, subject) for c, o in columns] for cell in cells]
+    z = [[square.z for square in line] for line in grid]
+    most = max((abs(v) for line in z for v in line if v is not None), default=1.0) or 1.0
+    what = "Change in the size of the gap" if view == "change" else "Gap that remains"
+    who = "the edit" if subject == "edit" else "the random edit of the same size"
+    return {
+        "alt": f"{what} under {who}; rows: fitted on, columns: measured on. " + _loudest(grid, cells, labels),
+        "height": 120 + 48 * len(cells),
+        "minWidth": 130 + 62 * len(labels),
+        "data": [{
+            "type": "heatmap", "z": z, "x": list(range(len(labels))), "y": list(range(len(cells))),
+            "zmin": -most, "zmax": most, "xgap": 2, "ygap": 2, "showscale": False,
+            "colorscale": [[0, "@fell"], [0.5, "@none"], [1, "@rose"]],
+            "text": [[square.text for square in line] for line in grid], "texttemplate": "%{text}",
+            "customdata": [[square.hover for square in line] for line in grid],
+            "hovertemplate": "%{customdata}<extra></extra>", "hoverongaps": True,
+        }],
+        "layout": {
+            "margin": {"t": 76, "b": 10}, "annotations": _blanks(grid),
+            "shapes": [_frame(i, j) for i, cell in enumerate(cells) for j, (c, _) in enumerate(columns)
+                       if c in cell.ref.fitted_on],
+            "xaxis": {"side": "top", "tickvals": list(range(len(labels))), "ticktext": [text(w, 11) for w in labels],
+                      "tickangle": 0, "showgrid": False, "zeroline": False, "fixedrange": True,
+                      "automargin": True},
+            "yaxis": rows_axis([fitted(cell.ref) for cell in cells]),
+        },
+    }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Square:
+    z: float | None
+    text: str
+    hover: str
+
+
+def _square(cell: Judged, context: str, other: str, view: View, subject: str) -> _Square:
+    """One square of the heat map."""
+    facts, place = cell.facts, Place(context, "", other)
+    head = f"fitted on {text(fitted(cell.ref), 40)}<br>measured on {text(context, 40)}"
+    if not answers(facts, place, "base"):
+        return _Square(None, "no answer", f"{head}<br>the model does not do the task here: no statement")
+    if subject == "edit" and not answers(facts, place, "edit"):
+        return _Square(None, "broken", f"{head}<br>the edit stopped the model from doing the task here")
+    change, signed = facts.change(place, subject), facts.gap(place, subject)
+    before, after = facts.size(place, "base"), facts.size(place, subject)
+    sign = words.against(1.0, facts.contexts[context].favourable)
+    value = change.value if view == "change" else sign * signed.value
+    if math.isnan(value):
+        return _Square(None, words.UNDEFINED, f"{head}<br>undefined")
+    q = "" if math.isnan(change.q) else f", q = {change.q:.3f}"
+    hover = (
+        f"{head}<br>size of the gap {words.number(before.value)} → {words.number(after.value)}"
+        f"<br>change {words.number(change.value, sign=True)} ({words.interval(change)}){q}"
+        f"<br>gap now {words.direction(signed.value, facts.contexts[context].favourable, other, facts.reference)}"
+        f", {words.number(abs(signed.value))}"
+    )
+    certain = shown(change if view == "change" else signed)
+    number = words.number(value, sign=view == "change")
+    return _Square(finite(value), f"<b>{number}</b>" if certain else f"({number})", hover)
+
+
+def _blanks(grid: Sequence[Sequence[_Square]]) -> list[dict[str, Any]]:
+    """Words in the squares that have no number."""
+    return [
+        {"x": j, "y": i, "text": square.text, "showarrow": False, "font": {"size": 10, "color": "@muted"}}
+        for i, line in enumerate(grid)
+        for j, square in enumerate(line)
+        if square.z is None
+    ]
+
+
+def _frame(row: int, column: int) -> dict[str, Any]:
+    """A frame around the square where an edit was measured in the context it was fitted on."""
+    return {"type": "rect", "x0": column - 0.48, "x1": column + 0.48, "y0": row - 0.48, "y1": row + 0.48,
+            "line": {"color": "@text", "width": 2}}  # fmt: skip
+
+
+def _loudest(grid: Sequence[Sequence[_Square]], cells: Sequence[Judged], labels: Sequence[str]) -> str:
+    """The largest number of a heat map, for readers who do not see it."""
+    known = [(abs(s.z), i, j) for i, line in enumerate(grid) for j, s in enumerate(line) if s.z is not None]
+    if not known:
+        return "No square has a number."
+    value, i, j = max(known)
+    return f"Largest: {words.number(grid[i][j].z or value)} fitted on {fitted(cells[i].ref)}, measured on {labels[j]}."

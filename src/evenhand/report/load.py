@@ -1,0 +1,67 @@
+"""Reading a run folder: `run.json` and the cells that are finished."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from evenhand.core.errors import CannotRun, UsageError
+from evenhand.core.record import CellRecord, CellRef, Record, RunRecord
+
+T = TypeVar("T", bound=Record)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run folder holds: the record, its finished cells in the grid's order, and those not there yet."""
+
+    record: RunRecord
+    cells: tuple[tuple[CellRef, CellRecord], ...]
+    missing: tuple[CellRef, ...]
+
+
+def load(folder: Path) -> Run:
+    """Read a run folder.
+
+    Raises UsageError where the folder is not a run, CannotRun where a file in it is damaged; both name the file.
+    """
+    path = folder / "run.json"
+    if not folder.is_dir():
+        raise UsageError(f"there is no folder {str(folder)!r}; expected a run folder made by `evenhand run`")
+    if not path.is_file():
+        raise UsageError(
+            f"{str(folder)!r} is not a run folder: it has no run.json; expected the folder that "
+            "`evenhand run` printed at its end (with run.json and cells/ in it)"
+        )
+    record = _read(path, RunRecord)
+    cells: list[tuple[CellRef, CellRecord]] = []
+    missing: list[CellRef] = []
+    for ref in record.cells:
+        file = folder / "cells" / f"{ref.hash}.json"
+        if file.is_file():
+            cells.append((ref, _read(file, CellRecord)))
+        else:
+            missing.append(ref)
+    return Run(record, tuple(cells), tuple(missing))
+
+
+def _read(path: Path, kind: type[T]) -> T:
+    """Parse one file, or say which file is damaged and where."""
+    again = "delete it and run the study again: only this part is computed anew"
+    try:
+        text = path.read_text(encoding="utf-8")
+        json.loads(text)
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CannotRun(f"{path} is damaged and cannot be read ({error}); {again}") from error
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the whole file"
+        raise CannotRun(
+            f"{path} does not hold a {kind.__name__} of this version: {where}: {first['msg']}; {again}"
+        ) from error
