@@ -115,7 +115,9 @@ class CellRecord(Record):
     share: float
     distributions: tuple[Distribution, ...]
     edit: str = ""
-    """Folder of the saved edit, relative to the run folder."""
+    """Folder of the saved edit, relative to the run folder; empty when the unedited model was kept."""
+    rule: str = ""
+    """How the number of units was chosen, in words."""
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
 

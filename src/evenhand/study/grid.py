@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import inspect
 import json
 from collections.abc import Iterator
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from evenhand import __version__, find
@@ -58,12 +61,13 @@ def fits(config: StudyConfig, scenario: Scenario) -> list[Fit]:
     for protocol in config.protocols:
         for entry in entries:
             if protocol == "specific":
-                found.append(("specific", entry, ()))
+                found.append((protocol, entry, ()))
             elif protocol == "leave-one-out" and len(entry) == 1:
                 found += _left_out(scenario, entry)
             elif protocol == "cross-context":
                 others = tuple(c.name for c in scenario.contexts if c.name not in entry)
-                found += [("cross-context", others, ())] if others else []
+                if others:
+                    found.append((protocol, others, ()))
     missing = [p for p in config.protocols if p not in {protocol for protocol, _, _ in found}]
     if missing:
         raise UsageError(
@@ -95,8 +99,14 @@ def _run(config: StudyConfig, method: MethodConfig) -> dict[str, Any]:
         mode="json",
         include={"split", "reading", "bootstrap", "budget", "measures", "utility_measures", "units_shown"},
     )
-    return run | {"sizes": config.model_dump(mode="json")["sizes"] if method.sizes is None else
-                  method.model_dump(mode="json")["sizes"], "versions": versions()}  # fmt: skip
+    sizes = (config if method.sizes is None else method).model_dump(mode="json")["sizes"]
+    return run | {"sizes": sizes, "versions": versions(), "method_file": _fingerprint(method.name)}
+
+
+def _fingerprint(method: str) -> str:
+    """Return the sha256 (16 characters) of a method's file, so that a changed method is a different cell."""
+    file = inspect.getsourcefile(find.plugin("methods", method))
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16] if file else ""
 
 
 def versions() -> dict[str, str]:

@@ -1,0 +1,105 @@
+"""Which tokens a unit promotes: its writer column, seen through the final norm's scale and the unembedding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from evenhand.core.component import Selection, Site
+from evenhand.lm.family import transposed
+from evenhand.lm.model import LM
+
+_CHUNK = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Promoted:
+    """One unit, and the tokens whose logits rise and fall most when it fires."""
+
+    site: Site
+    unit: int
+    promotes: tuple[str, ...] = ()
+    suppresses: tuple[str, ...] = ()
+
+
+@torch.no_grad()
+def promoted(lm: LM, selection: Selection, top: int = 8) -> Iterator[Promoted]:
+    """Yield every selected unit with its `top` promoted and suppressed tokens (direct path only, logit lens).
+
+    Source: Geva et al. 2022, *Transformer feed-forward layers build predictions by promoting concepts in the vocabulary
+    space*. The lists are empty where there is no single linear path from unit to logits: attention heads (they write a
+    subspace), encoder stacks, masked models (a transform follows), quantised or offloaded writers.
+    """
+    for site, units in selection.by_site():
+        directions = _directions(lm, site, units)
+        if directions is None:
+            yield from (Promoted(site, int(unit)) for unit in units)
+            continue
+        for start in range(0, len(units), _CHUNK):
+            logits = _unembed(lm, site, directions[start : start + _CHUNK])
+            for unit, row in zip(units[start : start + _CHUNK], logits, strict=True):
+                best, worst = row.topk(top).indices, (-row).topk(top).indices
+                yield Promoted(site, int(unit), _texts(lm, best), _texts(lm, worst))
+
+
+def _directions(lm: LM, site: Site, units: Int[Tensor, " k"]) -> Float[Tensor, "k d"] | None:
+    """What each unit adds to the residual stream per unit of activation; None where that is not one direction."""
+    module = lm.module(site.path)
+    weight = module.get_parameter("weight") if not lm.quantised() else None
+    if site.width != 1 or site.stack != "decoder" or lm.kind == "masked" or weight is None:
+        return None
+    if weight.device.type == "meta" or not weight.is_floating_point():
+        return None
+    columns = weight if transposed(module) else weight.T
+    directions = columns[units.to(weight.device)].float()
+    block = site.path.split(f".{site.layer}.")[0] + f".{site.layer}"
+    after = getattr(lm.module(block), "post_feedforward_layernorm", None)
+    return directions if after is None else directions * _scale(after, directions.shape[1])
+
+
+def _unembed(lm: LM, site: Site, directions: Float[Tensor, "k d"]) -> Float[Tensor, "k vocab"]:
+    """Through the final norm's scale (its mean removed where the norm removes it) to the output embedding, in fp32."""
+    trunk = lm.module(site.path.split(f".{site.layer}.")[0].rsplit(".", 1)[0])
+    norm = _final_norm(trunk)
+    if norm is not None:
+        if isinstance(norm, nn.LayerNorm):
+            directions = directions - directions.mean(dim=1, keepdim=True)
+        directions = directions * _scale(norm, directions.shape[1])
+    project: Any = getattr(trunk, "project_out", None)
+    if project is not None:
+        directions = directions.to(project.weight.device) @ project.weight.float().T
+    head: Tensor = lm.model.get_output_embeddings().weight
+    return directions.to(head.device) @ head.float().T
+
+
+def _final_norm(trunk: nn.Module) -> nn.Module | None:
+    """The norm that stands beside the list of blocks (there is none in some OPT models)."""
+    norms = [child for child in trunk.children() if "norm" in type(child).__name__.lower()]
+    return norms[-1] if norms else None
+
+
+def _scale(norm: Any, width: int) -> Float[Tensor, " d"]:
+    """The factor a norm puts on each coordinate, read off its output, because some store the weight and some 1 + it.
+
+    A vector of alternating signs has mean 0 and size 1, so the norm leaves it as it is but for scale and bias.
+    """
+    parameter: Tensor = next(norm.parameters())
+    probe = torch.ones(1, 1, width, dtype=parameter.dtype, device=parameter.device)
+    probe[..., 1::2] = -1
+    return ((norm(probe) - norm(-probe)) / (2 * probe)).flatten().float()
+
+
+def _texts(lm: LM, ids: Int[Tensor, " k"]) -> tuple[str, ...]:
+    """Each token's text with its leading space kept, by decoding it after another token."""
+    anchor = lm.tokenizer("a", add_special_tokens=False)["input_ids"][:1]
+
+    def decode(tokens: list[int]) -> str:
+        return str(lm.tokenizer.decode(tokens, clean_up_tokenization_spaces=False))
+
+    start = decode(anchor)
+    return tuple(decode([*anchor, int(i)]).removeprefix(start) for i in ids)

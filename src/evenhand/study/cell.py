@@ -1,0 +1,77 @@
+"""One cell: fit on some names, choose a size on others, report on the rest. A pure function of its spec."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from evenhand.core.component import Selection
+from evenhand.core.edit import Edit
+from evenhand.core.readout import Readout
+from evenhand.core.record import CellRecord, CellSpec, Row
+from evenhand.core.scenario import Scenario
+from evenhand.study.bench import Bench
+from evenhand.study.evidence import corrected, layer_sizes, rows, unit_records
+from evenhand.study.histogram import distributions
+from evenhand.study.readings import labelled, read_edits, selection_of
+from evenhand.study.search import Found, method_of, search
+
+
+def run_cell(bench: Bench, spec: CellSpec) -> tuple[CellRecord, Edit | None]:
+    """Compute one cell and return its record and its edit; writes nothing but the cache of unedited readouts.
+
+    The report part is measured in every context of the scenario, fitted on or not, for the unedited model, the edit and
+    the random edit of the same size.
+    """
+    started = time.monotonic()
+    found = search(bench, spec)
+    subjects = _subjects(bench, spec, bench.scenario, found)
+    general = _subjects(bench, spec, bench.utility, found)
+    selection = _selection(bench, spec, found.edit)
+    shown = bench.config.units_shown
+    notes = list(found.notes)
+    if len(selection) > shown:
+        notes.append(f"{shown} of the {len(selection)} edited units are listed; the edit file holds all of them.")
+    record = CellRecord(
+        spec=spec,
+        rows=_rows(bench, spec, subjects, general),
+        sweep=found.points,
+        units=tuple(unit_records(bench.lm, selection, shown, {})),
+        per_layer=selection.per_layer(),
+        layer_sizes=layer_sizes(selection),
+        space=selection.layout.space,
+        share=selection.share if found.edit is None or selection_of(found.edit) is not None else math.nan,
+        distributions=tuple(distributions(subjects)),
+        edit=f"edits/{spec.hash}" if found.edit else "",
+        rule=found.rule,
+        notes=tuple(notes),
+        seconds=round(time.monotonic() - started, 2),
+    )
+    return record, found.edit
+
+
+def _subjects(bench: Bench, spec: CellSpec, scenario: Scenario, found: Found) -> dict[str, list[Readout]]:
+    """Readouts of the report part: of the unedited model, the edit, and its control."""
+    edits = {name: edit for name, edit in (("edit", found.edit), ("random", found.random)) if edit is not None}
+    part = bench.part(scenario, "report", spec.seed)
+    progress = labelled(bench.progress, f"report, {scenario.name}")
+    read = read_edits(bench.lm, part, list(edits.values()), bench.reading(spec), progress)
+    return {"base": bench.base(spec, scenario, "report"), **dict(zip(edits, read, strict=True))}
+
+
+def _rows(
+    bench: Bench, spec: CellSpec, subjects: dict[str, list[Readout]], general: dict[str, list[Readout]]
+) -> tuple[Row, ...]:
+    bench.progress("intervals", 0, 1)
+    table = [
+        *rows(bench.config.measures, subjects, bench.bootstrap(spec)),
+        *rows(bench.config.utility_measures, general, bench.bootstrap(spec)),
+    ]
+    bench.progress("intervals", 1, 1)
+    return corrected(table)
+
+
+def _selection(bench: Bench, spec: CellSpec, edit: Edit | None) -> Selection:
+    """The edited units; none when the unedited model was kept or the edit does not scale units."""
+    selection = selection_of(edit) if edit is not None else None
+    return selection if selection is not None else Selection.of(bench.lm.layout(method_of(spec).space), [])

@@ -1,0 +1,74 @@
+"""What was measured of the chosen edit, its random control and the unedited model: rows, edited units, layers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+from evenhand import find
+from evenhand.core.bootstrap import Bootstrap, benjamini_hochberg
+from evenhand.core.component import Selection
+from evenhand.core.measure import Subject, measure
+from evenhand.core.readout import Readout
+from evenhand.core.record import Row, UnitRecord
+from evenhand.lm.model import LM
+from evenhand.lm.promote import promoted
+
+Subjects = Mapping[str, Sequence[Readout]]
+"""`base`, `edit` and `random` (where there is one) → a readout per kind of outcome, in the same order."""
+
+
+def rows(names: Sequence[str], subjects: Subjects, bootstrap: Bootstrap) -> Iterator[Row]:
+    """Yield the levels of every subject, and the paired changes of all but `base`."""
+    measures = {name: find.build("measures", name) for name in names}
+    for name, readouts in subjects.items():
+        for readout, base in zip(readouts, subjects["base"], strict=True):
+            yield from measure(measures, Subject(name, readout, base), bootstrap)
+            if name != "base":
+                yield from measure(measures, Subject(name, readout, base), bootstrap, change=True)
+
+
+def corrected(table: Sequence[Row]) -> tuple[Row, ...]:
+    """Return the rows with Benjamini–Hochberg q over the changes of each subject; levels have none.
+
+    The changes made by the edit are one table, those made by its control another.
+    """
+    done = list(table)
+    for subject in dict.fromkeys(row.subject for row in table):
+        places = [i for i, row in enumerate(table) if row.change and row.subject == subject]
+        estimates = benjamini_hochberg([table[i].estimate for i in places])
+        for i, estimate in zip(places, estimates, strict=True):
+            done[i] = table[i].model_copy(update={"estimate": estimate})
+    return tuple(done)
+
+
+def unit_records(lm: LM, selection: Selection, shown: int, scores: Mapping[int, float] | None) -> list[UnitRecord]:
+    """Return the first `shown` edited units (highest score first where scores are known) with their tokens."""
+    known = scores or {}
+    addresses = sorted((int(unit) for unit in selection.units), key=lambda unit: -known.get(unit, -math.inf))[:shown]
+    starts: dict[str, int] = {}
+    total = 0
+    for site in selection.layout.sites:
+        starts[site.path], total = total, total + site.units
+    records: dict[int, UnitRecord] = {}
+    for each in promoted(lm, Selection.of(selection.layout, addresses)):
+        address = starts[each.site.path] + each.unit
+        records[address] = UnitRecord(
+            path=each.site.path,
+            layer=each.site.layer,
+            stack=each.site.stack,
+            unit=each.unit,
+            score=known.get(address, math.nan),
+            promotes=each.promotes,
+            suppresses=each.suppresses,
+        )
+    return [records[address] for address in addresses]
+
+
+def layer_sizes(selection: Selection) -> dict[str, int]:
+    """Return how many units each layer has, keyed as `Selection.per_layer`."""
+    sizes: dict[str, int] = {}
+    for site in selection.layout.sites:
+        key = f"{site.stack}.{site.layer}"
+        sizes[key] = sizes.get(key, 0) + site.units
+    return sizes

@@ -1,0 +1,76 @@
+"""What was asked for, of what, with which versions: the record of a run."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from evenhand.core.record import CellRef, CellSpec, ContextRecord, RunRecord, ScenarioRecord
+from evenhand.core.scenario import PARTS, Scenario, split_clusters
+from evenhand.lm.model import LM
+from evenhand.lm.tokens import render
+from evenhand.scenarios._load import load_scenario
+from evenhand.study.bench import Bench
+from evenhand.study.grid import versions
+
+
+def run_record(bench: Bench, cells: Sequence[CellSpec], command: str) -> RunRecord:
+    """Return the record of a run whose grid, so far, are these cells."""
+    config = bench.config
+    return RunRecord(
+        name=config.name,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=command,
+        config=config.model_dump(mode="json"),
+        versions=versions() | {"python": platform.python_version()},
+        models=tuple({str(cell.model): cell.model for cell in cells}.values()),
+        scenario=_scenario(bench, bench.scenario),
+        utility=tuple(_scenario(bench, load_scenario(name)) for name in config.utility),
+        cells=tuple(_ref(cell) for cell in cells),
+    )
+
+
+def _ref(cell: CellSpec) -> CellRef:
+    return CellRef(
+        hash=cell.hash,
+        model=str(cell.model["source"]),
+        method=cell.method,
+        fitted_on=cell.fitted_on,
+        variations=cell.variations,
+        protocol=cell.protocol,
+        seed=cell.seed,
+    )
+
+
+def _scenario(bench: Bench, scenario: Scenario) -> ScenarioRecord:
+    place = split_clusters(scenario, bench.config.seeds[0], bench.config.split.shares)
+    groups = scenario.groups or tuple(dict.fromkeys(case.group for case in scenario.cases))
+    counts = {
+        part: {group: sum(p == part and g == group for (g, _), p in place.items()) for group in groups}
+        for part in PARTS
+    }  # fmt: skip
+    return ScenarioRecord(
+        name=scenario.name,
+        version=scenario.version,
+        fingerprint=scenario.fingerprint,
+        groups=scenario.groups,
+        contexts=tuple(_context(bench.lm, scenario, context.name) for context in scenario.contexts),
+        names_per_part=counts,
+        licence=scenario.licence,
+        citation=scenario.citation,
+    )
+
+
+def _context(lm: LM, scenario: Scenario, name: str) -> ContextRecord:
+    context = scenario.context(name)
+    first = next(case for case in scenario.cases if case.context == name)
+    text = first.options[0] if context.outcome == "pair" and not first.prompt else render(lm, first)
+    return ContextRecord(
+        name=name,
+        outcome=context.outcome,
+        unit=context.unit,
+        favourable=context.favourable,
+        variations=scenario.variations(name),
+        example=text,
+    )

@@ -1,0 +1,55 @@
+"""Read a scenario under many edits: those that only scale units share batches, any other is applied around its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from evenhand.core.component import Selection
+from evenhand.core.edit import Edit
+from evenhand.core.progress import Progress
+from evenhand.core.readout import Readout
+from evenhand.core.scenario import Scenario
+from evenhand.edits.scale import Scale
+from evenhand.lm.model import LM
+from evenhand.lm.read import Reading, read, read_variants
+from evenhand.lm.variants import Variant
+from evenhand.study.config import ReadingConfig
+
+
+def read_edits(
+    lm: LM, scenario: Scenario, edits: Sequence[Edit], reading: Reading, progress: Progress
+) -> list[list[Readout]]:
+    """Return the readouts under each edit, in order, one per kind of outcome; the model is left as it was."""
+    found: dict[int, list[Readout]] = {}
+    scales = {i: edit for i, edit in enumerate(edits) if isinstance(edit, Scale)}
+    if scales:
+        variants = [Variant(edit.selection, edit.factor) for edit in scales.values()]
+        found |= dict(zip(scales, read_variants(lm, scenario, variants, reading, progress), strict=True))
+    for i, edit in enumerate(edits):
+        if i not in scales:
+            with edit.applied(lm):
+                found[i] = read(lm, scenario, reading, progress)
+    return [found[i] for i in range(len(edits))]
+
+
+def narrow(readouts: Sequence[Readout], scenario: Scenario) -> list[Readout]:
+    """Return the readouts of only the cases that are in `scenario`; kinds left empty are dropped."""
+    wanted = {case.id for case in scenario.cases}
+    kept = [readout.where(lambda case: case.id in wanted) for readout in readouts]
+    return [readout for readout in kept if len(readout)]
+
+
+def reading_of(config: ReadingConfig, seed: int) -> Reading:
+    """Return how numbers are read, with this seed for sampled answers."""
+    return Reading(**config.model_dump(), seed=seed)
+
+
+def selection_of(edit: Edit) -> Selection | None:
+    """Return the units an edit scales; None when it does something else."""
+    return edit.selection if isinstance(edit, Scale) else None
+
+
+def labelled(progress: Progress, prefix: str) -> Progress:
+    """Return a progress whose labels begin with `prefix`."""
+    inner: Callable[[str, int, int], None] = progress
+    return lambda label, done, total: inner(f"{prefix}: {label}", done, total)

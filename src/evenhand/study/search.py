@@ -1,0 +1,123 @@
+"""Fit a method on the fit part and choose how many units its edit has on the choose part."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from evenhand import find
+from evenhand.core.contracts import Method
+from evenhand.core.edit import Edit
+from evenhand.core.errors import CannotRun
+from evenhand.core.record import CellSpec, SweepPoint
+from evenhand.core.scenario import Scenario
+from evenhand.edits.scale import Scale
+from evenhand.study.bench import Bench
+from evenhand.study.config import Sizes
+from evenhand.study.readings import labelled, narrow, read_edits, selection_of
+from evenhand.study.sweep import Candidate, choose, control, resolve, rule, sweep
+
+
+@dataclass(frozen=True)
+class Found:
+    """The chosen edit (None: the unedited model was kept), its random control, and how the size was chosen."""
+
+    points: tuple[SweepPoint, ...]
+    edit: Edit | None
+    random: Scale | None
+    rule: str
+    notes: tuple[str, ...] = ()
+
+
+def method_of(spec: CellSpec) -> Method:
+    """Return the cell's method with its settings."""
+    method: Method = find.build("methods", spec.method, spec.settings)
+    return method
+
+
+def search(bench: Bench, spec: CellSpec) -> Found:
+    """Return the edit that a cell reports on.
+
+    With sizes, all candidates and a random control of each are read on the choose part in one go, and the rule of
+    `sweep.choose` takes one. With `paper` the method's own size is taken and only measured there.
+    """
+    sizes = _sizes(spec)
+    edits = _fit(bench, spec, sizes)
+    randoms = [control(edit, int(spec.hash[:12], 16)) for edit in edits]
+    points = sweep(*_candidates(bench, spec, edits, randoms), bench.bootstrap(spec))
+    if sizes == "paper":
+        best, note, said = 1, "", "The method's own size (its thresholds); nothing was chosen."
+    else:
+        best, note = choose(points, bench.config.budget)
+        said = rule(bench.config.budget)
+    points[best] = points[best].model_copy(update={"chosen": True})
+    notes = [note] if note else []
+    if any(random is None for random in randoms):
+        notes.append("The edit does not scale units, so there is no random edit of the same size beside it.")
+    edit, random = (edits[best - 1], randoms[best - 1]) if best else (None, None)
+    if edit is not None and (found := selection_of(edit)) is not None and not len(found):
+        edit, random = None, None
+        notes.append("The method selected no unit, so the unedited model was kept.")
+    return Found(tuple(points), edit, random, said, tuple(notes))
+
+
+def _sizes(spec: CellSpec) -> Sizes:
+    written = spec.run["sizes"]
+    return tuple(written) if isinstance(written, list) else written
+
+
+def _fit(bench: Bench, spec: CellSpec, sizes: Sizes) -> list[Edit]:
+    """Candidate edits from the fit part, smallest first."""
+    bench.progress(f"fit {spec.method}", 0, 1)
+    method = method_of(spec)
+    bias = bench.part(bench.scenario, "fit", spec.seed).only(spec.fitted_on, spec.variations)
+    utility = _texts(bench.part(bench.utility, "fit", spec.seed))
+    if sizes == "paper":
+        edits = [method.fit(bench.lm, bias, utility)]
+    else:
+        counts = resolve(sizes, bench.lm.layout(method.space).size)
+        edits = method.path(bench.lm, bias, utility, counts)
+        if len(edits) != len(counts):
+            raise CannotRun(f"method {spec.method!r} returned {len(edits)} edits for {len(counts)} sizes")
+    bench.progress(f"fit {spec.method}", 1, 1)
+    return edits
+
+
+def _texts(utility: Scenario) -> Scenario:
+    """The running texts of a utility scenario: what methods are told to leave alone."""
+    running = {context.name for context in utility.contexts if context.outcome == "sentence"}
+    return utility.only(running)
+
+
+def _candidates(
+    bench: Bench, spec: CellSpec, edits: Sequence[Edit], randoms: Sequence[Scale | None]
+) -> tuple[Candidate, list[Candidate]]:
+    """The unedited model and every candidate on the choose part: fitted-on contexts, and the utility texts."""
+    choose_part = bench.part(bench.scenario, "choose", spec.seed).only(spec.fitted_on, spec.variations)
+    texts = _texts(bench.part(bench.utility, "choose", spec.seed))
+    base = Candidate(
+        units=0,
+        share=0.0,
+        bias=narrow(bench.base(spec, bench.scenario, "choose"), choose_part),
+        random=None,
+        texts=narrow(bench.base(spec, bench.utility, "choose"), texts),
+    )
+    both = [*edits, *(random for random in randoms if random is not None)]
+    reading = bench.reading(spec)
+    bias = read_edits(bench.lm, choose_part, both, reading, labelled(bench.progress, "candidate sizes"))
+    general = read_edits(bench.lm, texts, edits, reading, labelled(bench.progress, "candidate sizes"))
+    controls = iter(bias[len(edits) :])
+    found: list[Candidate] = []
+    for edit, random, said, beside in zip(edits, randoms, bias, general, strict=False):
+        selection = selection_of(edit)
+        found.append(
+            Candidate(
+                units=len(selection) if selection is not None else 0,
+                share=selection.share if selection is not None else math.nan,
+                bias=said,
+                random=next(controls) if random is not None else None,
+                texts=beside,
+            )
+        )
+    return base, found
