@@ -11,6 +11,7 @@ import torch
 
 from evenhand.core.errors import CannotRun
 from evenhand.core.progress import Progress, silent
+from evenhand.lm.logits import vocabulary
 from evenhand.lm.model import LM
 
 Item = TypeVar("Item")
@@ -45,11 +46,10 @@ def in_batches(lm: LM, work: Work[Item], progress: Progress = silent) -> None:
 
     `lm.budget` stays halved for later calls; `lm.notify` is told. Raises CannotRun when one row alone is too large.
     """
-    vocabulary = int(lm.model.get_output_embeddings().weight.shape[0])
     waiting = sorted(_fitting(lm, work, list(work.items)), key=lambda item: work.cost(item).length)
     done, total = 0, len(waiting)
     while waiting:
-        batch = _take(waiting, work.cost, lm.budget, vocabulary)
+        batch = _take(waiting, work.cost, lm.budget, vocabulary(lm))
         if _attempt(work.run, batch):
             done += len(batch)
         else:
@@ -69,7 +69,7 @@ def _fitting(lm: LM, work: Work[Item], items: list[Item]) -> list[Item]:
     return fitting
 
 
-def _take(waiting: list[Item], cost: Callable[[Item], Cost], budget: int, vocabulary: int) -> list[Item]:
+def _take(waiting: list[Item], cost: Callable[[Item], Cost], budget: int, logit_width: int) -> list[Item]:
     """Take items from the end while their padded tokens and their logits fit; always at least one."""
     batch = [waiting.pop()]
     first = cost(batch[0])
@@ -77,7 +77,7 @@ def _take(waiting: list[Item], cost: Callable[[Item], Cost], budget: int, vocabu
     while waiting:
         nxt = cost(waiting[-1])
         rows, logits = rows + nxt.rows, logits + nxt.logits
-        if rows * first.length > budget or logits * vocabulary > budget * _LOGITS_PER_TOKEN:
+        if rows * first.length > budget or logits * logit_width > budget * _LOGITS_PER_TOKEN:
             break
         batch.append(waiting.pop())
     return batch

@@ -50,6 +50,11 @@ def context_length(lm: LM) -> int | None:
     return None if declared is None else int(declared) - _first_position(lm)
 
 
+def vocabulary(lm: LM) -> int:
+    """Return the number of logits per position."""
+    return int(lm.model.config.vocab_size)
+
+
 def check_length(lm: LM, tokens: int, what: str) -> None:
     """Raise CannotRun when so many tokens do not fit the model's context."""
     limit = context_length(lm)

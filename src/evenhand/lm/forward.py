@@ -1,0 +1,77 @@
+"""Batched scoring: log-likelihood of options and of whole texts, and next-token distributions, edited or not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from evenhand.core.case import Case
+from evenhand.core.errors import UsageError
+from evenhand.core.progress import Progress, silent
+from evenhand.lm.batching import Cost, Work, in_batches
+from evenhand.lm.logits import log_softmax, vocabulary
+from evenhand.lm.masked import masked_options
+from evenhand.lm.model import LM
+from evenhand.lm.options import causal_options, decoder_options
+from evenhand.lm.shared import share
+from evenhand.lm.texts import TextScores, score_texts, whole_texts
+from evenhand.lm.tokens import encode_all, render
+from evenhand.lm.variants import RowMasks, Variant
+
+__all__ = ["TextScores", "next_token", "score_options", "score_texts"]
+
+
+def score_options(
+    lm: LM, cases: Sequence[Case], variants: Sequence[Variant | None] = (None,), progress: Progress = silent
+) -> list[list[Float[Tensor, " opt"]]]:
+    """Return [variant][case] the log-likelihood (float64, nats) of every option of every case.
+
+    Causal: teacher-forced after the rendered prompt, which is read once for all options. Encoder–decoder: the encoder
+    reads the rendered prompt, the option is the decoder's target, without end token. Masked: pseudo-log-likelihood of
+    the option's tokens. A case without a prompt (`pair`) has whole texts for options: they are scored as `score_texts`
+    does, without chat template. Raises UsageError for a case without options or with an empty one, CannotRun when
+    prompt and option together are longer than the context.
+    """
+    for case in cases:
+        if not case.options or not all(case.options):
+            raise UsageError(f"case {case.id!r} has no options, or an empty one; every option needs text to score")
+    whole = [i for i, case in enumerate(cases) if not case.prompt and not case.answer_prefix]
+    after = [i for i in range(len(cases)) if i not in set(whole)]
+    out = [[torch.empty(0)] * len(cases) for _ in variants]
+    if after:
+        score = {"causal": causal_options, "masked": masked_options, "encoder-decoder": decoder_options}[lm.kind]
+        texts, options = [render(lm, cases[i]) for i in after], [cases[i].options for i in after]
+        for found, scores in zip(out, score(lm, texts, options, variants, progress), strict=True):
+            for i, each in zip(after, scores, strict=True):
+                found[i] = each
+    if whole:
+        flat = [option for i in whole for option in cases[i].options]
+        for found, sums in zip(out, whole_texts(lm, flat, variants, progress), strict=True):
+            rest = iter(sums)
+            for i in whole:
+                found[i] = torch.tensor([next(rest) for _ in cases[i].options], dtype=torch.float64)
+    return out
+
+
+def next_token(
+    lm: LM, prompts: Sequence[str], variants: Sequence[Variant | None] = (None,), progress: Progress = silent
+) -> list[Float[Tensor, "case vocab"]]:
+    """Return per variant the log-softmax (fp32, on the CPU) of the token after each prompt, as it would be read.
+
+    Raises CannotRun for masked models and prompts longer than the context, UsageError for an empty prompt.
+    """
+    ids = [encoded.ids for encoded in encode_all(lm, prompts)]
+    masks = RowMasks(lm, variants)
+    out = [torch.empty(len(prompts), vocabulary(lm)) for _ in variants]
+
+    def run(batch: list[tuple[int, int]]) -> None:
+        shared = share(lm, [ids[i] for i, _ in batch], masks, [variant for _, variant in batch], keep=False)
+        for (i, variant), row in zip(batch, log_softmax(shared.logits).cpu(), strict=True):
+            out[variant][i] = row
+
+    units = [(i, variant) for i in range(len(prompts)) for variant in range(len(variants))]
+    in_batches(lm, Work(units, lambda unit: Cost(len(ids[unit[0]])), run), progress)
+    return out

@@ -1,0 +1,58 @@
+"""Masked models: pseudo-log-likelihood, each token masked in turn given all others (Salazar et al. 2020)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from evenhand.core.errors import CannotRun
+from evenhand.core.progress import Progress
+from evenhand.lm.logits import check_length, context_length
+from evenhand.lm.model import LM
+from evenhand.lm.sequences import Line, score_lines
+from evenhand.lm.tokens import Encoded, encode_all, option_places
+from evenhand.lm.variants import Variant
+
+
+def masked_options(
+    lm: LM, texts: Sequence[str], options: Sequence[Sequence[str]], variants: Sequence[Variant | None],
+    progress: Progress,
+) -> list[list[Float[Tensor, " opt"]]]:  # fmt: skip
+    """Pseudo-log-likelihood [variant][case] of the tokens of every option, prompt and option around them, float64."""
+    pairs = [(text, option) for text, few in zip(texts, options, strict=True) for option in few]
+    per_option: list[list[Line]] = []
+    for (text, option), joint in zip(pairs, encode_all(lm, [text + option for text, option in pairs]), strict=True):
+        check_length(lm, len(joint.ids), "a prompt with its option")
+        per_option.append(masked_lines(lm, joint, option_places(lm, text, option, joint)))
+    flat = [line for lines in per_option for line in lines]
+    scores = score_lines(lm, flat, variants, False, progress)
+    out: list[list[Float[Tensor, " opt"]]] = []
+    for terms in scores.logp:
+        rest = iter(terms)
+        sums = iter([sum(float(next(rest)) for _ in lines) for lines in per_option])
+        out.append([torch.tensor([next(sums) for _ in few], dtype=torch.float64) for few in options])
+    return out
+
+
+def masked_lines(lm: LM, text: Encoded, wanted: Sequence[int]) -> list[Line]:
+    """Return one sequence per wanted position with the token there masked, within a window of the context's length.
+
+    The window is centred on the position, and keeps the start and end tokens.
+    """
+    mask = lm.tokenizer.mask_token_id
+    if mask is None:
+        raise CannotRun(f"{lm.identity.source}: its tokenizer has no mask token, so nothing can be masked and scored")
+    real = [i for i, (start, end) in enumerate(text.offsets) if end > start]
+    first, last = real[0], real[-1] + 1
+    head, tail = text.ids[:first], text.ids[last:]
+    width = (context_length(lm) or len(text.ids)) - len(head) - len(tail)
+    lines: list[Line] = []
+    for i in wanted:
+        start = max(first, min(i - width // 2, last - width))
+        before, after = text.ids[start:i], text.ids[i + 1 : min(start + width, last)]
+        ids = (*head, *before, int(mask), *after, *tail)
+        lines.append(Line(ids, (len(head) + len(before),), (text.ids[i],)))
+    return lines

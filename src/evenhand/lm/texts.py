@@ -1,0 +1,112 @@
+"""Whole texts: the log-likelihood of every token, and how far each edited model is from the unedited one there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from evenhand.core.errors import UsageError
+from evenhand.core.progress import Progress, silent
+from evenhand.lm.logits import context_length
+from evenhand.lm.masked import masked_lines
+from evenhand.lm.model import LM
+from evenhand.lm.sequences import Line, score_lines
+from evenhand.lm.shared import Tokens
+from evenhand.lm.tokens import Encoded, encode_all
+from evenhand.lm.variants import Variant
+
+
+@dataclass(frozen=True, eq=False)
+class TextScores:
+    """What one variant makes of some texts: sums (float64, nats, NaN where no token is scored) and their terms."""
+
+    logp: Float[Tensor, " case"]
+    tokens: Int[Tensor, " case"]
+    """Scored tokens of each text."""
+    kl: Float[Tensor, " case"]
+    """Sum over the scored tokens of KL(model as it stands ‖ variant), from the same forward pass."""
+    logp_tokens: tuple[Float[Tensor, " token"], ...]
+    kl_tokens: tuple[Float[Tensor, " token"], ...]
+
+
+def score_texts(
+    lm: LM, texts: Sequence[str], variants: Sequence[Variant | None] = (None,), progress: Progress = silent
+) -> list[TextScores]:
+    """Return per variant the scores of whole texts, without chat template.
+
+    Causal: every token after the first; the first is scored only where the tokenizer begins with a start token, because
+    nothing predicts it otherwise. Masked: pseudo-log-likelihood, each token masked in turn given all others (Salazar et
+    al. 2020). Encoder–decoder: the text as decoder target while the encoder reads an empty text.
+    A text longer than the context is read in windows of that length: causal ones overlap by half and score a token in
+    the first that holds it, masked ones are centred on the masked token. `kl` compares each variant with the model as
+    it stands, edits applied to it included. Raises UsageError for an empty text.
+    """
+    encoded = _encoded(lm, texts)
+    lines = [text_lines(lm, each) for each in encoded]
+    flat = [line for few in lines for line in few]
+    scores = score_lines(lm, flat, variants, True, progress)
+    sizes = [len(few) for few in lines]
+    return [_gathered(logp, kl, sizes) for logp, kl in zip(scores.logp, scores.kl, strict=True)]
+
+
+def whole_texts(
+    lm: LM, texts: Sequence[str], variants: Sequence[Variant | None], progress: Progress
+) -> list[list[float]]:
+    """Return [variant][text] the sums of `score_texts` without comparing variants, which is cheaper."""
+    lines = [text_lines(lm, each) for each in _encoded(lm, texts)]
+    scores = score_lines(lm, [line for few in lines for line in few], variants, False, progress)
+    sizes = [len(few) for few in lines]
+    return [[_sum(part) for part in _joined(logp, sizes)] for logp in scores.logp]
+
+
+def _encoded(lm: LM, texts: Sequence[str]) -> list[Encoded]:
+    if not all(texts):
+        raise UsageError("a text to score is empty; remove it, or write one")
+    return encode_all(lm, texts, whole=True)
+
+
+def _gathered(logp: list[Tensor], kl: list[Tensor], sizes: list[int]) -> TextScores:
+    ours, apart = _joined(logp, sizes), _joined(kl, sizes)
+    return TextScores(
+        logp=torch.tensor([_sum(part) for part in ours], dtype=torch.float64),
+        tokens=torch.tensor([len(part) for part in ours], dtype=torch.long),
+        kl=torch.tensor([_sum(part) for part in apart], dtype=torch.float64),
+        logp_tokens=tuple(ours),
+        kl_tokens=tuple(apart),
+    )
+
+
+def _joined(parts: list[Tensor], sizes: list[int]) -> list[Float[Tensor, " token"]]:
+    """Join the lines of each text again."""
+    rest = iter(parts)
+    return [torch.cat([torch.empty(0), *(next(rest) for _ in range(size))]) for size in sizes]
+
+
+def _sum(terms: Float[Tensor, " token"]) -> float:
+    return float(terms.double().sum()) if len(terms) else float("nan")
+
+
+def text_lines(lm: LM, text: Encoded) -> list[Line]:
+    """Return the sequences to run so that every token of a text is predicted once."""
+    if lm.kind == "masked":
+        return masked_lines(lm, text, [i for i, (start, end) in enumerate(text.offsets) if end > start])
+    if lm.kind == "causal":
+        return _causal_lines(text.ids, context_length(lm) or len(text.ids))
+    start = int(lm.model.config.decoder_start_token_id)
+    body = tuple(t for t, (a, b) in zip(text.ids, text.offsets, strict=True) if b > a)
+    return [Line((start, *body[:-1]), tuple(range(len(body))), body)]
+
+
+def _causal_lines(ids: Tokens, width: int) -> list[Line]:
+    """Feed each window without its last token; all but the first begin with half a window that is only context."""
+    lines: list[Line] = []
+    start, done = 0, 1
+    while done < len(ids):
+        end = min(start + width + 1, len(ids))
+        lines.append(Line(ids[start : end - 1], tuple(range(done - start - 1, end - start - 1)), ids[done:end]))
+        start, done = end - 1 - width // 2, end
+    return lines

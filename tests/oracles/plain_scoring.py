@@ -1,0 +1,70 @@
+"""Scores the slow, obvious way: one text at a time, one plain forward pass, log_softmax over everything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+
+def _logp(lm: Any, ids: Sequence[int], **more: Any) -> torch.Tensor:
+    with torch.no_grad():
+        return lm.model(input_ids=torch.tensor([list(ids)]), **more).logits[0].float().log_softmax(-1)
+
+
+def _encode(lm: Any, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+    out = lm.tokenizer(text, return_offsets_mapping=True)
+    return out["input_ids"], out["offset_mapping"]
+
+
+def option(lm: Any, prompt: str, answer: str) -> float:
+    """Log-likelihood of `answer` after `prompt`, any family."""
+    if lm.kind == "encoder-decoder":
+        source, _ = _encode(lm, prompt)
+        return _decoded(lm, source, lm.tokenizer(answer, add_special_tokens=False)["input_ids"])
+    ids, offsets = _encode(lm, prompt + answer)
+    wanted = [i for i, (_, end) in enumerate(offsets) if end > len(prompt)]
+    return sum(_one(lm, ids, i) for i in wanted)
+
+
+def text(lm: Any, whole: str) -> list[float]:
+    """Log-likelihood of every scored token of a text."""
+    ids, offsets = _encode(lm, whole)
+    if lm.kind == "encoder-decoder":
+        source, _ = _encode(lm, "")
+        body = [i for i, (a, b) in zip(ids, offsets, strict=True) if b > a]
+        return _decoded_tokens(lm, source, body)
+    real = [i for i, (a, b) in enumerate(offsets) if b > a]
+    if lm.kind == "causal":
+        ids = ids[: real[-1] + 1]
+        real = [i for i in real if i]
+    return [_one(lm, ids, i) for i in real]
+
+
+def _one(lm: Any, ids: Sequence[int], i: int) -> float:
+    """Log p of token i: from the tokens before it, or with it masked."""
+    if lm.kind == "causal":
+        return float(_logp(lm, ids)[i - 1, ids[i]])
+    masked = list(ids)
+    masked[i] = lm.tokenizer.mask_token_id
+    return float(_logp(lm, masked)[i, ids[i]])
+
+
+def _decoded(lm: Any, source: Sequence[int], target: Sequence[int]) -> float:
+    return sum(_decoded_tokens(lm, source, target))
+
+
+def _decoded_tokens(lm: Any, source: Sequence[int], target: Sequence[int]) -> list[float]:
+    start = lm.model.config.decoder_start_token_id
+    table = _logp(lm, source, decoder_input_ids=torch.tensor([[start, *target[:-1]]]))
+    return [float(table[i, token]) for i, token in enumerate(target)]
+
+
+def divergence(lm: Any, whole: str, edited: Any) -> list[float]:
+    """KL(unedited ‖ edited) at every scored token of a causal text; `edited` is a context manager factory."""
+    ids, _ = _encode(lm, whole)
+    base = _logp(lm, ids)
+    with edited():
+        other = _logp(lm, ids)
+    return [float((p.exp() * (p - q)).sum()) for p, q in zip(base[:-1], other[:-1], strict=True)]
