@@ -176,4 +176,4 @@ def value_of(numeral: str) -> float:
     unit = found["unit"]
     scale = _LETTER_UNITS.get(unit) or _WORD_UNITS.get(unit.lower(), 1)
     size = float(Decimal(found["number"].replace(",", "")) * scale)
-    return -size if any(sign in found["lead"] for sign in "-−") else size
+    return -size if size and any(sign in found["lead"] for sign in "-−") else size
