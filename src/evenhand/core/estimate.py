@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 
 def _nan_from_null(value: object) -> object:
@@ -28,12 +28,18 @@ class Estimate(BaseModel):
     value: Number
     low: Number = math.nan
     high: Number = math.nan
-    n: int = 0
-    n_clusters: int = 0
+    n: int = Field(default=0, ge=0)
+    n_clusters: int = Field(default=0, ge=0)
     unit: str = ""
     level: float = 0.95
     p: Number = math.nan
     q: Number = math.nan
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Estimate:
+        if self.low > self.high:
+            raise ValueError(f"the interval [{self.low}, {self.high}] ends before it begins")
+        return self
 
     @property
     def defined(self) -> bool:
@@ -49,5 +55,10 @@ class Estimate(BaseModel):
             return "undefined"
         unit = f" {self.unit}" if self.unit else ""
         if math.isnan(self.low):
-            return f"{self.value:.3g}{unit}"
-        return f"{self.value:.3g}{unit} [{self.low:.3g}, {self.high:.3g}]"
+            return f"{_short(self.value)}{unit}"
+        return f"{_short(self.value)}{unit} [{_short(self.low)}, {_short(self.high)}]"
+
+
+def _short(value: float) -> str:
+    """Three significant digits, and no power of ten where people write thousands."""
+    return f"{value:,.0f}" if 999.5 <= abs(value) < 1e9 else f"{value:.3g}"
