@@ -1,0 +1,121 @@
+"""Which units carry the gap between groups: activation × gradient of the favourable outcome, contrasted.
+
+For each case, Σ a·g over tokens is to first order how much a unit adds to the favourable outcome (see
+`evenhand.lm.objective`). `effect` takes the difference of its group means: minus that number is the first-order change
+of the gap when the unit is switched off (attribution patching towards zero; Nanda 2023; Michel et al. 2019 for a
+single loss). `activation` takes the difference of the group mean activations × the mean gradient, which leaves out that
+the same activation may count more for one group.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from evenhand.core.component import Attribution, Layout, Space
+from evenhand.core.scenario import Scenario
+from evenhand.lm.model import LM
+from evenhand.lm.objective import cells, favourable_rows
+from evenhand.lm.rows import Row
+from evenhand.lm.trace import Batch, trace
+
+Kind = Literal["effect", "activation"]
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Score units by how far switching them off closes the gaps, to first order.
+
+    A score is Σ gap · (the unit's part of the gap) / Σ |gap| over context × variation × (reference, other group), so
+    variations without a gap count little, and a unit that holds the gap back scores below zero.
+    """
+
+    space: Space = "neuron"
+    kind: Kind = "effect"
+
+    def score(self, lm: LM, scenario: Scenario) -> Attribution:
+        """Return one score per unit, in the unit of the outcome (number: about standard deviations; others: nats)."""
+        layout = lm.layout(self.space)
+        total, weight = torch.zeros(layout.size, dtype=torch.float64), 0.0
+        gaps: dict[str, float] = {}
+        for part in cells(scenario):
+            carried, outcome = self._cell(lm, part, layout)
+            reference = scenario.groups[0]
+            for other in (group for group in outcome if group != reference):
+                gap = outcome[reference] - outcome[other]
+                total += gap * (carried[reference] - carried[other])
+                weight += abs(gap)
+                gaps[f"{part.cases[0].context}/{part.cases[0].variation}/{other}"] = gap
+        scores = total / weight if weight else total
+        return Attribution(layout, scores.float(), "contrast", {"kind": self.kind, "gaps": gaps})
+
+    def _cell(self, lm: LM, part: Scenario, layout: Layout) -> tuple[dict[str, Tensor], dict[str, float]]:
+        """Per group, each unit's mean part of the outcome and the mean outcome, for one variation of one context."""
+        rows = favourable_rows(lm, part)
+        groups = [case.group for case in part.cases]
+        share = {group: 1 / groups.count(group) for group in dict.fromkeys(groups)}
+        outcome = dict.fromkeys(share, 0.0)
+        sums = _Means(layout, part) if self.kind == "activation" else None
+        carried = {group: torch.zeros(layout.size, dtype=torch.float64) for group in share}
+        for batch in trace(lm, rows, layout, gradients=True):
+            for case, value in zip(batch.cases, batch.per_case(batch.objective), strict=True):
+                outcome[groups[case]] += float(value) * share[groups[case]]
+            if sums is not None:
+                sums.add(batch)
+                continue
+            effect = torch.cat([batch.effect(site).double().cpu() for site in layout.sites], dim=1)
+            for case, one in zip(batch.cases, effect, strict=True):
+                carried[groups[case]] += one * share[groups[case]]
+        return sums.carried() if sums is not None else carried, outcome
+
+
+class _Means:
+    """Group mean activations and the mean gradient at each place, places counted from the end of the prompt.
+
+    Prompts of the two groups may differ in length (names of more tokens), so place −1 is the last prompt token, 0 the
+    first of the answer; the k-th row of a case (its k-th answer) has places of its own.
+    """
+
+    def __init__(self, layout: Layout, part: Scenario) -> None:
+        self.layout = layout
+        self.groups = [case.group for case in part.cases]
+        self.sums: dict[tuple[str, str, int, int], Tensor] = {}
+        self.slopes: dict[tuple[str, int, int], Tensor] = {}
+        self.counts: dict[tuple[str, str, int, int], int] = {}
+
+    def add(self, batch: Batch) -> None:
+        """Take up a batch."""
+        number: dict[int, int] = {}
+        for r, row in enumerate(batch.rows):
+            k = number[row.case] = number.get(row.case, -1) + 1
+            for site in self.layout.sites:
+                for place in row.places(site.stack, "all"):
+                    self._one(batch, r, k, site.path, place, row)
+
+    def _one(self, batch: Batch, r: int, k: int, path: str, place: int, row: Row) -> None:
+        at = place - row.prompt
+        key = (self.groups[row.case], path, k, at)
+        self.sums[key] = self.sums.get(key, 0) + batch.captured[path][r, place].double().cpu()
+        self.slopes[key[1:]] = self.slopes.get(key[1:], 0) + batch.gradients[path][r, place].double().cpu()
+        self.counts[key] = self.counts.get(key, 0) + 1
+
+    def carried(self) -> dict[str, Float[Tensor, " unit"]]:
+        """Per group: mean activation × mean gradient of all cases, summed over the places every group has."""
+        out: dict[str, Tensor] = {}
+        groups = list(dict.fromkeys(self.groups))
+        for group in groups:
+            pieces: list[Tensor] = []
+            for site in self.layout.sites:
+                total = torch.zeros(site.units * site.width, dtype=torch.float64)
+                for (path, k, at), slope in self.slopes.items():
+                    keys = [(g, path, k, at) for g in groups]
+                    if path == site.path and all(key in self.counts for key in keys):
+                        mean = self.sums[group, path, k, at] / self.counts[group, path, k, at]
+                        total += mean * slope / sum(self.counts[key] for key in keys)
+                pieces.append(total.reshape(site.units, site.width).sum(1))
+            out[group] = torch.cat(pieces)
+        return out

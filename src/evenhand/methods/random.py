@@ -1,0 +1,40 @@
+"""Switch off randomly chosen units: the control that every method has to beat.
+
+What it does: draws `units` units uniformly from the whole space by seed; `path` draws nested sets, each size the first
+units of one random order. It looks at neither the cases nor the utility texts. For a control matched layer by layer to
+another edit, use `evenhand.core.select.matched_random` on that edit's selection.
+
+Defaults: 8 units, seed 0, factor 0 (switched off).
+Pitfall: one draw is one sample; compare with several seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from evenhand.core.component import Space
+from evenhand.core.scenario import Scenario
+from evenhand.core.select import top
+from evenhand.edits.scale import Scale
+from evenhand.lm.model import LM
+from evenhand.locate.random import Random as RandomScores
+
+
+@dataclass(frozen=True)
+class Random:
+    """A size-matched random edit."""
+
+    space: Space = "neuron"
+    units: int = 8
+    seed: int = 0
+    factor: float = 0.0
+
+    def fit(self, lm: LM, bias: Scenario, utility: Scenario) -> Scale:
+        """Return an edit of `units` random units."""
+        return self.path(lm, bias, utility, [self.units])[0]
+
+    def path(self, lm: LM, bias: Scenario, utility: Scenario, sizes: Sequence[int]) -> list[Scale]:
+        """Return nested random edits of these sizes."""
+        scores = RandomScores(self.space, self.seed).score(lm, bias)
+        return [Scale(top(scores, count=size), self.factor) for size in sizes]
