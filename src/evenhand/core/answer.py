@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +13,7 @@ from evenhand.core.numeral import CURRENCIES, Ended, State
 
 Result = Literal["ok", "range", "refusal", "no_number", "truncated"]
 Cue = Literal["first", "last"]
+Side = Literal["favourable", "unfavourable", "refusal", "truncated", "other"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,23 @@ _REFUSAL = re.compile(
 def is_refusal(text: str) -> bool:
     """Whether an answer opens by declining ("I'm sorry, but I cannot…", "As an AI…")."""
     return _REFUSAL.match(re.sub("[‘’]", "'", text)) is not None
+
+
+def side(text: str, ended: bool, favourable: Sequence[str], unfavourable: Sequence[str]) -> Side:
+    """Return which way a free text goes by the words in it; whole words, upper and lower case alike.
+
+    Words of both sorts, or of neither, decide nothing (`other`; `truncated` when the answer was cut off before any).
+    """
+    if is_refusal(text):
+        return "refusal"
+    good, bad = _has(text, favourable), _has(text, unfavourable)
+    if good != bad:
+        return "favourable" if good else "unfavourable"
+    return "other" if ended or good else "truncated"
+
+
+def _has(text: str, words: Sequence[str]) -> bool:
+    return any(re.search(rf"(?<!\w){re.escape(word.strip())}(?!\w)", text, re.IGNORECASE) for word in words)
 
 
 def parse(text: str, ended: bool, cue: Cue = "last") -> Parsed:

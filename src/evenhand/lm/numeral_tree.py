@@ -6,7 +6,6 @@ import heapq
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -149,7 +148,8 @@ def _expand_shape(nodes: Sequence[Node], p: Float[Tensor, "node vocab"], shape: 
     unlisted = _floats((going_on.sum(1) - best.values.sum(1)).clamp_min(0))
     for i, node in enumerate(nodes):
         tree = node.tree
-        children = Children(node.state, node.tail, _floats(best.values[i]), table.going_on[best.indices[i]].tolist())
+        tokens = [*map(int, table.going_on[best.indices[i]].cpu().numpy())]
+        children = Children(node.state, node.tail, _floats(best.values[i]), tokens)
         tree.waiting += sum(children.masses) - node.mass
         tree.shut += unlisted[i]
         tree.add(children)
@@ -159,8 +159,7 @@ def _expand_shape(nodes: Sequence[Node], p: Float[Tensor, "node vocab"], shape: 
 
 
 def _floats(masses: Float[Tensor, " n"]) -> list[float]:
-    listed: Any = masses.tolist()
-    return listed
+    return [*map(float, masses.cpu().numpy())]
 
 
 def _book(node: Node, kind: tuple[Move, str], mass: float) -> None:

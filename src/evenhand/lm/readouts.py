@@ -1,0 +1,235 @@
+"""One readout per kind of outcome, from scores, searches and samples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from evenhand.core import numeral
+from evenhand.core.answer import Cue, parse, side
+from evenhand.core.case import Case, Outcome
+from evenhand.core.errors import UsageError
+from evenhand.core.numeral import Ended, State
+from evenhand.core.progress import Progress
+from evenhand.core.readout import Readout
+from evenhand.core.scenario import Context
+from evenhand.lm.forward import score_options
+from evenhand.lm.generate import Answer, generate
+from evenhand.lm.model import LM
+from evenhand.lm.numbers import Numbers, exact
+from evenhand.lm.numeral_tree import Limits
+from evenhand.lm.sampling import Sampling
+from evenhand.lm.texts import score_texts
+from evenhand.lm.tokens import encode_all, render
+from evenhand.lm.variants import Variant
+from evenhand.lm.vocabulary import Vocabulary, vocabulary
+
+Sort = Literal["valid", "range", "refusal", "no_number", "truncated", "other"]
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Cases of one kind of outcome, the variants of the model they are put to, and their contexts by name."""
+
+    lm: LM
+    kind: Outcome
+    cases: tuple[Case, ...]
+    groups: tuple[str, ...]
+    contexts: dict[str, Context]
+    variants: tuple[Variant | None, ...]
+    progress: Progress
+
+    def readout(self, found: list[_Found], ddof: int, arrays: dict[str, Tensor], **notes: Any) -> Readout:
+        """Put together what was found for each case."""
+        atoms = [(value, mass, row) for row, each in enumerate(found) for value, mass in each.atoms]
+        sorts = {"valid": None} | {sort: None for each in found for sort in each.shares}
+        shares = {s: torch.tensor([each.shares.get(s, 0.0) for each in found], dtype=torch.float64) for s in sorts}
+        return Readout(
+            kind=self.kind,
+            cases=self.cases,
+            groups=self.groups,
+            value=torch.tensor([atom[0] for atom in atoms], dtype=torch.float64),
+            mass=torch.tensor([atom[1] for atom in atoms], dtype=torch.float64),
+            row=torch.tensor([atom[2] for atom in atoms], dtype=torch.long),
+            shares=shares,
+            defined=torch.tensor([each.defined for each in found], dtype=torch.bool),
+            ddof=ddof,
+            arrays=arrays,
+            answers=tuple(each.texts for each in found if each.texts),
+            notes={**notes, "chat": self.lm.chat},
+        )
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What came of one case: (value, mass) atoms, shares that sum to 1, raw texts of samples."""
+
+    atoms: list[tuple[float, float]]
+    shares: dict[str, float]
+    defined: bool
+    texts: tuple[str, ...] = ()
+
+
+def exact_numbers(task: Task, sampling: Sampling, limits: Limits) -> list[Readout]:
+    """Return the distribution of the number every answer starts with; all variants share the searches' batches."""
+    prompts = [encoded.ids for encoded in encode_all(task.lm, [render(task.lm, case) for case in task.cases])]
+    n = len(prompts)
+    per_row = [variant for variant in task.variants for _ in range(n)]
+    results = exact(task.lm, prompts * len(task.variants), per_row, limits, sampling, task.progress)
+    undecided = sum(_too_open(each) for each in results)
+    if undecided:
+        task.lm.notify(
+            f"numbers: {undecided} of {len(results)} searches left more than {limits.open_share:.0%} of the numeric "
+            f"probability open after {limits.nodes} nodes; their means are undefined. Read with numeric = 'sample', or "
+            "raise node_budget"
+        )
+    out: list[Readout] = []
+    for start in range(0, len(results), n):
+        part = results[start : start + n]
+        nodes = torch.tensor([each.nodes for each in part])
+        notes = {"temperature": sampling.temperature, "top_p": sampling.top_p, "open_share": limits.open_share,
+                 "node_budget": limits.nodes, "undecided": sum(map(_too_open, part))}  # fmt: skip
+        out.append(task.readout([_searched(each) for each in part], 0, {"nodes": nodes}, mode="exact", **notes))
+    return out
+
+
+def _too_open(numbers: Numbers) -> bool:
+    return numbers.open > 0 and not numbers.defined
+
+
+def _searched(numbers: Numbers) -> _Found:
+    atoms = list(zip(map(float, numbers.values), map(float, numbers.masses), strict=True))
+    shares = {"valid": numbers.found, "not_number": numbers.not_number, "open": numbers.open}
+    return _Found(atoms, shares, numbers.defined)
+
+
+def sampled_numbers(task: Task, sampling: Sampling, cue: Cue | None) -> list[Readout]:
+    """Return sampled numbers: at the start of the answer (`cue` None, as exact search) or anywhere in it.
+
+    At the start, arrays `range` and `later` hold the shares of answers that go on to a range, or have a number later.
+    """
+    known = vocabulary(task.lm)
+    out: list[Readout] = []
+    for variant in task.variants:
+        answers = generate(task.lm, task.cases, sampling, task.progress, variant)
+        read = [[_number(answer, known, cue) for answer in each] for each in answers]
+        found = [_counted(each, values) for each, values in zip(answers, read, strict=True)]
+        arrays = {} if cue else {label: _labelled(answers, read, label) for label in ("range", "later")}
+        notes = {**asdict(sampling), "anywhere": cue is not None, "cue": cue or ""}
+        out.append(task.readout(found, 1, arrays, mode="sample", **notes))
+    return out
+
+
+def _number(answer: Answer, known: Vocabulary, cue: Cue | None) -> tuple[Sort, float]:
+    """Return what an answer is, and its number (NaN: none)."""
+    parsed = parse(answer.text, answer.ended, cue or "last")
+    if cue:
+        return "valid" if parsed.outcome == "ok" else parsed.outcome, parsed.value
+    opening = numeral.read(known.pieces(answer.tokens), answer.ended)
+    if isinstance(opening, Ended):
+        return "valid", opening.value
+    if isinstance(opening, State):
+        return "truncated", math.nan
+    if parsed.outcome in ("ok", "range"):
+        return "other", math.nan
+    return "refusal" if parsed.outcome == "refusal" else "no_number", math.nan
+
+
+def _counted(answers: Sequence[Answer], read: Sequence[tuple[str, float]]) -> _Found:
+    atoms = [(value, 1.0) for _, value in read if not math.isnan(value)]
+    shares: dict[str, float] = {}
+    for sort, _ in read:
+        shares[sort] = shares.get(sort, 0.0) + 1 / len(read)
+    return _Found(atoms, shares, bool(atoms), tuple(answer.text for answer in answers))
+
+
+def _labelled(
+    answers: Sequence[Sequence[Answer]], read: Sequence[Sequence[tuple[str, float]]], label: str
+) -> Float[Tensor, " case"]:
+    """Share of the answers of each case that carry a label beside what they start with."""
+
+    def has(answer: Answer, sort: str) -> bool:
+        return sort == "other" if label == "later" else parse(answer.text, answer.ended).outcome == "range"
+
+    shares = [
+        [has(a, sort) for a, (sort, _) in zip(few, kinds, strict=True)]
+        for few, kinds in zip(answers, read, strict=True)
+    ]
+    return torch.tensor(shares, dtype=torch.float64).mean(1)
+
+
+def sampled_texts(task: Task, sampling: Sampling) -> list[Readout]:
+    """Return 1 for answers with favourable words, 0 with unfavourable ones; refusals and the rest are shares."""
+    out: list[Readout] = []
+    for variant in task.variants:
+        answers = generate(task.lm, task.cases, sampling, task.progress, variant)
+        found: list[_Found] = []
+        for case, each in zip(task.cases, answers, strict=True):
+            about = task.contexts[case.context]
+            sides = [side(a.text, a.ended, about.favourable_words, about.unfavourable_words) for a in each]
+            value = {"favourable": 1.0, "unfavourable": 0.0}
+            found.append(_counted(each, [("valid" if s in value else s, value.get(s, math.nan)) for s in sides]))
+        out.append(task.readout(found, 1, {}, mode="sample", **asdict(sampling)))
+    return out
+
+
+def choices(task: Task) -> list[Readout]:
+    """Return the probability of the favourable option among the options (array `logp`: all of them)."""
+    for case in task.cases:
+        if case.favourable is None or not 0 <= case.favourable < len(case.options):
+            raise UsageError(f"case {case.id!r}: which of its {len(case.options)} options is favourable is not said")
+    return [_options(task, scores, _favourable_share) for scores in _scored(task)]
+
+
+def pairs(task: Task) -> list[Readout]:
+    """Return log-likelihood of the first sentence minus that of the second, nats (array `logp`: both)."""
+    for case in task.cases:
+        if len(case.options) != 2:
+            raise UsageError(f"case {case.id!r}: a pair has two sentences, this one has {len(case.options)}")
+    return [_options(task, scores, _first_over_second) for scores in _scored(task)]
+
+
+def _scored(task: Task) -> list[list[Float[Tensor, " opt"]]]:
+    return score_options(task.lm, task.cases, task.variants, task.progress)
+
+
+def _favourable_share(case: Case, logp: Float[Tensor, " opt"]) -> float:
+    return float(logp.softmax(0)[case.favourable or 0])
+
+
+def _first_over_second(case: Case, logp: Float[Tensor, " opt"]) -> float:
+    return float(logp[0] - logp[1])
+
+
+def _options(task: Task, scores: Sequence[Float[Tensor, " opt"]], value_of: Callable[[Case, Tensor], float]) -> Readout:
+    values = [value_of(case, logp) for case, logp in zip(task.cases, scores, strict=True)]
+    logp = pad_sequence([each.double() for each in scores], batch_first=True, padding_value=math.nan)
+    return task.readout([_single(value) for value in values], 0, {"logp": logp}, mode="likelihood")
+
+
+def _single(value: float) -> _Found:
+    """One atom; an undefined score (a text without tokens, a broken model) leaves the case without one."""
+    known = math.isfinite(value)
+    return _Found([(value, 1.0)] if known else [], {"valid": 1.0} if known else {"other": 1.0}, known)
+
+
+def sentences(task: Task) -> list[Readout]:
+    """Return the log-likelihood per token of each text (arrays `logp`, `tokens`, and `kl` to the unedited model).
+
+    `kl` is missing while edits are applied around the reading: then there is no unedited model in the pass.
+    """
+    out: list[Readout] = []
+    for scores in score_texts(task.lm, [case.prompt for case in task.cases], task.variants, task.progress):
+        arrays = {"logp": scores.logp, "tokens": scores.tokens}
+        if not task.lm.edits:
+            arrays["kl"] = scores.kl
+        found = [_single(float(value)) for value in scores.logp / scores.tokens]
+        out.append(task.readout(found, 0, arrays, mode="likelihood"))
+    return out
