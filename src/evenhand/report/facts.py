@@ -12,6 +12,7 @@ from evenhand.core.record import CellRecord, ContextRecord, Row, ScenarioRecord,
 
 GAP = "standardised_mean_difference"
 NOTHING = Estimate(value=math.nan)
+UNCHANGED = Estimate(value=0.0, low=0.0, high=0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,14 @@ class Facts:
             key = (row.measure, row.key, row.context, row.variation, row.subject, row.change)
             index.setdefault(key, []).append(row)
         return index
+
+    @cached_property
+    def unedited(self) -> bool:
+        """Whether no unit was switched off: then only the unedited model was measured, and nothing changed."""
+        chosen = self.chosen
+        if chosen is not None:
+            return chosen.units == 0
+        return not self.size_edited and not any(row.subject == "edit" for row in self.cell.rows)
 
     @property
     def reference(self) -> str:
@@ -130,11 +139,17 @@ class Facts:
         return [e for e in found if e.defined]
 
     def _compare(self, place: Place, key: str, subject: str, change: bool) -> Estimate:
+        if self.unedited and subject == "edit":
+            before = self._compare(place, key, "base", change=False)
+            return UNCHANGED if change and before.defined else before
         rows = self._rows.get((GAP, key, place.context, place.variation, subject, change), [])
         return next((r.estimate for r in rows if r.groups == (self.reference, place.other)), NOTHING)
 
     def level(self, measure: str, key: str, place: Place, subject: str, change: bool = False) -> Estimate:
         """A level over all groups of a place (valid share, inlier ratio), else of the whole context."""
+        if self.unedited and subject == "edit":
+            before = self.level(measure, key, place, "base")
+            return UNCHANGED if change and before.defined else before
         rows = self._rows.get((measure, key, place.context, place.variation, subject, change), [])
         if not rows and place.variation:
             rows = self._rows.get((measure, key, place.context, "", subject, change), [])
@@ -150,6 +165,7 @@ class Facts:
 
     def of_group(self, measure: str, key: str, place: Place, subject: str, group: str) -> Estimate:
         """A level of one group."""
+        subject = "base" if self.unedited and subject == "edit" else subject
         rows = self._rows.get((measure, key, place.context, place.variation, subject, False), [])
         return next((r.estimate for r in rows if r.groups == (group,)), NOTHING)
 

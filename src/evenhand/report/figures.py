@@ -32,8 +32,9 @@ class Judged:
 
 
 def text(label: str, width: int = 18) -> str:
-    """Return a label escaped for plotly and broken into lines of at most `width` characters."""
-    return "<br>".join(html.escape(line, quote=False) for line in textwrap.wrap(label, width) or [""])
+    """Return a label escaped for plotly, broken into at most three lines of `width` characters."""
+    lines = textwrap.wrap(label, width, max_lines=3, placeholder=" …") or [""]
+    return "<br>".join(html.escape(line, quote=False) for line in lines)
 
 
 def finite(value: float) -> float | None:
@@ -102,7 +103,8 @@ def rows_axis(names: Sequence[str]) -> dict[str, Any]:
 def _no_statement(facts: Facts, place: Place, row: int) -> dict[str, Any]:
     able = facts.answering(place, "base").value
     why = "undefined" if answers(facts, place, "base") else f"only {words.percent(able)} valid answers: no statement"
-    return {"x": 0, "y": row, "text": why, "showarrow": False, "font": {"color": "@muted", "size": 12}}
+    return {"xref": "paper", "x": 0.01, "xanchor": "left", "y": row, "text": why, "showarrow": False,
+            "bgcolor": "@panel", "font": {"color": "@muted", "size": 12}}  # fmt: skip
 
 
 def transfer(cells: Sequence[Judged], view: View, subject: Literal["edit", "random"]) -> Figure:
@@ -113,7 +115,14 @@ def transfer(cells: Sequence[Judged], view: View, subject: Literal["edit", "rand
     labels = [f"{c} · {o}" if several else c for c, o in columns]
     grid = [[_square(cell, c, o, view, subject) for c, o in columns] for cell in cells]
     z = [[square.z for square in line] for line in grid]
-    most = max((abs(v) for line in z for v in line if v is not None), default=1.0) or 1.0
+    both = [
+        s.z
+        for cell in cells
+        for c, o in columns
+        for who in ("edit", "random")
+        for s in [_square(cell, c, o, view, who)]
+    ]
+    most = max([0.5, *(abs(v) for v in both if v is not None)])
     what = "Change in the size of the gap" if view == "change" else "Gap that remains"
     who = "the edit" if subject == "edit" else "the random edit of the same size"
     return {
@@ -125,6 +134,7 @@ def transfer(cells: Sequence[Judged], view: View, subject: Literal["edit", "rand
             "zmin": -most, "zmax": most, "xgap": 2, "ygap": 2, "showscale": False,
             "colorscale": [[0, "@fell"], [0.5, "@none"], [1, "@rose"]],
             "text": [[square.text for square in line] for line in grid], "texttemplate": "%{text}",
+            "textfont": {"size": 11},
             "customdata": [[square.hover for square in line] for line in grid],
             "hovertemplate": "%{customdata}<extra></extra>", "hoverongaps": True,
         }],

@@ -83,7 +83,7 @@ def _of(findings: Sequence[Finding], *statuses: Status) -> list[Finding]:
 def _range(estimate: Estimate) -> str:
     if math.isnan(estimate.low):
         return "no interval can be given"
-    return f"{estimate.level:.0%} interval {words.interval(estimate)}".replace("%", " %")
+    return f"{estimate.level:.0%} interval {words.interval(estimate)}".replace("%", "\u00a0%")
 
 
 def _fall(change: Estimate) -> Estimate:
@@ -245,7 +245,7 @@ def _second(facts: Facts, judgement: Judgement) -> str:
     for text, statuses in statements:
         there = _of(judgement.away, *statuses)
         if there:
-            start = text if parts or text.startswith("the gap") else f"the gap {text}"
+            start = text if text.startswith("the gap") else f"{'it' if parts else 'the gap'} {text}"
             parts.append(f"{start} {_places(facts, there)}")
     for text, statuses in _ASIDES:
         there = _of(judgement.away, *statuses)

@@ -123,7 +123,7 @@ def _kind(facts: Facts, found: list[Status], broken: bool) -> Kind:
     for silent in ("no_answer", "undefined"):
         if all(status == silent for status in found):
             return silent
-    if edited_nothing(facts):
+    if facts.unedited:
         return "nothing" if all(s in ("nothing", "no_answer", "undefined") for s in found) else "size_zero"
     if broken:
         return "broken"
@@ -136,12 +136,6 @@ def _kind(facts: Facts, found: list[Status], broken: bool) -> Kind:
         if weak in found:
             return weak
     return "undefined"
-
-
-def edited_nothing(facts: Facts) -> bool:
-    """Whether the study chose to switch off no unit at all."""
-    chosen = facts.chosen
-    return facts.size_edited == 0 and (chosen is None or chosen.units == 0)
 
 
 def _finding(facts: Facts, place: Place, broken: set[str], limits: Limits) -> Finding:

@@ -34,8 +34,8 @@ def percent(share: float, sign: bool = False) -> str:
         return UNDEFINED
     size = abs(share)
     if 0 < size < 0.0005:
-        return "less than 0.1 %" if share > 0 else "more than −0.1 %"
-    return f"{number(100 * share, 1 if 0 < size < 0.0995 or 0.99 < size < 1 else 0, sign)} %"
+        return "less than 0.1\u00a0%" if share > 0 else "more than −0.1\u00a0%"
+    return f"{number(100 * share, 1 if 0 < size < 0.0995 or 0.99 < size < 1 else 0, sign)}\u00a0%"
 
 
 def interval(estimate: Estimate, percentages: bool = False) -> str:

@@ -1,0 +1,87 @@
+"""What a report does not show: general limits, and those that follow from this run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from evenhand.core.record import RunRecord
+from evenhand.report import words
+from evenhand.report.figures import Judged
+from evenhand.report.load import Run
+from evenhand.report.verdict import Limits
+
+GENERAL = (
+    "This is a measurement, not a certificate. A small gap here does not mean that the model is fair, and says nothing "
+    "about a use that was not tested.",
+    "Names stand in for groups. A name also carries class, age, region and how rare it is, and these cannot be told "
+    "apart here; no real people were asked.",
+    "The intervals cover the choice of names only: with other names of the same kind the numbers would fall in them "
+    "most of the time. Other wordings, other seeds and other ways of drawing answers are not covered.",
+    "Only averages are compared. Two groups can have the same average and still be treated differently in single "
+    "cases, or for combinations such as gender and age.",
+    "Other harms, such as insults, stereotypes in stories, refusals or a change of tone, were not measured.",
+    "The random control is one random draw of the same size in the same layers; another draw could do a little more or "
+    "less.",
+    "Correction for many comparisons (q) is made inside each edit's table of changes, not over all edits of the page.",
+    "Every prompt was asked in the words of the scenario; other languages, dialects and spellings were not tested.",
+)
+
+
+def of(run: Run, cells: Sequence[Judged]) -> list[str]:
+    """Return the limits as sentences; those of this run first."""
+    return [*_names(run.record), *_contexts(run.record, cells), *GENERAL, _rules()]
+
+
+def _names(record: RunRecord) -> list[str]:
+    found: list[str] = []
+    groups = record.scenario.groups
+    if len(groups) > 1:
+        found.append(f"Only these groups were compared: {words.listing(groups, 8)}; each with {groups[0]} names.")
+    parts = record.scenario.names_per_part
+    report = parts.get("report", {})
+    if report:
+        said = words.listing([f"{n} {group}" for group, n in report.items()], 8)
+        found.append(
+            f"The reported numbers rest on few names: {said}. The edits were fitted and their size was chosen on other "
+            "names, so these are new to them."
+        )
+    return found
+
+
+def _contexts(record: RunRecord, cells: Sequence[Judged]) -> list[str]:
+    names = [c.name for c in record.scenario.contexts]
+    quoted = words.listing([f"“{n}”" for n in names], 12)
+    found = [f"Only {words.count(len(names), 'use case')} in the wording shown above were tested: {quoted}."]
+    if not cells:
+        return found
+    findings = [
+        f for cell in cells if cell.ref.method != "random" for f in (*cell.judgement.home, *cell.judgement.away)
+    ]
+    helped = {f.place.context for f in findings if f.status == "fell"}
+    biased = {f.place.context for f in findings if f.status in ("held", "chance", "grew", "turned", "broken")}
+    silent = set(names) - {f.place.context for f in findings if f.status not in ("no_answer", "undefined")}
+    missed = [f"“{n}”" for n in names if n in biased - helped]
+    if missed:
+        found.append(
+            f"No edit lowered the gap beyond chance in {words.listing(missed, 12)}, fitted there or elsewhere."
+        )
+    if silent:
+        unsaid = words.listing([f"“{n}”" for n in names if n in silent], 12)
+        found.append(f"No statement can be made about {unsaid}: no model tested gives usable answers there.")
+    return found
+
+
+def _rules() -> str:
+    """The thresholds behind the verdicts."""
+    limits = Limits()
+    share = words.percent
+    return (
+        f"The verdicts follow fixed rules. No statement is made where under {share(limits.valid)} of the answers are "
+        f"usable (a choice: under {share(limits.option_mass)} probability on the offered answers). An edit is said to "
+        f"break the model when usable answers fall by over {share(limits.valid_drop[1])}, answers in the usual range "
+        f"by over {share(limits.inlier_drop[1])}, accuracy by over {share(limits.accuracy_drop[1])} (all in points), when "
+        f"half the probability on offered answers is lost, or when perplexity rises by over "
+        f"{share(limits.perplexity[1] - 1)}. A gap is shown where its interval excludes zero, a change where besides q "
+        "is at most 0.05; a fall is better than chance where it is larger than the random control's by more than their "
+        "joint interval."
+    )
