@@ -74,8 +74,7 @@ def _gram(lm: LM, site: Site) -> Float[Tensor, "unit width width"]:
         raise CannotRun(f"{site.path}: its weights cannot be read (offloaded or quantised); load the model in memory")
     columns = weight if transposed(module) else weight.T
     if site.width == 1:
-        lengths: Tensor = torch.linalg.vector_norm(columns, dim=1, dtype=torch.float32)
-        return lengths.square()[:, None, None]
+        return columns.norm(dim=1, dtype=torch.float32).square()[:, None, None]  # pyright: ignore
     blocks = (columns[start : start + site.width].float() for start in range(0, len(columns), site.width))
     return torch.stack([block @ block.T for block in blocks])
 

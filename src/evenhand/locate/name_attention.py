@@ -36,7 +36,7 @@ class NameAttention:
     positions: Literal["prompt", "generation"] = "prompt"
 
     def score(self, lm: LM, scenario: Scenario) -> Attribution:
-        """Return one score per head, between 0 and 1; NaN for heads that can never see the name (T5's decoder)."""
+        """Return one score per head, between 0 and 1; 0 where no name is in sight (T5: decoder to itself)."""
         if self.space != "head":
             raise UsageError(f"name_attention scores heads; space {self.space!r} has no attention weights")
         if not scenario.cases:
@@ -50,7 +50,6 @@ class NameAttention:
             for site in layout.sites:
                 for row, one in zip(chunk, weights[site.path], strict=True):
                     if _blind(row, site):
-                        sums[site.path] += torch.nan
                         continue
                     seen = one[:, self._queries(row, site, scenario)][:, :, list(row.name)].flatten(1).double()
                     sums[site.path] += (seen.amax(1) if self.reduce == "max" else seen.mean(1)).cpu()

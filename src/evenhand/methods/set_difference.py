@@ -9,9 +9,9 @@ S_majority), the tops taken over all layers jointly. Neurons: S_n = mean over to
 prompt, mean over names.
 
 Defaults (third-party transcription of the paper): neurons τ = 0.40 / 0.35; heads 40 / 5 of Llama-3-8B's 1,024, kept as
-shares so that smaller models lose the same part (at least one). The first group is the majority, the others are minorities (their sets
-are united). `prune = "majority"` swaps the two. `less = "utility"` subtracts the top on the utility texts instead, as
-Wei et al. do.
+shares so that smaller models lose the same part (at least one). The first group is the majority, the others are
+minorities (their sets are united). `prune = "majority"` swaps the two. `less = "utility"` subtracts the top on the
+utility texts instead, as Wei et al. do.
 
 Several variations: `combine = "intersection"` (the paper's general sets: in P for every variation), `"vote"` (in P for
 at least `votes` of them) or `"pooled"` (one score over all cases). `path` gives the sets that lie between: with τmaj
