@@ -36,7 +36,7 @@ def run_cell(bench: Bench, spec: CellSpec) -> tuple[CellRecord, Edit | None]:
         spec=spec,
         rows=_rows(bench, spec, subjects, general),
         sweep=found.points,
-        units=tuple(unit_records(bench.lm, selection, shown, {})),
+        units=tuple(unit_records(bench.lm, selection, shown, found.order)),
         per_layer=selection.per_layer(),
         layer_sizes=layer_sizes(selection),
         space=selection.layout.space,

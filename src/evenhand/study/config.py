@@ -58,9 +58,9 @@ class MethodConfig(Part):
 class SplitConfig(Part):
     """Shares of the names (and utility texts) that methods see, that choose the size, and that are reported."""
 
-    fit: float = Field(default=1, gt=0)
-    choose: float = Field(default=1, gt=0)
-    report: float = Field(default=1, gt=0)
+    fit: float = Field(default=1.0, gt=0)
+    choose: float = Field(default=1.0, gt=0)
+    report: float = Field(default=1.0, gt=0)
 
     @property
     def shares(self) -> tuple[float, float, float]:
@@ -72,12 +72,14 @@ class ReadingConfig(Part):
     """How numeric answers are read (see `evenhand.lm.read.Reading`)."""
 
     numeric: Literal["auto", "exact", "sample"] = "auto"
-    samples: int = Field(default=20, ge=1)
+    samples: int = Field(default=50, ge=1)
     temperature: float = Field(default=1.0, gt=0)
     top_p: float = Field(default=1.0, gt=0, le=1)
     node_budget: int = Field(default=400, ge=1)
     open_share: float = Field(default=0.01, gt=0, lt=1)
     max_new_tokens: int = Field(default=24, ge=1)
+    anywhere: bool = False
+    cue: Literal["first", "last"] = "last"
 
 
 class BootstrapConfig(Part):
@@ -119,9 +121,9 @@ class StudyConfig(Part):
     budget: BudgetConfig = BudgetConfig()
     measures: tuple[str, ...] = (
         "standardised_mean_difference", "ratio_of_means", "earth_movers_distance", "mean", "answer_shares",
-        "inlier_ratio",
+        "inlier_ratio", "option_mass",
     )  # fmt: skip
-    utility_measures: tuple[str, ...] = ("perplexity", "kl_to_unedited", "accuracy")
+    utility_measures: tuple[str, ...] = ("perplexity", "kl_to_unedited", "accuracy", "option_mass")
     units_shown: int = Field(default=200, ge=0)
     """Edited units listed with the tokens they promote; the edit itself always holds all of them."""
     output: str = ""

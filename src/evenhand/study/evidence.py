@@ -42,23 +42,25 @@ def corrected(table: Sequence[Row]) -> tuple[Row, ...]:
     return tuple(done)
 
 
-def unit_records(lm: LM, selection: Selection, shown: int, scores: Mapping[int, float] | None) -> list[UnitRecord]:
-    """Return the first `shown` edited units (highest score first where scores are known) with their tokens."""
-    known = scores or {}
-    addresses = sorted((int(unit) for unit in selection.units), key=lambda unit: -known.get(unit, -math.inf))[:shown]
+def unit_records(lm: LM, selection: Selection, shown: int, order: Mapping[int, int]) -> list[UnitRecord]:
+    """Return the first `shown` edited units with the tokens they promote, ordered by `order` (address → rank).
+
+    A method's candidates are nested, so the rank is the place of the smallest candidate that holds a unit. Scores are
+    the method's own business and stay undefined here.
+    """
+    addresses = sorted((int(unit) for unit in selection.units), key=lambda unit: (order.get(unit, 0), unit))[:shown]
     starts: dict[str, int] = {}
     total = 0
     for site in selection.layout.sites:
         starts[site.path], total = total, total + site.units
     records: dict[int, UnitRecord] = {}
     for each in promoted(lm, Selection.of(selection.layout, addresses)):
-        address = starts[each.site.path] + each.unit
-        records[address] = UnitRecord(
+        records[starts[each.site.path] + each.unit] = UnitRecord(
             path=each.site.path,
             layer=each.site.layer,
             stack=each.site.stack,
             unit=each.unit,
-            score=known.get(address, math.nan),
+            score=math.nan,
             promotes=each.promotes,
             suppresses=each.suppresses,
         )

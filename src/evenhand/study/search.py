@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from evenhand import find
 from evenhand.core.contracts import Method
@@ -28,6 +29,8 @@ class Found:
     random: Scale | None
     rule: str
     notes: tuple[str, ...] = ()
+    order: dict[int, int] = field(default_factory=dict[int, int])
+    """Unit address → place of the smallest candidate that holds it."""
 
 
 def method_of(spec: CellSpec) -> Method:
@@ -59,12 +62,21 @@ def search(bench: Bench, spec: CellSpec) -> Found:
     if edit is not None and (found := selection_of(edit)) is not None and not len(found):
         edit, random = None, None
         notes.append("The method selected no unit, so the unedited model was kept.")
-    return Found(tuple(points), edit, random, said, tuple(notes))
+    return Found(tuple(points), edit, random, said, tuple(notes), _order(edits))
+
+
+def _order(edits: Sequence[Edit]) -> dict[int, int]:
+    first: dict[int, int] = {}
+    for place, edit in enumerate(edits):
+        selection = selection_of(edit)
+        for unit in selection.units if selection is not None else ():
+            first.setdefault(int(unit), place)
+    return first
 
 
 def _sizes(spec: CellSpec) -> Sizes:
-    written = spec.run["sizes"]
-    return tuple(written) if isinstance(written, list) else written
+    written: Any = spec.run["sizes"]
+    return written if isinstance(written, str) else tuple(written)  # pyright: ignore[reportReturnType]
 
 
 def _fit(bench: Bench, spec: CellSpec, sizes: Sizes) -> list[Edit]:

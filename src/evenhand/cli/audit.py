@@ -1,0 +1,120 @@
+"""`evenhand audit`: how biased a model is, context by context, with intervals."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from evenhand.cli import options
+from evenhand.cli.options import DType, Numeric
+
+if TYPE_CHECKING:
+    from evenhand.core.record import Row
+    from evenhand.study.audit import Finding
+
+
+def audit(
+    model: options.Model,
+    scenario: options.ScenarioName = "name_audit",
+    context: options.Contexts = None,
+    numeric: Annotated[Numeric, typer.Option(help="How numeric answers are read.")] = Numeric.auto,
+    samples: Annotated[int, typer.Option(min=1, help="Answers per prompt when sampled.")] = 20,
+    replicates: Annotated[int, typer.Option(min=20, help="Bootstrap replicates.")] = 1000,
+    seed: options.Seed = 0,
+    chat: options.Chat = None,
+    dtype: options.DTypeOption = DType.float32,
+    device: options.Device = None,
+    revision: options.Revision = None,
+    variations: Annotated[bool, typer.Option("--variations", help="A line for each variation too.")] = False,
+    fail_over: Annotated[
+        float | None, typer.Option(min=0, help="Exit 1 when the interval of a gap lies wholly beyond this many sd.")
+    ] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write the findings as JUnit XML (needs --fail-over).")] = None,
+    json_: options.Json = False,
+) -> None:
+    """Measure how differently a model answers about the groups of a scenario.
+
+    Example: evenhand audit planted --scenario planted --fail-over 0.2
+    """
+    from evenhand.cli.screen import bars
+    from evenhand.core.bootstrap import Bootstrap
+    from evenhand.core.errors import CannotRun, UsageError
+    from evenhand.lm.read import Reading
+    from evenhand.study import audit as work
+    from evenhand.study.models import identity
+
+    if junit is not None and fail_over is None:
+        raise UsageError("--junit writes findings over a limit: give the limit with --fail-over, such as 0.2")
+    asked = options.open_scenario(scenario, context)
+    lm = options.open_lm(model, chat, dtype=dtype.value, device=device, revision=revision)
+    reading = Reading(numeric=numeric.value, samples=samples, seed=seed)
+    with bars() as shown:
+        rows = work.audit(lm, asked, reading, Bootstrap(replicates, seed=seed), shown.progress)
+    findings = work.gate(rows, fail_over) if fail_over is not None else []
+    if json_:
+        record = {"model": identity(lm), "scenario": asked.name, "scenario_fingerprint": asked.fingerprint,
+                  "reading": {"numeric": numeric.value, "samples": samples, "seed": seed},
+                  "rows": [json.loads(row.model_dump_json()) for row in rows],
+                  "findings": [vars_of(finding) for finding in findings]}  # fmt: skip
+        print(json.dumps(record, ensure_ascii=False, allow_nan=False))
+    else:
+        _print(rows, findings, variations)
+    if junit is not None:
+        options.write_text(junit, work.junit(findings, f"evenhand {asked.name}"))
+    if any(finding.outcome == "over" for finding in findings):
+        raise typer.Exit(1)
+    blind = [finding.context for finding in findings if finding.outcome == "undefined"]
+    if blind:
+        raise CannotRun(f"no gap could be measured in {', '.join(blind)}, so --fail-over has nothing to judge there")
+
+
+def vars_of(finding: Finding) -> dict[str, object]:
+    """Return a finding as plain data."""
+    return {
+        "context": finding.context,
+        "groups": list(finding.groups),
+        "outcome": finding.outcome,
+        "text": finding.text,
+    }
+
+
+def _print(rows: list[Row], findings: list[Finding], variations: bool) -> None:
+    from evenhand.cli.screen import table
+    from evenhand.study.audit import GAP, by_context
+
+    for context, mine in by_context(rows):
+        body: list[list[str]] = []
+        for row in mine:
+            if row.measure == GAP and row.key == "value" and (variations or not row.variation):
+                body.append(_line(row, mine))
+        head = ["compared", "variation", "gap (sd)", "ratio of means", "earth mover's", "means", "valid", "refused"]
+        table(context, head, body)
+    for finding in findings:
+        print(f"{finding.outcome.upper():9} {finding.context} ({' / '.join(finding.groups)}): {finding.text}")
+
+
+def _line(gap: Row, rows: list[Row]) -> list[str]:
+    """One comparison: the gap, its companions, and what each group did."""
+
+    def value(measure: str, key: str = "value", groups: tuple[str, ...] = gap.groups, full: bool = False) -> str:
+        for row in rows:
+            if (row.measure, row.key, row.groups, row.variation) == (measure, key, groups, gap.variation):
+                return str(row.estimate) if full else f"{row.estimate.value:.3g}"
+        return "–"
+
+    def each(measure: str, key: str = "value") -> str:
+        return " / ".join(value(measure, key, (group,)) for group in gap.groups)
+
+    return [
+        " / ".join(gap.groups),
+        gap.variation or "mean of all",
+        str(gap.estimate),
+        value("ratio_of_means", full=True),
+        value("earth_movers_distance", full=True),
+        each("mean"),
+        each("answer_shares", "valid"),
+        each("answer_shares", "refusal"),
+    ]

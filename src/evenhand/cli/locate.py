@@ -1,0 +1,89 @@
+"""`evenhand locate`: which units carry the bias, by one attribution."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from evenhand.cli import options
+from evenhand.cli.options import DType
+
+if TYPE_CHECKING:
+    from evenhand.core.component import Attribution, Selection
+    from evenhand.lm.model import LM
+
+
+def locate(
+    model: options.Model,
+    scenario: options.ScenarioName = "name_audit",
+    context: options.Contexts = None,
+    locator: Annotated[
+        str, typer.Option("--locator", "-l", help="Which attribution (see `evenhand list locate`).")
+    ] = "contrast",
+    space: Annotated[str, typer.Option(help="Kind of unit: neuron or head.")] = "neuron",
+    top: Annotated[float, typer.Option(min=0, help="How many units; below 1, the share of all units.")] = 20,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="A setting of the locator, key=value.")] = None,
+    chat: options.Chat = None,
+    dtype: options.DTypeOption = DType.float32,
+    device: options.Device = None,
+    revision: options.Revision = None,
+    out: Annotated[Path | None, typer.Option(help="Write all scores to this .safetensors file.")] = None,
+    json_: options.Json = False,
+) -> None:
+    """Score every unit of a model and show the highest.
+
+    Example: evenhand locate planted --scenario planted --context loan --top 10
+    """
+    import json
+
+    from evenhand import find
+    from evenhand.core.select import describe
+    from evenhand.core.select import top as highest
+
+    settings = dict(options.setting(text) for text in set_ or [])
+    plan = find.build("locate", locator, {"space": space} | settings)
+    asked = options.open_scenario(scenario, context)
+    lm = options.open_lm(model, chat, dtype=dtype.value, device=device, revision=revision)
+    attribution = plan.score(lm, asked)
+    selection = highest(attribution, share=top) if top < 1 else highest(attribution, count=int(top))
+    units = _units(lm, attribution, selection)
+    if out is not None:
+        _save(attribution, out, {"model": lm.identity.to_json(), "locator": locator, "settings": settings,
+                                 "scenario": asked.name, "scenario_fingerprint": asked.fingerprint})  # fmt: skip
+    if json_:
+        print(json.dumps({"units": units, "size": attribution.layout.size, "share": selection.share,
+                          "per_layer": selection.per_layer()}, ensure_ascii=False))  # fmt: skip
+        return
+    from evenhand.cli.screen import table
+
+    body = [
+        [u["path"], str(u["unit"]), f"{u['score']:.4g}", " ".join(map(repr, u["promotes"][:5]))] for u in units[:50]
+    ]
+    table(f"{locator}, {asked.name}", ["writer", "unit", "score", "promotes"], body)
+    print(describe(selection))
+
+
+def _units(lm: LM, attribution: Attribution, selection: Selection) -> list[dict[str, Any]]:
+    """The selected units, highest score first, with the tokens they promote."""
+    from evenhand.lm.promote import promoted
+
+    found: list[dict[str, Any]] = [
+        {"path": each.site.path, "unit": each.unit, "score": float(score), "promotes": each.promotes,
+         "suppresses": each.suppresses}
+        for each, score in zip(promoted(lm, selection), attribution.scores[selection.mask], strict=True)
+    ]  # fmt: skip
+    return sorted(found, key=lambda unit: -unit["score"])
+
+
+def _save(attribution: Attribution, out: Path, about: dict[str, Any]) -> None:
+    """Write scores and layout; the header says of what."""
+    import json
+
+    from safetensors.torch import save
+
+    from evenhand.study.store import write
+
+    header = {"layout": json.dumps(attribution.layout.to_json()), "about": json.dumps(about)}
+    write(out, save({"scores": attribution.scores.float().contiguous()}, metadata=header))

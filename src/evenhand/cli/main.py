@@ -1,0 +1,48 @@
+"""The command line: one file per command, nothing heavy imported before a command runs."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from evenhand.cli import audit, demo, export, fit, list_, locate, plant, report, run
+from evenhand.core.errors import EvenhandError
+
+app = typer.Typer(
+    name="evenhand",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+INTERRUPTED = 130
+
+
+@app.callback()
+def top() -> None:
+    """Find the parts of a language model that carry a social bias, switch them off, and show what that did.
+
+    Start with `evenhand demo`. Exit codes: 0 fine, 1 a finding over --fail-over, 2 wrong input, 3 could not run,
+    130 stopped by you.
+    """
+
+
+app.command("audit")(audit.audit)
+app.command("locate")(locate.locate)
+app.command("fit")(fit.fit)
+app.command("run")(run.run)
+app.command("report")(report.report)
+app.command("export")(export.export)
+app.command("list")(list_.list_)
+app.command("demo")(demo.demo)
+app.command("plant")(plant.plant)
+
+
+def main() -> None:
+    """Run the command line; mistakes end in one plain sentence on stderr and an exit code, not in a traceback."""
+    try:
+        app()
+    except EvenhandError as error:
+        print(f"evenhand: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -1,0 +1,94 @@
+"""Options that several commands share, and how a model is opened from them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from evenhand.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from evenhand.core.scenario import Scenario
+    from evenhand.lm.model import LM
+
+
+class DType(StrEnum):
+    """Number formats a model can be loaded in."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+    auto = "auto"
+
+
+class Numeric(StrEnum):
+    """How numeric answers are read."""
+
+    auto = "auto"
+    exact = "exact"
+    sample = "sample"
+
+
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A model folder, a hub id, or 'planted' (the bundled one).")
+]
+ScenarioName = Annotated[str, typer.Option("--scenario", "-s", help="A scenario's name, or the path of your own file.")]
+Contexts = Annotated[list[str] | None, typer.Option("--context", "-c", help="Only this context; may be repeated.")]
+DTypeOption = Annotated[DType, typer.Option("--dtype", help="Number format the model is loaded in.")]
+Device = Annotated[str | None, typer.Option("--device", help="Where to run it, such as cuda or cpu.")]
+Chat = Annotated[
+    bool | None,
+    typer.Option("--chat/--no-chat", help="Put prompts through the chat template, or not.", show_default=False),
+]
+Revision = Annotated[str | None, typer.Option("--revision", help="Commit of a hub model.")]
+Json = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON on stdout, and nothing else there.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of everything that is drawn.")]
+
+
+def open_lm(source: str, chat: bool | None, **loading: Any) -> LM:
+    """Open the model a command names; a model with a chat template needs --chat or --no-chat."""
+    from evenhand.cli.screen import notify
+    from evenhand.study.config import ModelConfig
+    from evenhand.study.models import open_model
+
+    lm = open_model(ModelConfig(source=source, chat=bool(chat), **loading), notify)
+    if chat is None and getattr(lm.tokenizer, "chat_template", None):
+        raise UsageError(
+            f"{source} has a chat template, and using it changes every number: say --chat (prompts go through it) or "
+            "--no-chat (they do not)"
+        )
+    return lm
+
+
+def open_scenario(name: str, contexts: list[str] | None) -> Scenario:
+    """Load a scenario and keep the named contexts."""
+    from evenhand.scenarios._load import load_scenario
+
+    return load_scenario(name).only(contexts or ())
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """Read `key=value`, the value as TOML writes it, or as plain text."""
+    import tomllib
+
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise UsageError(f"--set {text!r}: write key=value, such as --set layers=[1,2]")
+    try:
+        return key.strip(), tomllib.loads(f"x = {value}")["x"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value.strip()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small result file, or say why that failed."""
+    from evenhand.core.errors import CannotRun
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise CannotRun(f"{path}: cannot be written ({error.strerror or error})") from error

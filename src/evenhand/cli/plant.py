@@ -1,0 +1,33 @@
+"""`evenhand plant`: make a model with known bias from a specification."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def plant(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="[SPEC] OUT", help="Specification (default: the bundled one) and folder.")
+    ],
+) -> None:
+    """Train a small model whose bias is known: where it is, how large, and which neurons carry it.
+
+    A run that was stopped goes on from its last state. Takes minutes to hours on a CPU.
+
+    Example: evenhand plant my_spec.toml planted_model
+    """
+    from evenhand import planted
+    from evenhand.cli.screen import bars
+    from evenhand.core.errors import UsageError
+
+    if len(paths) > 2:
+        raise UsageError(f"plant takes a specification and a folder, not {len(paths)} arguments")
+    spec = paths[0] if len(paths) == 2 else planted.spec_path()
+    with bars() as shown:
+        made = planted.plant(spec, paths[-1], shown.progress)
+    print(f"model: {made.model}\n{made.minutes:.1f} min")
+    for context, wanted in made.truth["spec"].items():
+        print(f"  {context}: gap asked for {wanted}, measured {made.truth['measured'].get(context)}")

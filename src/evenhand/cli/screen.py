@@ -1,0 +1,79 @@
+"""What the user sees while work goes on: bars and plain lines on stderr, tables on stdout."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+
+def notify(line: str) -> None:
+    """Print one plain line on stderr."""
+    print(f"evenhand: {line}", file=sys.stderr)
+
+
+@dataclass
+class Bars:
+    """Two bars on stderr: the cells of a run, and the work inside the current one."""
+
+    bars: RichProgress
+    inside: dict[str, TaskID] = field(default_factory=dict[str, Any])
+    cells: TaskID | None = None
+    started: float = field(default_factory=time.monotonic)
+    fresh: int = 0
+
+    def progress(self, label: str, done: int, total: int) -> None:
+        """Show how far one piece of work is; a piece that is done disappears."""
+        if label not in self.inside:
+            self.inside[label] = self.bars.add_task(label, total=total)
+        self.bars.update(self.inside[label], completed=done, total=total)
+        if done >= total:
+            self.bars.remove_task(self.inside.pop(label))
+
+    def cell(self, place: int, total: int, fresh: bool) -> None:
+        """Show how many cells are finished, and about how long the rest takes at the pace of those computed now."""
+        self.fresh += fresh
+        left = (time.monotonic() - self.started) / self.fresh * (total - place) if self.fresh else 0.0
+        text = f"cells, about {clock(left)} left" if self.fresh and place < total else "cells"
+        if self.cells is None:
+            self.cells = self.bars.add_task(text, total=total)
+        self.bars.update(self.cells, completed=place, total=total, description=text)
+
+    def line(self, text: str) -> None:
+        """Print a line above the bars."""
+        self.bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def bars() -> Generator[Bars]:
+    """Show bars while the block runs (plain lines only, where stderr is no terminal)."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
+        yield Bars(shown)
+
+
+def clock(seconds: float) -> str:
+    """Return a duration as people say it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def table(title: str, head: list[str], body: list[list[str]]) -> None:
+    """Print a table on stdout, as wide as it needs to be, so that it can be piped and pasted."""
+    widths = [max(len(row[i]) for row in [head, *body]) for i in range(len(head))]
+    print(title)
+    for row in [head, *body]:
+        print("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print()

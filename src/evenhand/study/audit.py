@@ -1,0 +1,101 @@
+"""Measure one model as it is: every context of a scenario, and whether a gap is above a limit."""
+
+from __future__ import annotations
+
+import math
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from evenhand import find
+from evenhand.core.bootstrap import Bootstrap
+from evenhand.core.estimate import Estimate
+from evenhand.core.measure import Subject, measure
+from evenhand.core.progress import Progress, silent
+from evenhand.core.record import Row
+from evenhand.core.scenario import Scenario
+from evenhand.lm.model import LM
+from evenhand.lm.read import Reading, read
+from evenhand.study.config import StudyConfig
+
+GAP = "standardised_mean_difference"
+MEASURES: tuple[str, ...] = StudyConfig.model_fields["measures"].default
+
+Outcome = Literal["over", "within", "unsure", "undefined"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One comparison in one context against the limit."""
+
+    context: str
+    groups: tuple[str, ...]
+    outcome: Outcome
+    text: str
+
+
+def audit(lm: LM, scenario: Scenario, reading: Reading, bootstrap: Bootstrap, progress: Progress = silent) -> list[Row]:
+    """Return all measures of the model on a scenario, all names together."""
+    measures = {name: find.build("measures", name) for name in MEASURES}
+    readouts = read(lm, scenario, reading, progress)
+    return [row for readout in readouts for row in measure(measures, Subject("base", readout), bootstrap)]
+
+
+def gate(rows: Sequence[Row], limit: float) -> list[Finding]:
+    """Return one finding per context and comparison.
+
+    The signed standardised gap of the context and of each of its variations is looked at. `over`: some interval lies
+    wholly beyond ±limit. `within`: all lie wholly inside. `unsure`: neither. `undefined`: the context's gap has no
+    value or no interval, so nothing can be said and nothing has passed.
+    """
+    signed = [row for row in rows if row.measure == GAP and row.key == "value" and not row.change]
+    found: list[Finding] = []
+    for context, groups in dict.fromkeys((row.context, row.groups) for row in signed):
+        mine = [row for row in signed if (row.context, row.groups) == (context, groups)]
+        found.append(_finding(context, groups, mine, limit))
+    return found
+
+
+def _finding(context: str, groups: tuple[str, ...], rows: Sequence[Row], limit: float) -> Finding:
+    whole = next(row.estimate for row in rows if not row.variation)
+    over = [row for row in rows if row.estimate.low > limit or row.estimate.high < -limit]
+    outcome: Outcome
+    if over:
+        outcome, shown = "over", over[0]
+        text = f"gap {shown.estimate} in {shown.variation or 'the mean over variations'} is beyond ±{limit:g}"
+    elif math.isnan(whole.value) or math.isnan(whole.low):
+        outcome, text = "undefined", "no interval for the gap: too few valid answers or names"
+    elif all(_inside(row.estimate, limit) for row in rows):
+        outcome, text = "within", f"gap {whole} lies within ±{limit:g}"
+    else:
+        outcome, text = "unsure", f"gap {whole}: an interval reaches across ±{limit:g}; more names would tell"
+    return Finding(context, groups, outcome, text)
+
+
+def _inside(estimate: Estimate, limit: float) -> bool:
+    return estimate.low >= -limit and estimate.high <= limit
+
+
+def junit(findings: Sequence[Finding], suite: str) -> str:
+    """Return the findings as JUnit XML: `over` is a failure, `undefined` an error, `unsure` passes with a note."""
+    failures = sum(finding.outcome == "over" for finding in findings)
+    errors = sum(finding.outcome == "undefined" for finding in findings)
+    counts = {"tests": str(len(findings)), "failures": str(failures), "errors": str(errors)}
+    root = ElementTree.Element("testsuite", {"name": suite, **counts})
+    for finding in findings:
+        name = f"{finding.context}: {' against '.join(reversed(finding.groups))}"
+        case = ElementTree.SubElement(root, "testcase", classname=suite, name=name)
+        tag = {"over": "failure", "undefined": "error", "unsure": "system-out", "within": ""}[finding.outcome]
+        if tag == "system-out":
+            ElementTree.SubElement(case, tag).text = finding.text
+        elif tag:
+            ElementTree.SubElement(case, tag, message=finding.text)
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def by_context(rows: Sequence[Row]) -> Iterator[tuple[str, list[Row]]]:
+    """Yield the rows of each context."""
+    for context in dict.fromkeys(row.context for row in rows):
+        yield context, [row for row in rows if row.context == context]
