@@ -34,7 +34,7 @@ empty = { a = "}", b = ["1",
   "2"], c.d = 3 }
 
 [contexts.service]
-template = "{name}]" 
+template = "{name}]"
 [ contexts . service . variations ]
 job = [["a"], ["b", "c"]]
 [[items]]

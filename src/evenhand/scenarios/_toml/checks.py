@@ -141,8 +141,8 @@ def _variations(context: Resolved) -> Iterator[Problem]:
     for slot in context.slots:
         if slot not in known:
             path = next(path for path, text in context.asked if slot in slots(text))
-            hint = f"{nearest(slot, [*known, 'name'])}; or write {slot} = [...] under [variations]"
-            yield Problem(path, f"the slot {{{slot}}} has no values{hint}")
+            hint = nearest(slot, [*known, "name"])
+            yield Problem(path, f"the slot {{{slot}}} has no values: write {slot} = [...] under [variations]{hint}")
     for slot, values in context.own.items():
         path: KeyPath = (*context.path, "variations", slot)
         yield from _values(path, values)

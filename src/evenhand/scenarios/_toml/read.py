@@ -14,6 +14,11 @@ from evenhand.scenarios._toml.checks import problems
 from evenhand.scenarios._toml.lines import line_numbers, line_of, show
 from evenhand.scenarios._toml.schema import Problem, parse
 
+_HINTS = {
+    r"illegal character '\n'": "is a closing quote missing?",
+    "cannot overwrite a value": "the key or table is written twice",
+    "unclosed array": "a comma or a closing ] is missing, here or above",
+}
 _PLACE = re.compile(r" \((?:at line (\d+), column (\d+)|at end of document)\)$")
 
 
@@ -50,7 +55,8 @@ def _broken(text: str, source: str, message: str) -> str:
     line = int(place[1]) if place and place[1] else len(text.rstrip("\n").split("\n"))
     what = _PLACE.sub("", message)
     what = what[:1].lower() + what[1:]
-    return f"{source}, line {line}: not valid TOML: {what}; the line reads: {lines[line - 1].strip()[:100]}"
+    hint = f" ({_HINTS[what]})" if what in _HINTS else ""
+    return f"{source}, line {line}: not valid TOML: {what}{hint}; the line reads: {lines[line - 1].strip()[:100]}"
 
 
 def _report(text: str, source: str, found: Iterable[Problem]) -> str:

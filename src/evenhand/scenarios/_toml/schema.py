@@ -102,7 +102,8 @@ def _words(path: KeyPath, kind: str, found: object) -> Iterator[str]:
 def _known(table: KeyPath) -> list[str]:
     """Return the keys a table may hold; none where the user chooses them (groups, variations)."""
     if not table:
-        return [*ScenarioFile.model_fields]
+        own = [key for key in ScenarioFile.model_fields if key not in ContextFile.model_fields]
+        return [*own, *ContextFile.model_fields]
     if table[0] == "contexts" and len(table) == 2:
         return [*ContextFile.model_fields]
     if table[0] == "items" and len(table) == 2:
