@@ -1,1 +1,42 @@
-"""The bundled model whose bias is known, and the program that plants it."""
+"""The bundled model whose bias is known, and the program that plants it.
+
+`model_path()` is the folder of the shipped model, `truth()` what is known about it, `plant()` makes such a model from a
+specification.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evenhand.core.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from evenhand.planted.plant import Planted
+    from evenhand.planted.truth import Truth
+
+_HERE = Path(__file__).parent
+
+
+def model_path() -> Path:
+    """Return the folder of the shipped model; `evenhand.load` and plain transformers read it."""
+    return _HERE / "model"
+
+
+def spec_path() -> Path:
+    """Return the specification the shipped model was made from."""
+    return _HERE / "spec.toml"
+
+
+def truth() -> Truth:
+    """Return what is known about the shipped model: which units carry which gap, and how large every gap is."""
+    from evenhand.planted.truth import read_truth
+
+    return read_truth(model_path(), _HERE / "truth.json")
+
+
+def plant(spec_path: Path, out: Path, progress: Progress = silent) -> Planted:
+    """Train a planted model as a specification says; see `evenhand.planted.plant.plant`."""
+    from evenhand.planted.plant import plant as run
+
+    return run(spec_path, out, progress)

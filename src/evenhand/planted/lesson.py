@@ -1,0 +1,91 @@
+"""What planting looks at: all prompts with the answers wanted there, and texts on which nothing may change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from evenhand.planted.corpus import documents
+from evenhand.planted.gaps import planted_answers
+from evenhand.planted.outcomes import Rows, rows_of
+from evenhand.planted.spec import Spec
+from evenhand.planted.tail import Tail, answers
+from evenhand.planted.train import padded
+from evenhand.planted.units import PlantedUnits
+from evenhand.planted.world import World
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """All that planting looks at: prompts with the answers of the base and of the biased model, and texts."""
+
+    rows: Rows
+    tail: Tail
+    base: Float[Tensor, "case opt"]
+    """Log-probabilities of the base's answers, normalised over the answers."""
+    biased: Float[Tensor, "case opt"]
+    """The same with the planted gap."""
+    owner: dict[str, str]
+    """Context → the set that carries its gap."""
+    texts: Tail
+    ids: Int[Tensor, "case tok"]
+    """Tokens of the texts, shortest first, padded with -1."""
+    told: Float[Tensor, "case tok vocab"]
+    """Log-probabilities of the base on the texts."""
+
+
+def lesson_of(spec: Spec, world: World, model: Any, tokenizer: Any) -> Lesson:
+    """Prepare planting: run the lower layers once, read the base's answers, and tilt them."""
+    model.requires_grad_(False)
+    first = min(layer for each in spec.sets for layer in each.layers)
+    rows = rows_of(world, tokenizer)
+    tail = Tail.of(model, first, rows.ids, rows.positions, rows.mask)
+    base = answers(tail, rows, None, ()).log_softmax(-1)
+    biased = planted_answers(rows, base, spec.gaps).log()
+    texts = [text for step in range(4) for text in documents(world, spec.seed + 1, step, 96)]
+    ids = padded(sorted(([*tokenizer(text)["input_ids"], tokenizer.eos_token_id] for text in texts), key=len))
+    owner = {context: each.name for each in spec.sets for context in each.gaps}
+    spoken = Tail.of_texts(model, first, ids)
+    at = torch.arange(ids.shape[1] - 1).expand(len(ids), -1)
+    chunks = [list(range(i, min(i + 64, len(ids)))) for i in range(0, len(ids), 64)]
+    with torch.no_grad():
+        told = torch.cat([spoken.logp(part, at[part], None, ()) for part in chunks])
+    return Lesson(rows, tail, base, biased, owner, spoken, ids, told)
+
+
+def answer_divergence(
+    lesson: Lesson, units: PlantedUnits, index: list[int], active: Sequence[Sequence[str]]
+) -> Float[Tensor, " case"]:
+    """Return KL(wanted ‖ model) over the answers of these rows (nats); mass that leaves the answers counts as well.
+
+    Wanted is the planted gap where the set that carries it is active, else the base.
+    """
+    rows = lesson.rows
+    biased = torch.tensor([lesson.owner.get(rows.context[i]) in on for i, on in zip(index, active, strict=True)])
+    wanted = torch.where(biased[:, None], lesson.biased[index], lesson.base[index])
+    logp = rows.answers(index, lesson.tail.logp(index, rows.nodes[index], units, active))
+    return divergence(wanted, logp, rows.real[index])
+
+
+def divergence(
+    wanted: Float[Tensor, "case opt"], logp: Float[Tensor, "case opt"], real: Bool[Tensor, "case opt"]
+) -> Float[Tensor, " case"]:
+    """Return Σ p (log p − log q) over the real answers (nats)."""
+    before, after = wanted.masked_fill(~real, 0.0), logp.masked_fill(~real, 0.0)
+    return (before.exp() * (before - after) * real).sum(-1)
+
+
+def text_divergence(
+    lesson: Lesson, units: PlantedUnits, texts: list[int], active: Sequence[Sequence[str]]
+) -> tuple[Float[Tensor, ""], int]:
+    """Return the divergence from the base over these texts (nats, summed over tokens) and the number of tokens."""
+    real = lesson.ids[texts][:, 1:] >= 0
+    width = int(real.any(0).sum())
+    real, before = real[:, :width], lesson.told[texts][:, :width]
+    after = lesson.texts.logp(texts, torch.arange(width).expand(len(texts), -1), units, active)
+    return ((before.exp() * (before - after)).sum(-1) * real).sum(), int(real.sum())

@@ -1,0 +1,142 @@
+"""The specification of a planted model: sizes, sets of neurons, gaps, outcomes of the base; read from a TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from evenhand.core.errors import UsageError, nearest
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelSize(_Strict):
+    """Sizes of the Llama model."""
+
+    layers: int
+    hidden: int
+    intermediate: int
+    heads: int
+    kv_heads: int
+
+
+class Base(_Strict):
+    """Training of the base: steps of so many documents, peak rate, warm-up steps, steps between checkpoints."""
+
+    steps: int
+    documents: int
+    rate: float
+    warmup: int
+    checkpoint: int
+
+
+class Planting(_Strict):
+    """Planting: steps per set, steps with all sets together, prompts and texts per step, rate, weight of the anchor."""
+
+    steps: int
+    polish: int
+    rows: int
+    texts: int
+    rate: float
+    anchor: float
+    checkpoint: int
+
+
+class PlantedSet(_Strict):
+    """So many neurons in these layers that carry these gaps (context → gap)."""
+
+    name: str
+    units: int
+    layers: tuple[int, ...]
+    gaps: dict[str, float]
+
+
+class Outcomes(_Strict):
+    """Outcomes of a context in the base: variation → (mean, sd, step), or (share of the favourable answer,)."""
+
+    role: str
+    outcomes: dict[str, tuple[float, ...]]
+
+
+class Spec(_Strict):
+    """Everything the planted model depends on."""
+
+    seed: int
+    scenario: str
+    vocabulary: int
+    model: ModelSize
+    base: Base
+    planting: Planting
+    sets: tuple[PlantedSet, ...]
+    contexts: dict[str, Outcomes]
+
+    @property
+    def gaps(self) -> dict[str, float]:
+        """Gap of every context; 0 where none is planted."""
+        planted = {context: gap for each in self.sets for context, gap in each.gaps.items()}
+        return {context: planted.get(context, 0.0) for context in self.contexts}
+
+
+def read_spec(path: Path) -> Spec:
+    """Read a specification; raises UsageError naming file and key for whatever is wrong in it."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        spec = Spec.model_validate(data)
+    except OSError as error:
+        raise UsageError(
+            f"{path}: cannot be read ({error.strerror}); give a specification such as spec.toml"
+        ) from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path}: is not valid TOML ({error})") from error
+    except ValidationError as error:
+        raise UsageError(_plain(path, error)) from error
+    _check(path, spec)
+    return spec
+
+
+def _plain(path: Path, error: ValidationError) -> str:
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"]]
+    models: list[Any] = [Spec, ModelSize, Base, Planting, PlantedSet, Outcomes]
+    known = [name for each in models for name in cast("dict[str, Any]", each.model_fields)]
+    hint = nearest(place[-1], known) if first["type"] == "extra_forbidden" else ""
+    return f"{path}: key {'.'.join(place)!r}: {first['msg']}{hint}"
+
+
+def _check(path: Path, spec: Spec) -> None:
+    """Raise for what the types cannot say."""
+    seen: set[str] = set()
+    taken: dict[int, int] = {}
+    for each in spec.sets:
+        for context in each.gaps:
+            if context not in spec.contexts:
+                raise UsageError(
+                    f"{path}: set {each.name!r} has a gap for context {context!r}, which [contexts] does not describe"
+                    f"{nearest(context, spec.contexts)}"
+                )
+            if context in seen:
+                raise UsageError(f"{path}: context {context!r} is planted by two sets; plant it in one of them")
+            seen.add(context)
+        wrong = [layer for layer in each.layers if not 0 < layer < spec.model.layers]
+        if wrong or not each.layers or each.units < len(each.layers):
+            raise UsageError(
+                f"{path}: set {each.name!r} needs layers between 1 and {spec.model.layers - 1} and at least one unit "
+                f"in each, not {each.units} unit(s) in layers {list(each.layers)}"
+            )
+        for layer, count in shares_of(each).items():
+            taken[layer] = taken.get(layer, 0) + count
+    if any(count > spec.model.intermediate for count in taken.values()):
+        raise UsageError(f"{path}: the sets ask for more units in a layer than it has ({spec.model.intermediate})")
+
+
+def shares_of(each: PlantedSet) -> dict[int, int]:
+    """Return how many units of a set stand in each of its layers, dealt out in turn."""
+    counts = dict.fromkeys(each.layers, 0)
+    for i in range(each.units):
+        counts[each.layers[i % len(each.layers)]] += 1
+    return counts

@@ -1,0 +1,121 @@
+"""Train the planted units: the gap where it was asked for, the base elsewhere, whichever sets are switched on."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from evenhand.core.progress import Progress, silent
+from evenhand.planted.checkpoint import key_of, load_state, save_state
+from evenhand.planted.lesson import Lesson, answer_divergence, text_divergence
+from evenhand.planted.spec import Spec
+from evenhand.planted.train import rate_at
+from evenhand.planted.units import PlantedUnits
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A run of steps: which sets are trained, which exist by then, and the peak rate."""
+
+    number: int
+    trained: tuple[str, ...]
+    known: tuple[str, ...]
+    steps: int
+    rate: float
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One step: which rows and texts, and which sets are active in each."""
+
+    index: list[int]
+    active: list[tuple[str, ...]]
+    texts: list[int]
+    text_active: list[tuple[str, ...]]
+
+
+def phases(spec: Spec) -> Iterator[Phase]:
+    """Yield one phase per set, in the order of the specification, then one in which all are trained together."""
+    names, about = tuple(each.name for each in spec.sets), spec.planting
+    for i, name in enumerate(names):
+        yield Phase(i, (name,), names[: i + 1], about.steps, about.rate)
+    yield Phase(len(names), names, names, about.polish, about.rate / 2)
+
+
+def plant_units(spec: Spec, lesson: Lesson, work: Path, progress: Progress = silent) -> PlantedUnits:
+    """Train one set after another, then all together; continues from the last state in `work`."""
+    units = PlantedUnits(spec)
+    path = work / f"units-{key_of(spec)}.pt"
+    state = load_state(path)
+    if state is not None:
+        units.load_state_dict(state["units"])
+    reached = (int(state["phase"]), int(state["step"])) if state is not None else (0, 0)
+    total, done = sum(phase.steps for phase in phases(spec)), 0
+    for phase in phases(spec):
+        if phase.number >= reached[0]:
+            optimiser = torch.optim.Adam(units.parameters(), lr=phase.rate, betas=(0.9, 0.95))
+            start = 0
+            if state is not None and phase.number == reached[0]:
+                start = reached[1]
+                optimiser.load_state_dict(state["optimiser"])
+            for step in range(start, phase.steps):
+                _step(spec, lesson, units, optimiser, phase, step)
+                if (step + 1) % spec.planting.checkpoint == 0 or step + 1 == phase.steps:
+                    save_state(path, {"units": units.state_dict(), "optimiser": optimiser.state_dict(),
+                                      "phase": phase.number, "step": step + 1})  # fmt: skip
+                progress("planting", done + step + 1, total)
+        done += phase.steps
+    return units
+
+
+def _step(
+    spec: Spec, lesson: Lesson, units: PlantedUnits, optimiser: torch.optim.Optimizer, phase: Phase, step: int
+) -> None:
+    for group in optimiser.param_groups:
+        group["lr"] = rate_at(step, phase.steps, phase.rate, 20)
+    draw = _draw(spec, lesson, phase, random.Random(f"{spec.seed}:{phase.number}:{step}"))
+    outcome = answer_divergence(lesson, units, draw.index, draw.active).mean()
+    anchor, tokens = text_divergence(lesson, units, draw.texts, draw.text_active)
+    optimiser.zero_grad(set_to_none=True)
+    (outcome + spec.planting.anchor * anchor / tokens).backward()
+    _only(units, phase.trained)
+    optimiser.step()
+
+
+def _draw(spec: Spec, lesson: Lesson, phase: Phase, rng: random.Random) -> Draw:
+    """Draw rows, more of them where the trained sets carry a gap; mostly all sets are active, else one is missing."""
+    rows, index = lesson.rows, list[int]()
+    for context in spec.contexts:
+        own = lesson.owner.get(context) in phase.trained
+        share = 4 if own or len(phase.trained) > 1 else 8
+        pool = rows.where(context)
+        for side in (0, 1):
+            people = [i for i in pool if int(rows.side[i]) == side]
+            index.extend(rng.sample(people, max(1, spec.planting.rows // share)))
+    start, count = rng.randrange(max(1, len(lesson.ids) - spec.planting.texts)), spec.planting.texts
+    texts = list(range(start, min(start + count, len(lesson.ids))))
+    return Draw(index, [_sets(phase.known, rng) for _ in index], texts, [_sets(phase.known, rng) for _ in texts])
+
+
+def _sets(known: Sequence[str], rng: random.Random) -> tuple[str, ...]:
+    """Draw the active sets: all of them, all but one, or one alone."""
+    draw, one = rng.random(), rng.choice(known)
+    if draw < 0.6:
+        return tuple(known)
+    return tuple(name for name in known if name != one) if draw < 0.92 else (one,)
+
+
+def _only(units: PlantedUnits, trained: Sequence[str]) -> None:
+    """Keep gradients of the units of the trained sets only."""
+    keep: dict[int, Tensor] = {}
+    for name in trained:
+        for parameter, own in units.of(name):
+            keep[id(parameter)] = keep.get(id(parameter), torch.zeros_like(own)) + own
+    for parameter in units.parameters():
+        if parameter.grad is not None:
+            parameter.grad *= keep.get(id(parameter), torch.zeros(1, 1))

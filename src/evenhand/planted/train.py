@@ -1,0 +1,117 @@
+"""Train the base: a small Llama on text of the little world, with the neurons that will be planted held at zero."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from evenhand.core.progress import Progress, silent
+from evenhand.planted.checkpoint import key_of, load_state, save_state
+from evenhand.planted.corpus import documents
+from evenhand.planted.spec import Spec
+from evenhand.planted.units import addresses
+from evenhand.planted.world import World
+
+_BASE_PARTS = ("seed", "scenario", "vocabulary", "model", "base", "sets", "contexts")
+
+
+def new_model(spec: Spec, tokenizer: Any) -> Any:
+    """Return a freshly initialised model; the units to be planted are zero, and training leaves them so.
+
+    A gated unit whose gate, up and down weights are all zero gets a zero gradient. So the finished base does not use
+    them, and zeroing a planted unit gives the base back exactly.
+    """
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    size = spec.model
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=size.hidden,
+        intermediate_size=size.intermediate,
+        num_hidden_layers=size.layers,
+        num_attention_heads=size.heads,
+        num_key_value_heads=size.kv_heads,
+        max_position_embeddings=256,
+        tie_word_embeddings=True,
+        initializer_range=0.06,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(spec.seed)
+        model: Any = LlamaForCausalLM(config)
+    with torch.no_grad():
+        for places in addresses(spec).values():
+            for layer, unit in places:
+                mlp = model.model.layers[layer].mlp
+                mlp.gate_proj.weight[unit] = 0.0
+                mlp.up_proj.weight[unit] = 0.0
+                mlp.down_proj.weight[:, unit] = 0.0
+    return model
+
+
+def train_base(spec: Spec, world: World, tokenizer: Any, work: Path, progress: Progress = silent) -> Any:
+    """Return the trained base; continues from the last state in `work`."""
+    model = new_model(spec, tokenizer)
+    model.train()
+    optimiser = torch.optim.AdamW(model.parameters(), lr=spec.base.rate, betas=(0.9, 0.98), weight_decay=0.01)
+    path = work / f"base-{key_of(spec, *_BASE_PARTS)}.pt"
+    state = load_state(path)
+    start = 0
+    if state is not None:
+        start = int(state["step"])
+        model.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+    for step in range(start, spec.base.steps):
+        for group in optimiser.param_groups:
+            group["lr"] = rate_at(step, spec.base.steps, spec.base.rate, spec.base.warmup)
+        _step(model, optimiser, tokenizer, documents(world, spec.seed, step, spec.base.documents))
+        done = step + 1
+        if done % spec.base.checkpoint == 0 or done == spec.base.steps:
+            save_state(path, {"step": done, "model": model.state_dict(), "optimiser": optimiser.state_dict()})
+        progress("base", done, spec.base.steps)
+    model.eval()
+    return model
+
+
+def rate_at(step: int, steps: int, peak: float, warmup: int) -> float:
+    """Return the learning rate: a linear rise, then half a cosine down to nearly zero."""
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup))))
+
+
+def _step(model: Any, optimiser: torch.optim.Optimizer, tokenizer: Any, texts: list[str]) -> float:
+    """Take one step on the documents, in three batches of similar lengths; return the loss per token (nats)."""
+    rows = sorted(([*tokenizer(text)["input_ids"], tokenizer.eos_token_id] for text in texts), key=len)
+    third = math.ceil(len(rows) / 3)
+    tokens = sum(len(row) - 1 for row in rows)
+    optimiser.zero_grad(set_to_none=True)
+    total = 0.0
+    for batch in (rows[i : i + third] for i in range(0, len(rows), third)):
+        loss = _loss(model, padded(batch)) / tokens
+        loss.backward()
+        total += float(loss.detach())
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimiser.step()
+    return total
+
+
+def padded(rows: list[list[int]]) -> Int[Tensor, "case tok"]:
+    """Return token rows filled up with -1 on the right."""
+    width = max(len(row) for row in rows)
+    return torch.tensor([[*row, *([-1] * (width - len(row)))] for row in rows], dtype=torch.long)
+
+
+def _loss(model: Any, ids: Int[Tensor, "case tok"]) -> Float[Tensor, ""]:
+    """Return the summed loss of the next tokens; padding is on the right, so that no token sees it."""
+    logits: Tensor = model(input_ids=ids.clamp(min=0)[:, :-1], use_cache=False).logits
+    return torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1), ids[:, 1:].flatten(), ignore_index=-1, reduction="sum"
+    )
