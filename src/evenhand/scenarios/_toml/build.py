@@ -7,13 +7,10 @@ from itertools import product
 
 from evenhand.core.case import Case
 from evenhand.core.scenario import Context, Direction, Scenario
-from evenhand.scenarios._toml.contexts import Resolved, resolve
+from evenhand.scenarios._toml.contexts import JOIN, Resolved, resolve
 from evenhand.scenarios._toml.items import item_cases
 from evenhand.scenarios._toml.schema import ScenarioFile, Texts
 from evenhand.scenarios._toml.template import fill
-
-JOIN = " + "
-"""Between the values of a variation that fills several slots."""
 
 
 def build(file: ScenarioFile, source: str) -> Scenario:

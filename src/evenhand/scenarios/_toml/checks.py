@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from evenhand.core.errors import nearest
-from evenhand.scenarios._toml.contexts import OF_OUTCOME, Resolved, resolve
+from evenhand.scenarios._toml.contexts import JOIN, OF_OUTCOME, Resolved, resolve
 from evenhand.scenarios._toml.items import item_problems
 from evenhand.scenarios._toml.lines import KeyPath
 from evenhand.scenarios._toml.schema import Problem, ScenarioFile
@@ -43,6 +43,8 @@ def _groups(file: ScenarioFile) -> Iterator[Problem]:
     owner: dict[str, str] = {}
     for group, names in groups.items():
         path = ("groups", group)
+        if not group.strip():
+            yield Problem(path, "this group has no name; give it one")
         if not names:
             yield Problem(path, f"group {group!r} is empty; give it names, better 24 or more")
         yield from list_problems(path, names, "name")
@@ -57,6 +59,8 @@ def _groups(file: ScenarioFile) -> Iterator[Problem]:
 
 
 def _context(context: Resolved) -> Iterator[Problem]:
+    if not context.name.strip() and context.path:
+        yield Problem(context.path, "this context has no name; give it one")
     if context.outcome is None:
         yield Problem((*context.path, "outcome"), f'{_MISSING} outcome = "number" (or choice, pair, text, sentence)')
         return
@@ -148,6 +152,12 @@ def _variations(context: Resolved) -> Iterator[Problem]:
         yield from _values(path, values)
         if slot not in context.slots:
             yield _unused(path, slot, context.slots)
+    if len(context.slots) > 1:
+        for slot, values in context.variations.items():
+            for i, value in enumerate(values):
+                if JOIN in value:
+                    path = (*context.slot_path(slot), i)
+                    yield Problem(path, f"{value!r} contains {JOIN!r}, which joins the values of several slots")
 
 
 def _values(path: KeyPath, values: Sequence[str]) -> Iterator[Problem]:

@@ -13,6 +13,8 @@ from evenhand.scenarios._toml.template import slots
 OF_OUTCOME = ("unit", "favourable", "answer_prefix", "options", "favourable_words", "unfavourable_words")
 """Keys that belong to a kind of answer: a context with another outcome than the file's does not inherit them."""
 _SHARED = ("outcome", "system", "template")
+JOIN = " + "
+"""Between the values of a variation that fills several slots."""
 
 
 @dataclass(frozen=True)
