@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, cast
 
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
-from evenhand.core.component import Layout
+from evenhand.core.component import Layout, Site
 from evenhand.core.errors import CannotRun
 from evenhand.lm.model import LM
 from evenhand.lm.rows import Row
@@ -51,29 +51,43 @@ def attention(
         count = max(1, min(len(waiting), _ENTRIES // (heads * waiting[-1].length ** 2)))
         chunk = tuple(waiting[:count])
         del waiting[:count]
-        with eager(lm), frozen(lm, gradients=False):
-            out: Any = lm.model(**inputs(lm, chunk), output_attentions=True)
-        yield chunk, _by_site(lm, out, layout)
+        yield chunk, _weights(lm, chunk, layout)
 
 
-def _by_site(lm: LM, out: Any, layout: Layout) -> dict[str, Tensor]:
-    """Match the model's lists of attention weights to the layout's sites: per stack, in the order of its layers."""
-    if lm.kind == "encoder-decoder":
-        lists = {
-            "encoder": list(out.encoder_attentions),
-            "decoder": [
-                pair for both in zip(out.decoder_attentions, out.cross_attentions, strict=True) for pair in both
-            ],
-        }
-    else:
-        lists = {layout.sites[0].stack: list(out.attentions)}
+def _weights(lm: LM, rows: Sequence[Row], layout: Layout) -> dict[str, Tensor]:
+    """Catch what the attention modules return, with hooks of our own.
+
+    `output_attentions=True` would do it too, but makes transformers put hooks on the model that stay there.
+    """
     found: dict[str, Tensor] = {}
-    for stack, weights in lists.items():
-        sites = [site for site in layout.sites if site.stack == stack]
-        if [getattr(w, "shape", (0, 0))[1] for w in weights] != [site.units for site in sites]:
-            raise CannotRun(
-                f"{lm.identity.source}: it returned {len(weights)} attention maps for {len(sites)} {stack} sites, so "
-                "attention cannot be told apart by head; use another locator"
-            )
-        found.update({site.path: w.float() for site, w in zip(sites, weights, strict=True)})
+    with ExitStack() as stack:
+        stack.enter_context(eager(lm))
+        stack.enter_context(frozen(lm, gradients=False))
+        for site in layout.sites:
+            for module in _ancestors(lm, site.path):
+                stack.callback(module.register_forward_hook(_catcher(found, site)).remove)
+        lm.model(**inputs(lm, rows))
+    missed = [site.path for site in layout.sites if site.path not in found]
+    if missed:
+        raise CannotRun(
+            f"{missed[0]}: no module around it returns attention weights of {layout.sites[0].units} heads, so heads "
+            "cannot be told apart; use another locator"
+        )
     return found
+
+
+def _ancestors(lm: LM, path: str) -> list[nn.Module]:
+    """The modules around a writer inside its block, innermost first."""
+    parts = path.split(".")
+    block = max(i for i, part in enumerate(parts) if part.isdigit() and not any(p.isdigit() for p in parts[:i]))
+    return [lm.module(".".join(parts[:end])) for end in range(len(parts) - 1, block + 1, -1)]
+
+
+def _catcher(found: dict[str, Tensor], site: Site) -> Callable[[Any, Any, Any], None]:
+    def hook(module: Any, args: Any, output: Any) -> None:
+        if isinstance(output, tuple) and site.path not in found:
+            maps = [x for x in cast("tuple[Any, ...]", output) if isinstance(x, Tensor) and x.ndim == 4]
+            if maps and maps[-1].shape[1] == site.units:  # T5 puts its position bias, of the same shape, before them
+                found[site.path] = maps[-1].detach().float()
+
+    return hook
