@@ -1,1 +1,1 @@
-"""Edited models out: checkpoint, edit file, model card."""
+"""What leaves the house: a baked checkpoint with its model card."""

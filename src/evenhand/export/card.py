@@ -1,0 +1,87 @@
+"""The model card of an exported checkpoint: what was edited, on what evidence, where it was not shown to help."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from evenhand import __version__
+from evenhand.core.record import CellRecord, RunRecord
+from evenhand.export.findings import costs, findings
+from evenhand.lm.model import Identity
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What is known about an edit beside the edit itself; without a `cell` the card says that nothing was measured."""
+
+    cell: CellRecord | None = None
+    run: RunRecord | None = None
+    provenance: dict[str, Any] = field(default_factory=dict[str, Any])
+    """More to state about how the edit came to be, printed as it stands."""
+    licence: str = ""
+    """Licence of the base model; empty: read from its own card, or said to be unknown."""
+    notes: tuple[str, ...] = ()
+    """Further limits."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was found while the checkpoint was written."""
+
+    describes: str
+    entries: int
+    """Weights that differ from the base model's."""
+    matrices: int
+    difference: float
+    """Largest difference of a logit between the checkpoint read back and the edited model."""
+    effect: float
+    """Largest difference of a logit between the edited and the unedited model, on the same probe."""
+    sha256: str
+
+
+def text(card: ModelCard, identity: Identity, checked: Checked) -> str:
+    """Return the card as Markdown with the front matter the hub reads."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        keep_trailing_newline=True, autoescape=False,
+    )  # fmt: skip
+    environment.filters["cell"] = _inline
+    local = Path(identity.source).is_dir() or Path(identity.source).is_absolute()
+    found = findings(card.cell) if card.cell else []
+    written = environment.get_template("card.md.j2").render(
+        base=Path(identity.source).resolve().name if local else identity.source,
+        base_id="" if local else identity.source,
+        identity=identity,
+        licence=card.licence or (licence_of(Path(identity.source)) if local else ""),
+        cell=card.cell,
+        run=card.run,
+        provenance=card.provenance,
+        findings=found,
+        costs=list(costs(card.cell)) if card.cell else [],
+        level=f"{found[0].before.level:.0%}" if found else "",
+        notes=(*(card.cell.notes if card.cell else ()), *card.notes),
+        version=__version__,
+        **{name: getattr(checked, name) for name in Checked.__dataclass_fields__},
+    )
+    return written.rstrip() + "\n"
+
+
+def licence_of(folder: Path) -> str:
+    """Return the licence that a model folder's own card states in its front matter; empty when it states none."""
+    card = folder / "README.md"
+    if not card.is_file():
+        return ""
+    front = re.match(r"---\n(.*?)\n---", card.read_text(encoding="utf-8", errors="replace"), re.DOTALL)
+    line = re.search(r"^licen[sc]e:\s*[\"']?([\w.+-]+)", front.group(1), re.MULTILINE) if front else None
+    return line.group(1) if line and line.group(1).lower() not in ("unknown", "other") else ""
+
+
+def _inline(value: object) -> str:
+    """Make any text safe inside a line or a table cell of Markdown."""
+    flat = " ".join(str(value).split())
+    return re.sub(r"([|`*_<\[\]\\])", r"\\\1", flat)

@@ -1,0 +1,60 @@
+"""A finished cell with chosen numbers, for tests of what is said about it."""
+
+from __future__ import annotations
+
+from evenhand.core.estimate import Estimate
+from evenhand.core.record import CellRecord, CellSpec, Row, RunRecord, ScenarioRecord
+from evenhand.export.findings import GAP
+
+
+def around(value: float, half: float = 0.1, q: float = float("nan")) -> Estimate:
+    return Estimate(value=value, low=value - half, high=value + half, n=40, n_clusters=40, unit="SD", q=q)
+
+
+def gap_rows(
+    context: str, before: Estimate, after: Estimate, change: Estimate, random: Estimate | None = None
+) -> list[Row]:
+    """The rows a study writes for the gap of one use case."""
+    groups = ("white", "black")
+    rows = [
+        Row(measure=GAP, key="value", context=context, groups=groups, subject="base", estimate=before),
+        Row(measure=GAP, key="value", context=context, groups=groups, subject="edit", estimate=after),
+        Row(measure=GAP, key="value.abs", context=context, groups=groups, subject="edit", change=True, estimate=change),
+    ]
+    if random is not None:
+        rows.append(Row(measure=GAP, key="value.abs", context=context, groups=groups, subject="random", change=True,
+                        estimate=random))  # fmt: skip
+    return rows
+
+
+def level_rows(measure: str, key: str, context: str, base: float, edit: float) -> list[Row]:
+    """The rows a study writes for a level: everyone, and each group alone."""
+    return [
+        Row(measure=measure, key=key, context=context, groups=groups, subject=subject,
+            estimate=Estimate(value=value, low=value - 0.01, high=value + 0.01))
+        for groups in (("white", "black"), ("white",), ("black",))
+        for subject, value in (("base", base), ("edit", edit))
+    ]  # fmt: skip
+
+
+def cell(rows: list[Row], variations: tuple[str, ...] = ()) -> CellRecord:
+    """A cell fitted on `loan`."""
+    spec = CellSpec(
+        model={"source": "somewhere/model", "sha256": "ab" * 32}, method="contrast", settings={"units": 12},
+        scenario="name_audit", scenario_fingerprint="f00d", utility_fingerprints=("beef",), fitted_on=("loan",),
+        variations=variations, seed=3, run={},
+    )  # fmt: skip
+    return CellRecord(
+        spec=spec, rows=tuple(rows), sweep=(), units=(), per_layer={"decoder.0": 3}, layer_sizes={"decoder.0": 48},
+        space="neuron", share=0.02, distributions=(), notes=("12 | of the units are listed.",),
+    )  # fmt: skip
+
+
+def run() -> RunRecord:
+    """The run of that cell."""
+    return RunRecord(
+        name="prices", created="2025-01-02T03:04:05+00:00", command="evenhand run prices.toml", config={},
+        versions={"torch": "2.13.0"}, models=(),
+        scenario=ScenarioRecord(name="name_audit", version="1", fingerprint="f00d", groups=("white", "black"),
+                                contexts=()),
+    )  # fmt: skip

@@ -1,0 +1,88 @@
+"""The model card says what was measured, and plainly what was not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from evenhand.export.card import Checked, ModelCard, licence_of, text
+from evenhand.lm.model import Identity
+from export.records import around, cell, gap_rows, level_rows, run
+
+CHECKED = Checked("switches off 3 of 144 neuron units", 96, 1, 0.0, 0.31, "cd" * 32)
+IDENTITY = Identity("somewhere/model", revision="abc123", dtype="bfloat16")
+
+
+def _evidence() -> str:
+    rows = [
+        *gap_rows("loan", around(0.8), around(0.1), around(-0.7), around(0.0, 0.05)),
+        *gap_rows("sport|ball", around(0.5), around(0.45), around(-0.05), around(0.0, 0.05)),
+        *level_rows("perplexity", "value", "prose", 20.0, 21.0),
+    ]
+    return text(ModelCard(cell(rows), run(), licence="mit"), IDENTITY, CHECKED)
+
+
+def _section(card: str, title: str) -> str:
+    return card.split(f"## {title}\n")[1].split("\n## ")[0]
+
+
+def test_front_matter_is_what_the_hub_reads() -> None:
+    front = _evidence().split("---\n")[1]
+    assert "base_model: somewhere/model\n" in front
+    assert "license: mit\n" in front
+    assert "library_name: transformers\n" in front
+
+
+def test_evidence_has_intervals_and_the_random_edit() -> None:
+    evidence = _section(_evidence(), "On what evidence")
+    assert "95% bootstrap intervals" in evidence
+    (loan,) = (line for line in evidence.splitlines() if line.startswith("| loan"))
+    assert loan == (
+        "| loan | white − black | yes | 0.8 SD [0.7, 0.9] | 0.1 SD [0, 0.2] | -0.7 SD [-0.8, -0.6] "
+        "| 0 SD [-0.05, 0.05] | fell |"
+    )
+
+
+def test_use_cases_not_helped_are_listed_and_helped_ones_are_not() -> None:
+    not_shown = _section(_evidence(), "Where it was not shown to help")
+    assert "sport\\|ball (white − black): no fall shown." in not_shown
+    assert "loan" not in not_shown
+    assert "not tested" in not_shown
+
+
+def test_costs_provenance_and_notes() -> None:
+    card = _evidence()
+    assert "| prose | perplexity | 20 [20, 20] | 21 [21, 21] | not measured |" in _section(card, "What it cost")
+    provenance = _section(card, "Provenance")
+    for fact in ("revision `abc123`", "cd" * 32, "f00d", "evenhand run prices.toml", "torch 2.13.0", "bfloat16"):
+        assert fact in provenance
+    assert "12 \\| of the units are listed." in _section(card, "Limits")
+    assert "seed 3" in _section(card, "What was edited")
+    assert "`units = 12`" in _section(card, "What was edited")
+
+
+def test_every_table_row_has_the_columns_of_its_head() -> None:
+    lines = [line.replace("\\|", "") for line in _evidence().splitlines() if line.startswith("|")]
+    assert {line.count("|") for line in lines} == {9, 6}
+
+
+def test_without_measurements_the_card_says_so() -> None:
+    card = text(ModelCard(provenance={"method": "contrast"}), IDENTITY, CHECKED)
+    assert "**None came with this edit.**" in card
+    assert "- Anywhere." in card
+    assert "method: contrast" in card
+    assert "license: unknown" in card
+    assert "**unknown**" in _section(card, "Licence")
+
+
+def test_a_local_model_is_named_by_its_folder_and_its_licence_is_read(tmp_path: Path) -> None:
+    folder = tmp_path / "base_model"
+    folder.mkdir()
+    assert licence_of(folder) == ""
+    (folder / "README.md").write_text("---\ntags:\n- x\nlicense: apache-2.0\n---\nlicense: none of this\n")
+    card = text(ModelCard(), Identity(str(folder), sha256="ef" * 32), CHECKED)
+    assert "license: apache-2.0" in card
+    assert str(tmp_path) not in card
+    assert "# base\\_model, edited" in card
+    assert "ef" * 32 in card
+    (folder / "README.md").write_text("license: apache-2.0\n")
+    assert licence_of(folder) == ""
