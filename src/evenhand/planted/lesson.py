@@ -33,9 +33,9 @@ class Lesson:
     owner: dict[str, str]
     """Context → the set that carries its gap."""
     texts: Tail
-    ids: Int[Tensor, "case tok"]
+    ids: Int[Tensor, "text tok"]
     """Tokens of the texts, shortest first, padded with -1."""
-    told: Float[Tensor, "case tok vocab"]
+    told: Float[Tensor, "text next vocab"]
     """Log-probabilities of the base on the texts."""
 
 

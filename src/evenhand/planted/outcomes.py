@@ -46,7 +46,7 @@ class Rows:
         pairs = enumerate(zip(self.context, self.variation, strict=True))
         return [i for i, (c, v) in pairs if c == context and variation in (None, v)]
 
-    def answers(self, index: Sequence[int], logp: Float[Tensor, "case node tok"]) -> Float[Tensor, "case opt"]:
+    def answers(self, index: Sequence[int], logp: Float[Tensor, "case node vocab"]) -> Float[Tensor, "case opt"]:
         """Return the log-probability of each answer from log-probabilities at the nodes; -inf where there is none.
 
         Those of a choice are normalised over its options.

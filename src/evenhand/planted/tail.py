@@ -55,7 +55,7 @@ class Tail:
         at: Int[Tensor, "case node"],
         units: PlantedUnits | None,
         active: Sequence[Sequence[str]],
-    ) -> Float[Tensor, "case node tok"]:
+    ) -> Float[Tensor, "case node vocab"]:
         """Return next-token log-probabilities of the rows `index` at positions `at`, with each row's active sets."""
         pick = list(index)
         layers = range(self.first, len(self.model.model.layers))

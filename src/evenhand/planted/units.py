@@ -55,7 +55,7 @@ class PlantedUnits(nn.Module):
         return torch.tensor([[float(name in on) for name in names] for on in active])
 
     def written(
-        self, layer: int, hidden: Float[Tensor, "case tok d"], mask: Float[Tensor, "case unit"]
+        self, layer: int, hidden: Float[Tensor, "case tok d"], mask: Float[Tensor, "#case unit"]
     ) -> Float[Tensor, "case tok d"]:
         """Return what the units of a layer add to the residual stream."""
         gate, up, down = (getattr(self, f"{part}{layer}") for part in ("gate", "up", "down"))
