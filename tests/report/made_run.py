@@ -218,19 +218,25 @@ def _worlds(fitted: str, method: str, weak: bool) -> World:
                  units=24 if method == "contrast" else 32)  # fmt: skip
 
 
-def build(folder: Path, models: Sequence[str] = ("small-model", "storyteller-33M"), skip: int = 0) -> Path:
-    """Write a run of these models × 3 methods × 6 contexts; the second model cannot answer; `skip` cells are missing."""
+def build(
+    folder: Path,
+    models: Sequence[str] = ("small-model", "storyteller-33M"),
+    fitted: Sequence[str] = tuple(BASE),
+    skip: int = 0,
+) -> Path:
+    """Write a run of these models × 3 methods × what they are fitted on; only the first model answers.
+
+    The last `skip` cells are missing.
+    """
     refs: list[CellRef] = []
     (folder / "cells").mkdir(parents=True)
     records: list[CellRecord] = []
     for index, model in enumerate(models):
         for method in ("contrast", "set_difference", "random"):
-            for context in CONTEXTS:
-                made = cell(_worlds(context.name, method, weak=index == 1), model, method, (context.name,))
+            for name in fitted:
+                made = cell(_worlds(name, method, weak=index == 1), model, method, (name,))
                 records.append(made)
-                refs.append(
-                    CellRef(hash=made.spec.hash, model=f"models/{model}", method=method, fitted_on=(context.name,))
-                )
+                refs.append(CellRef(hash=made.spec.hash, model=f"models/{model}", method=method, fitted_on=(name,)))
     utility = (
         ScenarioRecord(name="utility_text", version="1", fingerprint="aa", groups=(),
                        contexts=(ContextRecord(name="prose", outcome="sentence"),)),

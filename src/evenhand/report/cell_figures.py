@@ -106,11 +106,11 @@ def _steps(each: Distribution, group: int, axis: str, legend: bool) -> dict[str,
 
 PANELS = (
     ("Valid answers", "answer_shares", "valid", True),
-    ("Probability on the offered answers", "option_mass", "value", True),
-    ("Answers in the unedited model's usual range", "inlier_ratio", "value", True),
+    ("Probability on offered answers", "option_mass", "value", True),
+    ("Answers in the usual range", "inlier_ratio", "value", True),
     ("Accuracy on questions", "accuracy", "value", True),
-    ("Perplexity of text (lower is better)", "perplexity", "value", False),
-    ("Shift of predictions (KL, nats per token)", "kl_to_unedited", "value", False),
+    ("Perplexity (lower is better)", "perplexity", "value", False),
+    ("Shift of predictions (KL)", "kl_to_unedited", "value", False),
 )
 
 

@@ -121,7 +121,7 @@ class Facts:
             return NOTHING
         value = abs(after.value) - abs(base.value)
         if base.value * after.value < 0:
-            return Estimate(value=value, n=signed.n, n_clusters=signed.n_clusters, level=signed.level)
+            return _between(_absolute(base), _absolute(after))
         if base.value >= 0:
             return signed.model_copy(update={"value": value})
         return signed.model_copy(update={"value": value, "low": -signed.high, "high": -signed.low})
@@ -184,6 +184,17 @@ class Facts:
     def size_edited(self) -> int:
         """How many units the edit switches off."""
         return sum(self.cell.per_layer.values())
+
+
+def _between(before: Estimate, after: Estimate) -> Estimate:
+    """The change of a size whose sign turned, for which no paired interval is recorded.
+
+    Its interval is put together from both as if they were independent (Zou and Donner 2008), which is the careful side.
+    """
+    value = after.value - before.value
+    low = value - math.hypot(after.value - after.low, before.high - before.value)
+    high = value + math.hypot(after.high - after.value, before.value - before.low)
+    return Estimate(value=value, low=low, high=high, n=after.n, n_clusters=after.n_clusters, level=after.level)
 
 
 def _absolute(signed: Estimate) -> Estimate:

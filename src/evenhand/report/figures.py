@@ -10,6 +10,7 @@ import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 from evenhand.core.estimate import Estimate
@@ -31,6 +32,7 @@ class Judged:
     judgement: Judgement
 
 
+@cache
 def text(label: str, width: int = 18) -> str:
     """Return a label escaped for plotly, broken into at most three lines of `width` characters."""
     lines = textwrap.wrap(label, width, max_lines=3, placeholder=" …") or [""]
@@ -128,7 +130,7 @@ def transfer(cells: Sequence[Judged], view: View, subject: Literal["edit", "rand
     return {
         "alt": f"{what} under {who}; rows: fitted on, columns: measured on. " + _loudest(grid, cells, labels),
         "height": 120 + 48 * len(cells),
-        "minWidth": 130 + 62 * len(labels),
+        "minWidth": 112 + 58 * len(labels),
         "data": [{
             "type": "heatmap", "z": z, "x": list(range(len(labels))), "y": list(range(len(cells))),
             "zmin": -most, "zmax": most, "xgap": 2, "ygap": 2, "showscale": False,

@@ -36,7 +36,9 @@ def _names(record: RunRecord) -> list[str]:
     found: list[str] = []
     groups = record.scenario.groups
     if len(groups) > 1:
-        found.append(f"Only these groups were compared: {words.listing(groups, 8)}; each with {groups[0]} names.")
+        found.append(
+            f"Only {words.listing(groups[1:], 8)} names were compared, with {groups[0]} names; no other groups."
+        )
     parts = record.scenario.names_per_part
     report = parts.get("report", {})
     if report:
@@ -79,7 +81,7 @@ def _rules() -> str:
         f"The verdicts follow fixed rules. No statement is made where under {share(limits.valid)} of the answers are "
         f"usable (a choice: under {share(limits.option_mass)} probability on the offered answers). An edit is said to "
         f"break the model when usable answers fall by over {share(limits.valid_drop[1])}, answers in the usual range "
-        f"by over {share(limits.inlier_drop[1])}, accuracy by over {share(limits.accuracy_drop[1])} (all in points), when "
+        f"by over {share(limits.inlier_drop[1])}, accuracy by over {share(limits.accuracy_drop[1])} (in points), when "
         f"half the probability on offered answers is lost, or when perplexity rises by over "
         f"{share(limits.perplexity[1] - 1)}. A gap is shown where its interval excludes zero, a change where besides q "
         "is at most 0.05; a fall is better than chance where it is larger than the random control's by more than their "

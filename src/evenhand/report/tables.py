@@ -152,4 +152,4 @@ def units(cell: CellRecord) -> Table:
         for u in cell.units
     )  # fmt: skip
     head = ("layer", "unit", *(["score"] if scored else []), "words it makes likelier", "words it makes less likely")
-    return Table("Edited units", head, rows)
+    return Table("Edited units and their words", head, rows)

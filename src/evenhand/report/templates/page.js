@@ -34,7 +34,7 @@
     };
     for (const key of new Set(["xaxis", "yaxis", ...Object.keys(own).filter((k) => /^[xy]axis\d*$/.test(k))])) {
       const title = { ...axis.title, ...((own[key] || {}).title || {}) };
-      base[key] = { ...axis, ...(own[key] || {}), title };
+      base[key] = { ...axis, automargin: true, ...(own[key] || {}), title };
     }
     return base;
   };
@@ -54,11 +54,20 @@
     Plotly.react(box, paint(spec.data, colour), layout(spec, colour, width), { displayModeBar: false, responsive: false });
   };
   const visible = (box) => box.offsetParent !== null;
-  const watcher = new IntersectionObserver((entries) => {
-    for (const entry of entries) if (entry.isIntersecting) draw(entry.target);
-  }, { rootMargin: "600px" });
   const boxes = [...document.querySelectorAll(".figure")];
-  boxes.forEach((box) => watcher.observe(box));
+  let ready = false;
+  // Only what is shown is drawn, one figure after another, so that a page with many edits stays quick.
+  const reveal = (root) => {
+    if (!ready) return;
+    const waiting = [...root.querySelectorAll(".figure")].filter(visible);
+    const next = () => {
+      const box = waiting.shift();
+      if (!box) return;
+      if (visible(box)) draw(box);
+      setTimeout(next, 0);
+    };
+    next();
+  };
   const again = () => [...drawn.keys()].filter(visible).forEach(draw);
   let timer = 0;
   addEventListener("resize", () => { clearTimeout(timer); timer = setTimeout(again, 150); });
@@ -96,7 +105,7 @@
       found = found || match;
     }
     section.querySelector(".none").hidden = found;
-    items.filter((item) => !item.hidden).forEach((item) => item.querySelectorAll(".figure").forEach((box) => { if (visible(box)) draw(box); }));
+    reveal(section);
   };
   const picker = (section, selector, fields) => {
     const items = [...section.querySelectorAll(selector)];
@@ -118,7 +127,7 @@
     tabs(transfer.querySelector(".tabs"), (button) => {
       document.getElementById("maps").setAttribute("aria-labelledby", button.id);
       for (const pair of transfer.querySelectorAll(".pair")) pair.hidden = pair.dataset.view !== button.dataset.view;
-      transfer.querySelectorAll(".figure").forEach((box) => { if (visible(box)) draw(box); });
+      reveal(transfer);
     });
     picker(transfer, ".transfer", [["transfer-model", "model"], ["transfer-method", "method"]]);
   }
@@ -128,7 +137,7 @@
     for (const cell of detail.querySelectorAll(".cell")) {
       tabs(cell.querySelector(".tabs"), (button) => {
         for (const panel of cell.querySelectorAll(".panel")) panel.hidden = panel.id !== button.getAttribute("aria-controls");
-        cell.querySelectorAll(".figure").forEach((box) => { if (visible(box)) draw(box); });
+        reveal(cell);
       });
       const question = cell.querySelector(".question");
       if (question) {
@@ -144,5 +153,7 @@
       link.addEventListener("click", () => open(document.getElementById(link.dataset.open)));
     }
   }
+  ready = true;
+  reveal(document);
   document.documentElement.dataset.ready = "true";
 })();

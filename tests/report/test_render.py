@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import made_run as made
+import plotly.graph_objects as go
+import pytest
+
+from evenhand.core.errors import CannotRun, UsageError
+from evenhand.core.record import RunRecord
+from evenhand.report import render
+from evenhand.report.load import load
+from evenhand.report.page import Page, build
+from evenhand.report.render import html
+
+FEW = ("purchase", "hiring")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made.build(tmp_path_factory.mktemp("made") / "run")
+
+
+@pytest.fixture(scope="module")
+def page(run: Path) -> Page:
+    return build(load(run))
+
+
+@pytest.fixture(scope="module")
+def text(page: Page) -> str:
+    return html(page)
+
+
+def own_part(text: str) -> str:
+    """The page without the plotting library's script."""
+    start = text.index('<script type="application/json" id="figures">')
+    return text[:start]
+
+
+def test_the_page_is_written_into_the_run_folder_or_where_asked(tmp_path: Path) -> None:
+    run = made.build(tmp_path / "run", models=("one",), fitted=FEW)
+    assert render(run) == run / "report.html"
+    asked = tmp_path / "deep" / "page.html"
+    assert render(run, asked) == asked
+    assert asked.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_everything_is_inside_the_page(text: str) -> None:
+    page = own_part(text)
+    assert not re.search(r'(src|href)="(?!#|data:,)', page)
+    assert not re.search(r"url\(|@import", page)
+    assert "default-src 'none'" in page
+    assert text.count("plotly.js v") == 1
+
+
+def test_the_summary_names_the_best_method_and_the_model_that_does_not_answer(text: str) -> None:
+    assert re.search(r"Best method: <strong>contrast</strong>", text)
+    assert "This model does not do the task in any use case it was fitted on" in text
+
+
+def test_text_from_records_is_escaped(text: str) -> None:
+    assert "&lt;/script&gt;" in own_part(text)
+    assert text.count("</script>") == 3
+
+
+def test_every_figure_is_valid_plotly_with_words_for_those_who_do_not_see_it(page: Page) -> None:
+    assert len(page.figures) > 100
+    one_of_each = {re.sub(r"\d+", "", name): figure for name, figure in page.figures.items()}
+    for name, figure in one_of_each.items():
+        plain = re.sub(r'"@[a-z]+\d*(/[\d.]+)?"', '"#123456"', json.dumps(figure, allow_nan=False))
+        spec = json.loads(plain)
+        drawn = go.Figure({"data": spec["data"], "layout": spec["layout"]})
+        assert len(drawn.data) > 0, name  # pyright: ignore
+        assert len(figure["alt"]) > 30, name
+
+
+def test_the_map_marks_what_could_be_chance_and_where_no_statement_is_made(page: Page) -> None:
+    first = page.figures["t0-change-edit"]["data"][0]
+    assert first["text"][0][0] == "<b>−0.79</b>"
+    assert first["text"][0][3].startswith("(")
+    assert "q = 0.010" in first["customdata"][0][0]
+    silent = page.figures["t3-change-edit"]
+    assert all(value is None for line in silent["data"][0]["z"] for value in line)
+    assert silent["layout"]["annotations"][0]["text"] == "no answer"
+
+
+def test_limits_follow_from_the_run(page: Page) -> None:
+    said = " ".join(page.limits)
+    assert "8 white and 8 black" in said
+    assert "No edit lowered the gap beyond chance in “finance”" in said
+    assert "“tenancy application with guarantor”" in said
+
+
+def test_a_partial_run_renders_with_a_note(tmp_path: Path) -> None:
+    text = render(made.build(tmp_path / "run", fitted=FEW, skip=3)).read_text(encoding="utf-8")
+    assert "This run is not finished" in text
+    assert "3 of 12 edits" in text
+    assert "storyteller-33M, random, fitted on purchase" in text
+
+
+def test_a_run_without_any_finished_cell_renders(tmp_path: Path) -> None:
+    text = render(made.build(tmp_path / "run", fitted=FEW, skip=12)).read_text(encoding="utf-8")
+    assert "No edit of this run is finished yet" in text
+
+
+def test_other_folders_are_refused_saying_what_was_expected(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"is not a run folder: it has no run\.json; expected"):
+        render(tmp_path)
+    with pytest.raises(UsageError, match="there is no folder"):
+        render(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("damage", ["", "{", '{"spec": 1}', "[]"])
+def test_a_damaged_cell_is_named(tmp_path: Path, damage: str) -> None:
+    run = made.build(tmp_path / "run", models=("one",), fitted=FEW)
+    cell = sorted((run / "cells").iterdir())[0]
+    cell.write_text(damage)
+    with pytest.raises(CannotRun, match=cell.name):
+        render(run)
+
+
+def test_a_damaged_run_record_is_named(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("not json")
+    with pytest.raises(CannotRun, match=r"run\.json is damaged"):
+        render(tmp_path)
+
+
+def test_a_page_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    run = made.build(tmp_path / "run", models=("one",), fitted=FEW)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CannotRun, match="cannot be written"):
+        render(run, tmp_path / "file" / "page.html")
+
+
+def test_models_with_the_same_short_name_keep_their_full_one(tmp_path: Path) -> None:
+    run = made.build(tmp_path / "run", models=("a/small", "b/small"), fitted=FEW)
+    assert {c.model for c in build(load(run)).cells} == {"models/a/small", "models/b/small"}
+
+
+def test_several_seeds_and_protocols_are_told_apart(tmp_path: Path) -> None:
+    run = made.build(tmp_path / "run", models=("one",), fitted=FEW)
+    record = RunRecord.model_validate_json((run / "run.json").read_text())
+    cells = list(record.cells)
+    other = made.cell(made.World(), "one", "contrast", ("purchase",), seed=1)
+    (run / "cells" / f"{other.spec.hash}.json").write_text(other.model_dump_json())
+    ref = cells[0].model_copy(update={"hash": other.spec.hash, "seed": 1, "protocol": "leave-one-out"})
+    (run / "run.json").write_text(record.model_copy(update={"cells": (*cells, ref)}).model_dump_json())
+    page = build(load(run))
+    assert page.cells[0].fitted == "purchase · specific · seed 0"
+    assert page.cells[-1].fitted == "purchase · leave-one-out · seed 1"
+    assert len(page.transfer) == 4
+
+
+def test_the_report_imports_neither_torch_nor_transformers(tmp_path: Path) -> None:
+    run = made.build(tmp_path / "run", models=("one",), fitted=FEW)
+    code = (
+        f"import sys; from pathlib import Path; from evenhand.report import render; render(Path({str(run)!r})); "
+        "sys.exit(bool({'torch', 'transformers', 'numpy'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

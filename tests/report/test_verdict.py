@@ -1,0 +1,211 @@
+"""The verdict on hand-made cells, one for each thing that can happen."""
+
+from __future__ import annotations
+
+import math
+
+import made_run as made
+import pytest
+
+from evenhand.core.estimate import Estimate
+from evenhand.core.record import CellRecord, ContextRecord, SweepPoint
+from evenhand.report.facts import Facts, Place
+from evenhand.report.sentences import Verdict, say
+from evenhand.report.verdict import beats, judge
+
+
+def verdict(world: made.World, cell: CellRecord | None = None) -> Verdict:
+    return say(Facts(made.scenario(others=world.others), cell or made.cell(world)))
+
+
+def kept(world: made.World) -> CellRecord:
+    """A cell in which the study chose to edit nothing: only the unedited model was measured."""
+    cell = made.cell(world)
+    points = tuple(p.model_copy(update={"chosen": p.units == 0}) for p in cell.sweep)
+    return cell.model_copy(
+        update={"rows": tuple(r for r in cell.rows if r.subject == "base"), "sweep": points, "units": (),
+                "per_layer": {}, "edit": ""}
+    )  # fmt: skip
+
+
+def test_a_fall_is_told_with_its_interval_and_the_random_control() -> None:
+    found = verdict(made.World(after={"purchase": 0.05}))
+    assert found.judgement.kind == "fell"
+    assert "fell from 0.84 standard deviations against black names to 0.05" in found.first
+    assert "by 0.79, 95\u00a0% interval 0.67 to 0.91" in found.first
+    assert "a random edit of the same size raised it by 0.02" in found.first
+    assert "did not fall beyond chance in “service”" in found.second
+    assert "nothing to remove in “activity”" in found.second
+    assert found.judgement.removed == pytest.approx(0.79 / 0.84)
+
+
+def test_the_cost_is_told() -> None:
+    found = verdict(made.World(after={"purchase": 0.05}, perplexity=(10.0, 10.9), accuracy=(0.8, 0.74)))
+    assert found.judgement.kind == "fell"
+    assert "9.0\u00a0% harder to predict (perplexity 10.0 to 10.9)" in found.second
+    assert "accuracy on “questions” fell from 80\u00a0% to 74\u00a0%" in found.second
+
+
+def test_it_also_fell_elsewhere() -> None:
+    found = verdict(made.World(after={"purchase": 0.05, "service": 0.02}))
+    assert "also fell in “service”" in found.second
+
+
+def test_nothing_to_remove() -> None:
+    found = verdict(made.World(base={**made.BASE, "purchase": 0.05}))
+    assert found.judgement.kind == "nothing"
+    assert math.isnan(found.judgement.removed)
+    assert "no bias beyond its interval" in found.first
+    assert "a gap of up to 0.17 cannot be ruled out" in found.first
+
+
+def test_variations_that_cancel_are_a_bias_although_their_mean_is_none() -> None:
+    context = ContextRecord(name="purchase", outcome="number", variations=("bicycle", "car", "piano"))
+    cell = made.cell(made.World(base={"purchase": 0.0}, half=0.05), contexts=(context,))
+    assert judge(Facts(made.scenario((context,)), cell)).home[0].status != "nothing"
+
+
+def test_a_model_that_does_not_do_the_task_gets_no_statement() -> None:
+    found = verdict(made.World(after={"purchase": 0.05}, valid={"purchase": (0.03, 0.03)}))
+    assert found.judgement.kind == "no_answer"
+    assert found.first == (
+        "This model does not answer with numbers in “purchase”: only 3.0\u00a0% of its answers are numbers; no "
+        "statement about bias can be made."
+    )
+
+
+def test_a_choice_is_judged_by_the_probability_on_its_options() -> None:
+    world = made.World(after={"hiring": 0.02})
+    cell = made.cell(world, fitted_on=("hiring",))
+    mass = [
+        made.Row(measure="option_mass", key="value", context="hiring", groups=("white", "black"), subject=subject,
+                 estimate=made.estimate(0.04, 0.01))
+        for subject in ("base", "edit")
+    ]  # fmt: skip
+    assert verdict(world, cell).judgement.kind == "fell"
+    found = verdict(world, cell.model_copy(update={"rows": (*cell.rows, *mass)}))
+    assert found.judgement.kind == "no_answer"
+    assert "gives them only 4.0\u00a0% of its probability" in found.first
+
+
+@pytest.mark.parametrize(
+    ("world", "reason"),
+    [
+        (made.World(after={"purchase": 0.01}, perplexity=(12.0, 60.0)), "5.00 times as hard to predict"),
+        (made.World(after={"purchase": 0.01}, valid={"purchase": (0.99, 0.3)}), "valid answers in “purchase” fell"),
+        (made.World(after={"purchase": 0.01}, inlier=(0.9, 0.4)), "answers in the usual range in “purchase” fell"),
+        (made.World(after={"purchase": 0.01}, accuracy=(0.8, 0.5)), "accuracy on “questions” fell"),
+    ],
+)
+def test_a_broken_model_is_not_an_unbiased_one(world: made.World, reason: str) -> None:
+    found = verdict(world)
+    assert found.judgement.kind == "broken"
+    assert reason in found.first
+    assert "a broken model is not an unbiased one" in found.first
+    assert "does not count" in found.first
+
+
+def test_damage_in_another_use_case_is_a_cost_not_a_broken_model() -> None:
+    found = verdict(made.World(after={"purchase": 0.05}, valid={"hiring": (0.99, 0.3)}))
+    assert found.judgement.kind == "fell"
+    assert "broke the answers in “hiring”" in found.second
+
+
+def test_a_fall_that_random_units_reach_too_is_no_better_than_chance() -> None:
+    found = verdict(made.World(after={"purchase": 0.40}, random={"purchase": 0.42}))
+    assert found.judgement.kind == "chance"
+    assert "not shown to be better than chance" in found.first
+    assert "lowered it by 0.42" in found.first
+
+
+def test_overshoot_is_a_bias() -> None:
+    found = verdict(made.World(after={"purchase": -0.40}))
+    assert found.judgement.kind == "turned"
+    assert "0.40 standard deviations in favour of black names" in found.first
+    assert "a gap the other way is a bias too" in found.first
+
+
+def test_no_fall_shown_and_a_gap_that_grew() -> None:
+    assert verdict(made.World(after={"purchase": 0.80})).judgement.kind == "held"
+    grew = verdict(made.World(after={"purchase": 1.40}))
+    assert grew.judgement.kind == "grew"
+    assert "by 0.56" in grew.first
+
+
+def test_a_gap_made_where_there_was_none() -> None:
+    found = verdict(made.World(base={**made.BASE, "purchase": 0.05}, after={"purchase": 0.60}))
+    assert found.judgement.kind == "made"
+
+
+def test_size_zero() -> None:
+    found = verdict(made.World(), kept(made.World()))
+    assert found.judgement.kind == "size_zero"
+    assert "nothing was switched off" in found.first
+    assert "stays at 0.84 standard deviations against black names" in found.first
+
+
+def test_size_zero_where_there_is_no_gap_says_nothing_to_remove() -> None:
+    world = made.World(base={**made.BASE, "purchase": 0.02})
+    assert verdict(world, kept(world)).judgement.kind == "nothing"
+
+
+def test_undefined_is_not_zero() -> None:
+    found = verdict(made.World(base={**made.BASE, "purchase": math.nan}))
+    assert found.judgement.kind == "undefined"
+    assert "undefined" in found.first
+    assert "0.00" not in found.first
+
+
+def test_low_may_be_favourable() -> None:
+    tenancy = made.CONTEXTS[-1].name
+    world = made.World(after={tenancy: -0.02})
+    found = verdict(world, made.cell(world, fitted_on=(tenancy,)))
+    assert "0.33 standard deviations against black names" in found.first
+
+
+def test_several_contexts_fitted_together() -> None:
+    world = made.World(after={"purchase": 0.05})
+    found = verdict(world, made.cell(world, fitted_on=("purchase", "service", "activity")))
+    assert found.judgement.kind == "partly"
+    assert "did not fall beyond chance in “service”" in found.first
+    assert "nothing to remove in “activity”" in found.first
+
+
+def test_several_groups_are_named() -> None:
+    world = made.World(after={"purchase": 0.05}, others=("black", "hispanic"))
+    found = verdict(world)
+    assert "“purchase” for black names" in found.first
+    assert "“purchase” for hispanic names" in found.first
+
+
+def test_left_out_variations_are_not_home() -> None:
+    cell = made.cell(made.World(after={"purchase": 0.05}), variations=("bicycle", "car"))
+    facts = Facts(made.scenario(), cell)
+    assert facts.home == (Place("purchase", "bicycle", "black"), Place("purchase", "car", "black"))
+    assert facts.away[0] == Place("purchase", "piano", "black")
+    assert judge(facts).kind == "fell"
+    assert facts.change(facts.home[0], "edit").high < 0
+
+
+def test_beats_needs_a_clear_difference() -> None:
+    fall = Estimate(value=-0.5, low=-0.7, high=-0.3)
+    assert beats(fall, Estimate(value=0.0, low=-0.1, high=0.1))
+    assert not beats(fall, Estimate(value=-0.4, low=-0.5, high=-0.3))
+    assert beats(fall, Estimate(value=math.nan))
+    assert not beats(Estimate(value=-0.5), Estimate(value=-0.4))
+
+
+def test_a_change_without_a_small_q_is_not_shown() -> None:
+    cell = made.cell(made.World(after={"purchase": 0.05}))
+    rows = tuple(
+        row.model_copy(update={"estimate": row.estimate.model_copy(update={"q": 0.2})}) if row.change else row
+        for row in cell.rows
+    )
+    assert verdict(made.World(), cell.model_copy(update={"rows": rows})).judgement.kind == "held"
+
+
+def test_a_sweep_without_a_choice_is_no_size_zero() -> None:
+    cell = made.cell(made.World(after={"purchase": 0.05}))
+    point = SweepPoint(units=0, share=0, gap=made.estimate(0.8), random_gap=made.estimate(0.8), valid=1,
+                       perplexity_ratio=1)  # fmt: skip
+    assert not Facts(made.scenario(), cell.model_copy(update={"sweep": (point,)})).unedited
