@@ -159,12 +159,12 @@ def _catcher(captured: dict[str, Tensor], path: str) -> Callable[[Any, tuple[Ten
 def _gradients(objective: Float[Tensor, " row"], captured: dict[str, Tensor]) -> dict[str, Tensor]:
     if not objective.requires_grad:
         raise ValueError("no row has a target, so there is nothing to take a gradient of")
-    found: Any = torch.autograd.grad(objective.sum(), list(captured.values()), allow_unused=True)
-    slopes: dict[str, Tensor] = {}
-    for path, gradient in zip(captured, found, strict=True):
-        if gradient is None:
+    known = [path for path, x in captured.items() if x.requires_grad]
+    found: Any = torch.autograd.grad(objective.sum(), [captured[path] for path in known], allow_unused=True)
+    slopes: dict[str, Tensor] = {p: g for p, g in zip(known, found, strict=True) if g is not None}
+    for path in captured:
+        if path not in slopes:
             raise CannotRun(f"{path}: no gradient reaches this writer, so its units cannot be scored by gradient")
-        slopes[path] = gradient
     return slopes
 
 
