@@ -101,7 +101,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_finished_files(tmp_path, monkeyp
         raise OSError(errno.ENOSPC, "No space left on device")
 
     if when == "write":
-        monkeypatch.setattr(store_module.tempfile, "mkstemp", full)
+        monkeypatch.setattr(store_module.Path, "open", full)
     elif when == "fsync":
         monkeypatch.setattr(os, "fsync", full)
     else:

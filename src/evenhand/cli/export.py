@@ -15,8 +15,9 @@ def export(
     model: options.Model,
     edit: Annotated[Path, typer.Argument(metavar="EDIT", help="An edit folder, from `fit` or a run's edits/.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the new checkpoint.")],
-    dtype: options.DTypeOption = DType.float32,
+    dtype: options.DTypeOption = DType.auto,
     revision: options.Revision = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace a checkpoint that is there already.")] = False,
 ) -> None:
     """Bake an edit into a checkpoint that plain transformers loads, with a model card.
 
@@ -25,4 +26,4 @@ def export(
     from evenhand.export.checkpoint import export as write
 
     lm = options.open_lm(model, False, dtype=dtype.value, revision=revision)
-    print(write(lm, edit, out))
+    print(write(lm, edit, out, replace))

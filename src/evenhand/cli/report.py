@@ -10,11 +10,12 @@ import typer
 
 def report(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as `evenhand run` made it.")],
+    out: Annotated[Path | None, typer.Option(help="Where the page goes; default: report.html in the folder.")] = None,
 ) -> None:
-    """Write report.html into a run folder; it opens offline in any browser.
+    """Write one self-contained page from a run folder; it opens offline in any browser.
 
     Example: evenhand report runs/planted
     """
     from evenhand.report import render
 
-    print(render(run))
+    print(render(run, out))

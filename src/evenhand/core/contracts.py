@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from evenhand.core.component import Attribution, Space
 from evenhand.core.edit import Edit
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from evenhand.lm.model import LM
 
 
+@runtime_checkable
 class Locator(Protocol):
     """Scores every unit of a space for what the cases of a scenario make it do.
 
@@ -30,6 +31,7 @@ class Locator(Protocol):
         ...
 
 
+@runtime_checkable
 class Method(Protocol):
     """Decides which units carry bias and returns an edit.
 

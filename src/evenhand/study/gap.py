@@ -13,7 +13,7 @@ from evenhand import find
 from evenhand.core.bootstrap import Bootstrap, interval, smallest_stratum
 from evenhand.core.case import Case
 from evenhand.core.estimate import Estimate
-from evenhand.core.measure import Measure, point
+from evenhand.core.measure import Measure, point, recentred
 from evenhand.core.readout import Readout
 
 
@@ -30,7 +30,7 @@ def mean_gap(readouts: Sequence[Readout], bootstrap: Bootstrap) -> Estimate:
     empty = Estimate(value=math.nan, n=len(cases), unit=smd.unit, level=bootstrap.level)
     if not known:
         return empty
-    mean = torch.stack(known).mean(0)
+    mean = recentred(torch.stack(known).mean(0))
     low, high = interval(mean[1:], smallest_stratum(cases), bootstrap.level)
     names = len({(case.group, case.cluster) for case in cases})
     return empty.model_copy(update={"value": float(mean[0]), "low": low, "high": high, "n_clusters": names})

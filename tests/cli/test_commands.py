@@ -1,0 +1,153 @@
+"""Each command on a tiny model: what it prints, what it writes, and how it ends."""
+
+import json
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+from safetensors import safe_open
+
+from evenhand.edits._file import load
+from evenhand.study import engine
+from evenhand.study.store import read_run
+
+
+def test_audit_prints_a_table_per_context(evenhand, shop):
+    said = evenhand("audit", shop / "model", "-s", shop / "shop.toml", "--replicates", 50, "--variations")
+    assert said.code == 0
+    assert said.out.startswith("bus\n")
+    assert "gap (sd)" in said.out
+    assert "mean of all" in said.out
+    assert "\nlamp\n" in said.out
+
+
+def test_audit_json_is_alone_on_stdout_and_gates(evenhand, shop, tmp_path):
+    asked = ("audit", shop / "model", "-s", shop / "shop.toml", "--replicates", 50, "--json", "-c", "lamp")
+    loose = evenhand(*asked, "--fail-over", 50, "--junit", tmp_path / "j.xml")
+    assert loose.code == 0
+    record = json.loads(loose.out)
+    assert {row["context"] for row in record["rows"]} == {"lamp"}
+    assert [finding["outcome"] for finding in record["findings"]] == ["within"]
+    assert ElementTree.parse(tmp_path / "j.xml").getroot().get("failures") == "0"
+    gaps = [row["estimate"] for row in record["rows"]
+            if row["measure"] == "standardised_mean_difference" and row["key"] == "value"]  # fmt: skip
+    strict = evenhand(*asked, "--fail-over", 0)
+    assert strict.code == int(any(gap["low"] > 0 or gap["high"] < 0 for gap in gaps))
+
+
+def test_mistakes_name_what_is_wrong(evenhand, shop, tmp_path):
+    model, scenario = shop / "model", shop / "shop.toml"
+    for code, text, args in (
+        (2, "there is no context", ()),
+        (2, "has no context 'lmp'; did you mean 'lamp'?", ("audit", model, "-s", scenario, "-c", "lmp")),
+        (2, "unknown name 'name_adit'; did you mean 'name_audit'?", ("audit", model, "-s", "name_adit")),
+        (2, "give the limit with --fail-over", ("audit", model, "-s", scenario, "--junit", "x.xml")),
+        (3, "there is no such folder", ("audit", "/nowhere/model", "-s", scenario)),
+        (3, "cannot be loaded", ("audit", tmp_path, "-s", scenario)),
+        (2, "unknown name 'contrst'; did you mean 'contrast'?", ("locate", model, "-s", scenario, "-l", "contrst")),
+        (
+            2,
+            "'contrast' has no setting 'spac'; did you mean 'space'?",
+            ("locate", model, "-s", scenario, "--set", "spac=head"),
+        ),
+        (2, "asked for 9999 units of a space of", ("locate", model, "-s", scenario, "--top", 9999)),
+        (2, "write key=value", ("fit", model, "-s", scenario, "--set", "units", "--out", tmp_path / "e")),
+        (2, "expected a folder with edit.json", ("export", model, tmp_path, tmp_path / "out")),
+        (2, "is not a run folder", ("report", tmp_path)),
+        (2, "cannot be read", ("run", tmp_path / "absent.toml")),
+    ):
+        if args:
+            said = evenhand(*args)
+            assert (said.code, said.out) == (code, ""), said
+            assert text in said.err
+            assert said.err.startswith("evenhand: ")
+            assert "Traceback" not in said.err
+
+
+def test_locate_shows_and_saves_scores(evenhand, shop, tmp_path):
+    args = (
+        "locate",
+        shop / "model",
+        "-s",
+        shop / "shop.toml",
+        "-c",
+        "lamp",
+        "--top",
+        5,
+        "--out",
+        tmp_path / "s.safetensors",
+    )
+    said = evenhand(*args)
+    assert said.code == 0
+    assert "5 of 144 neuron units (3.472%)" in said.out
+    with safe_open(tmp_path / "s.safetensors", "pt") as file:
+        assert file.get_tensor("scores").shape == (144,)
+        assert json.loads(file.metadata()["about"])["locator"] == "contrast"
+    found = json.loads(evenhand(*args, "--json").out)
+    assert len(found["units"]) == 5
+    scores = [unit["score"] for unit in found["units"]]
+    assert scores == sorted(scores, reverse=True)
+    assert sum(found["per_layer"].values()) == 5
+
+
+def test_fit_saves_an_edit_and_export_bakes_it(evenhand, shop, tmp_path):
+    said = evenhand("fit", shop / "model", "-s", shop / "shop.toml", "-m", "random", "--set", "seed=3", "--units", 4,
+                    "--utility", shop / "texts.toml", "--out", tmp_path / "edit")  # fmt: skip
+    assert said.code == 0, said.err
+    assert "switches off 4 of 144 neuron units" in said.out
+    saved = load(tmp_path / "edit")
+    assert len(saved.edit.selection) == 4
+    assert saved.provenance["settings"] == {"seed": 3}
+    baked = evenhand("export", shop / "model", tmp_path / "edit", tmp_path / "baked")
+    assert baked.code == 0, baked.err
+    assert (tmp_path / "baked" / "config.json").is_file()
+
+
+def test_a_study_runs_reports_and_resumes(evenhand, shop, tmp_path):
+    first = evenhand("run", shop / "study.toml", "--out", tmp_path / "run")
+    assert first.code == 0, first.err
+    assert "[1/1] random on lamp" in first.err
+    assert f"next: evenhand report {tmp_path / 'run'}" in first.out
+    again = evenhand("run", shop / "study.toml", "--out", tmp_path / "run", "--json")
+    assert "was there already" in again.err
+    cell = json.loads(again.out)["cells"][0]
+    assert {entry["context"] for entry in cell["transfer"]} == {"bus", "lamp"}
+    run, cells = read_run(tmp_path / "run")
+    assert [ref.hash for ref in run.cells] == [cell["hash"]]
+    assert cells[0].rule
+    page = evenhand("report", tmp_path / "run")
+    assert page.code == 0, page.err
+    assert (tmp_path / "run" / "report.html").is_file()
+
+
+def test_ctrl_c_says_how_to_go_on(evenhand, shop, tmp_path, monkeypatch):
+    def interrupted(bench, spec):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(engine, "run_cell", interrupted)
+    said = evenhand("run", shop / "study.toml", "--out", tmp_path / "run")
+    assert (said.code, said.out) == (130, "")
+    assert "Run the same command again" in said.err
+    assert not (tmp_path / "run" / "cells").exists()
+
+
+def test_a_model_with_a_chat_template_asks_which(evenhand, shop, tmp_path):
+    import shutil
+
+    shutil.copytree(shop / "model", tmp_path / "chatty")
+    config = json.loads((tmp_path / "chatty" / "tokenizer_config.json").read_text())
+    config["chat_template"] = "{% for m in messages %}{{ m.content }}{% endfor %}"
+    (tmp_path / "chatty" / "tokenizer_config.json").write_text(json.dumps(config))
+    args = ("audit", tmp_path / "chatty", "-s", shop / "shop.toml", "-c", "bus", "--replicates", 20, "--json")
+    asked = evenhand(*args)
+    assert asked.code == 2
+    assert "say --chat" in asked.err
+    assert json.loads(evenhand(*args, "--chat").out)["model"]["chat"] is True
+    assert json.loads(evenhand(*args, "--no-chat").out)["model"]["chat"] is False
+
+
+@pytest.mark.parametrize(("text", "value"), [("a=1", 1), ("a=0.5", 0.5), ("a=true", True), ("a=head", "head"),
+                                             ("a=[1, 2]", [1, 2]), ('a="x=y"', "x=y")])  # fmt: skip
+def test_settings_are_read_as_toml_or_text(text, value):
+    from evenhand.cli.options import setting
+
+    assert setting(text) == ("a", value)
