@@ -6,8 +6,15 @@ import dataclasses
 import json
 
 import pytest
+import torch
+from torch import Tensor
 
 from evenhand import find
+from evenhand.core.measure import Measure
+from evenhand.core.readout import Readout
+from evenhand.measures.answer_shares import AnswerShares
+from evenhand.measures.mean import Mean
+from evenhand.measures.standardised_mean_difference import StandardisedMeanDifference
 from evenhand.testing.measures import check_measure
 
 
@@ -34,3 +41,60 @@ def test_settings_survive_json(name: str) -> None:
 )
 def test_every_setting_obeys_the_laws(name: str, settings: dict[str, object]) -> None:
     check_measure(find.build("measures", name, settings))
+
+
+class _ZeroForNoData(Mean):
+    def combine(self, stats: Tensor, weights: Tensor) -> dict[str, Tensor]:
+        return {key: value.nan_to_num() for key, value in super().combine(stats, weights).items()}
+
+
+class _OneSided(StandardisedMeanDifference):
+    def combine(self, stats: Tensor, weights: Tensor) -> dict[str, Tensor]:
+        return {key: value.abs() for key, value in super().combine(stats, weights).items()}
+
+
+class _Offset(StandardisedMeanDifference):
+    def combine(self, stats: Tensor, weights: Tensor) -> dict[str, Tensor]:
+        return {key: value + 0.1 for key, value in super().combine(stats, weights).items()}
+
+
+class _FirstCaseCountsTwice(Mean):
+    def per_case(self, readout: Readout, reference: Readout | None = None) -> Tensor:
+        stats = super().per_case(readout, reference)
+        return torch.cat([2 * stats[:1], stats[1:]])
+
+
+class _IgnoresWeights(Mean):
+    def combine(self, stats: Tensor, weights: Tensor) -> dict[str, Tensor]:
+        return super().combine(stats, (weights > 0).double())
+
+
+class _WideRange(AnswerShares):
+    range = (0.0, 100.0)
+
+
+class _NarrowRange(AnswerShares):
+    range = (0.0, 0.5)
+
+
+class _SinglePrecision(Mean):
+    def per_case(self, readout: Readout, reference: Readout | None = None) -> Tensor:
+        return super().per_case(readout, reference).float()
+
+
+@pytest.mark.parametrize(
+    ("broken", "says"),
+    [
+        (_ZeroForNoData(), "no data gave"),
+        (_OneSided(), "when groups swapped"),
+        (_Offset(), "symmetric toy"),
+        (_FirstCaseCountsTwice(), "reordered"),
+        (_IgnoresWeights(), "written out"),
+        (_WideRange(), "upper end"),
+        (_NarrowRange(), "values leave"),
+        (_SinglePrecision(), "float64"),
+    ],
+)
+def test_broken_measures_are_caught(broken: Measure, says: str) -> None:
+    with pytest.raises(AssertionError, match=says):
+        check_measure(broken)

@@ -90,6 +90,14 @@ class Subject:
         """Return the subject on the cases for which `keep` is true."""
         return Subject(self.name, self.readout.where(keep), self.base.where(keep) if self.base else None)
 
+    def parts(self) -> dict[str, dict[str, Subject]]:
+        """Return the subject on each variation of each context, in the order of the cases."""
+        found: dict[str, dict[str, Subject]] = {}
+        for at in dict.fromkeys((case.context, case.variation) for case in self.readout.cases):
+            part = self.where(lambda case, at=at: (case.context, case.variation) == at)
+            found.setdefault(at[0], {})[at[1]] = part
+        return found
+
     @property
     def reference(self) -> Readout | None:
         """The unedited model's readout, if known."""
@@ -115,13 +123,13 @@ def measure(
     """
     if change and (subject.base is None or subject.base.cases != subject.readout.cases):
         raise ValueError("a change needs the base model's readout of the same cases in the same order")
+    parts = subject.parts()
     for name, each in measures.items():
         if subject.readout.kind not in each.kinds:
             continue
         for groups in _comparisons(each, subject.readout.groups):
-            for context in dict.fromkeys(case.context for case in subject.readout.cases):
-                there = subject.where(lambda case, context=context: case.context == context)
-                for key, variation, drawn in _series(each, there, groups, bootstrap, change):
+            for context, variations in parts.items():
+                for key, variation, drawn in _series(each, variations, groups, bootstrap, change):
                     neutral = 0.0 if change else each.neutral
                     if key.endswith(".abs"):
                         drawn = _Drawn(recentred(drawn.values, -math.inf if change else 0.0), drawn.cases)
@@ -154,25 +162,25 @@ def _comparisons(each: Measure, groups: tuple[str, ...]) -> list[tuple[str, ...]
 
 
 def _series(
-    each: Measure, subject: Subject, groups: tuple[str, ...], bootstrap: Bootstrap, change: bool
+    each: Measure, parts: Mapping[str, Subject], groups: tuple[str, ...], bootstrap: Bootstrap, change: bool
 ) -> Iterator[tuple[str, str, _Drawn]]:
-    """Yield (key, variation, numbers) of one context; the mean over its variations comes last, as variation ''."""
-    among = _of(groups, subject.readout).cases
-    variations = list(dict.fromkeys(case.variation for case in among))
-    tables = [
-        _columns(each, subject.where(lambda case, v=v: case.variation == v), groups, among, bootstrap, change)
-        for v in variations
-    ]
-    for key in tables[0] if tables else ():
-        if len(variations) > 1 and not key.endswith(".abs"):
-            yield from ((key, v, table[key]) for v, table in zip(variations, tables, strict=True))
-        yield key, "", _mean([table[key] for table in tables])
+    """Yield (key, variation, numbers) of one context; the mean over its variations comes last, as variation ''.
+
+    Names are drawn from all variations together, so that one name weighs the same in each.
+    """
+    here = {v: part for v, part in parts.items() if not groups or {c.group for c in part.readout.cases} & set(groups)}
+    among = [c for part in here.values() for c in part.readout.cases if not groups or c.group in groups]
+    tables = {v: _columns(each, part, groups, among, bootstrap, change) for v, part in here.items()}
+    for key in next(iter(tables.values()), ()):
+        if len(tables) > 1 and not key.endswith(".abs"):
+            yield from ((key, v, table[key]) for v, table in tables.items())
+        yield key, "", _mean([table[key] for table in tables.values()])
 
 
 def _columns(
     each: Measure, subject: Subject, groups: tuple[str, ...], among: Sequence[Case], bootstrap: Bootstrap, change: bool
 ) -> dict[str, _Drawn]:
-    """Numbers of one variation by key; clusters are drawn from `among`, so every variation has the same weights."""
+    """Numbers of one variation by key."""
     readouts = [_of(groups, subject.readout), *([_of(groups, subject.base)] if change and subject.base else [])]
     cases = readouts[0].cases
     found = [_replicates(each, r, subject.reference, _weights(bootstrap, cases, among)) for r in readouts]

@@ -56,7 +56,8 @@ def compare(
     stats: Float[Tensor, "case side_stat"], weights: Float[Tensor, "*boot case"]
 ) -> tuple[Float[Tensor, "*boot stat"], Float[Tensor, "*boot stat"]]:
     """Return the weighted sums of the columns for the reference group and for the other."""
-    return (weights * stats[:, 0]) @ stats[:, 2:], (weights * stats[:, 1]) @ stats[:, 2:]
+    first, second = (stats[:, side] > 0 for side in (0, 1))
+    return weights[..., first] @ stats[first, 2:], weights[..., second] @ stats[second, 2:]
 
 
 def medians(readout: Readout, each_group: bool) -> Float[Tensor, " case"]:

@@ -20,8 +20,9 @@ from evenhand.core.readout import Readout
 class InlierRatio:
     """Share of all answers that lie in [q05, q95] of the unedited model's, all groups pooled, same prompt.
 
-    About 0.90 on the unedited model by construction. An invalid answer is an outlier, and so is mass left open: a case
-    with more than 1 % open is undefined. The limits are fixed before resampling. Undefined without `reference`.
+    About 0.90 on the unedited model by construction. A range counts by its midpoint; an answer without a number is an
+    outlier, and so is mass left open: a case with more than 1 % open is undefined. The limits are fixed before
+    resampling. Undefined without `reference`.
     Source: a public re-implementation of Ma et al. (FAccT 2025), which drops invalid answers instead.
     """
 
@@ -44,8 +45,10 @@ class InlierRatio:
         low, high = (usual.quantile(self.tail), usual.quantile(1 - self.tail)) if usual else (math.nan, math.nan)
         inside = ((readout.value >= low) & (readout.value <= high)).double()
         mass = readout.sums(torch.ones_like(inside))
-        share = torch.where(mass > 0, readout.shares["valid"] * readout.sums(inside) / mass, 0.0)
-        searched = readout.shares.get("open", torch.zeros(len(readout))) <= 0.01
+        none = torch.zeros_like(mass)
+        compared = readout.shares["valid"] + readout.shares.get("range", none)
+        share = torch.where(mass > 0, compared * readout.sums(inside) / mass, none)
+        searched = readout.shares.get("open", none) <= 0.01
         known = (readout.defined | searched) & (not math.isnan(low))
         return torch.stack([torch.ones_like(share), share], dim=1).masked_fill(~known[:, None], torch.nan)
 
