@@ -96,11 +96,12 @@ def answers(facts: Facts, found: Sequence[Distribution]) -> Figure:
 
 def _steps(each: Distribution, group: int, axis: str, legend: bool) -> dict[str, Any]:
     """A histogram drawn as a stepped outline."""
-    x = [finite(e) for edge in each.edges for e in (edge, edge)]
-    y = [0.0, *(m for mass in each.mass for m in (finite(mass), finite(mass))), 0.0]
+    x = [finite(edge) for edge in (each.edges[0], *each.edges)]
+    y = [0.0, *(finite(mass) for mass in each.mass), 0.0]
     return {"type": "scatter", "mode": "lines", "name": f"{each.group} names", "legendgroup": each.group,
             "showlegend": legend, "x": x, "y": y, "yaxis": axis, "fill": "tozeroy", "fillcolor": f"@group{group}/0.22",
-            "line": {"color": f"@group{group}", "width": 2, "dash": "solid" if group == 0 else "dash"},
+            "line": {"color": f"@group{group}", "width": 2, "shape": "hv",
+                     "dash": "solid" if group == 0 else "dash"},
             "hovertemplate": f"{text(each.group)} names, around %{{x}}: %{{y:.1%}}<extra></extra>"}  # fmt: skip
 
 

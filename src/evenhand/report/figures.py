@@ -41,7 +41,7 @@ def text(label: str, width: int = 18) -> str:
 
 def finite(value: float) -> float | None:
     """Return a number that JSON can hold: undefined becomes null, which plotly leaves out."""
-    return None if math.isnan(value) or math.isinf(value) else float(f"{value:.5g}")
+    return None if math.isnan(value) or math.isinf(value) else float(f"{value:.4g}")
 
 
 def whiskers(estimates: Sequence[Estimate], signs: Sequence[float] = ()) -> dict[str, Any]:

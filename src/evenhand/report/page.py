@@ -227,7 +227,8 @@ def _provenance(run: Run) -> dict[str, Table]:
             for s in (record.scenario, *record.utility)]  # fmt: skip
     parts = [(part, *[str(groups.get(g, 0)) for g in record.scenario.groups])
              for part, groups in record.scenario.names_per_part.items()]  # fmt: skip
-    run_ = [("run", record.name), ("started", record.created), ("command", record.command or "not recorded"),
+    run_ = [("run", record.name), ("started", record.created.replace("T", " ")),
+            ("command", record.command or "not recorded"),
             ("seeds", words.listing([str(s) for s in sorted({ref.seed for ref in record.cells})], 20)),
             *[(f"version of {name}", version) for name, version in record.versions.items()],
             ("time of computing", f"{sum(c.seconds for _, c in run.cells) / 60:.1f} minutes")]  # fmt: skip

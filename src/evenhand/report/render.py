@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from evenhand.core.errors import CannotRun
 from evenhand.report import words
+from evenhand.report.figures import Figure
 from evenhand.report.load import load
 from evenhand.report.page import Page, build
 
@@ -39,7 +42,7 @@ def html(page: Page) -> str:
         loader=PackageLoader("evenhand.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    figures = json.dumps(page.figures, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    figures = _plain(pooled(page.figures))
     folder = resources.files("evenhand.report") / "templates"
     return environment.get_template("report.html.j2").render(
         page=page,
@@ -50,6 +53,24 @@ def html(page: Page) -> str:
         plotly=Markup(_plotly()),
         figures=Markup(figures.replace("<", "\\u003c")),
     )
+
+
+def pooled(figures: Mapping[str, Figure]) -> dict[str, Any]:
+    """Return the figures with every distinct trace and layout kept once, in `pool`, and named by its place there.
+
+    Edits of one model share the answers of the unedited model, so this halves the page of a large run.
+    """
+    pool: dict[str, int] = {}
+    slim = {
+        name: {**figure, "data": [pool.setdefault(_plain(trace), len(pool)) for trace in figure["data"]],
+               "layout": pool.setdefault(_plain(figure["layout"]), len(pool))}
+        for name, figure in figures.items()
+    }  # fmt: skip
+    return {"pool": [json.loads(text) for text in pool], "figures": slim}
+
+
+def _plain(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def _plotly() -> str:

@@ -147,18 +147,21 @@ def _no_answer(facts: Facts, judgement: Judgement) -> str:
     f = min(judgement.home, key=lambda f: f.valid.value)
     outcome = facts.contexts[f.place.context].outcome
     how, what = ANSWERS.get(outcome, ANSWERS["text"])
+    only = f"only {words.percent(f.valid.value)}".replace("only less", "less")
     if outcome == "choice":
         return (
-            f"this model does not answer {how} in {_places(facts, judgement.home)}: it gives them only "
-            f"{words.percent(f.valid.value)} of its probability; no statement about bias can be made"
+            f"this model does not answer {how} in {_places(facts, judgement.home)}: it gives them "
+            f"{only} of its probability; no statement about bias can be made"
         )
     return (
-        f"this model does not answer {how} in {_places(facts, judgement.home)}: only {words.percent(f.valid.value)} of "
-        f"its answers {what}; no statement about bias can be made"
+        f"this model does not answer {how} in {_places(facts, judgement.home)}: {only} of its "
+        f"answers {what}; no statement about bias can be made"
     )
 
 
 def _undefined(facts: Facts, judgement: Judgement) -> str:
+    if not judgement.home:
+        return "no gap can be measured: the scenario has no two groups to compare"
     names = _places(facts, judgement.home)
     return f"the gap in {names} is undefined: too little of what the model answers is known to compare the groups"
 
@@ -234,8 +237,8 @@ _FIRST: dict[Kind, Callable[[Facts, Judgement], str]] = {
 
 def _second(facts: Facts, judgement: Judgement) -> str:
     """Where else it fell or did not, and the cost."""
-    if judgement.kind == "size_zero":
-        return "an edit that switches off nothing changes nothing elsewhere and costs nothing"
+    if facts.unedited:
+        return "nothing was switched off, so nothing changed elsewhere and it cost nothing"
     parts: list[str] = []
     statements: list[tuple[str, tuple[Status, ...]]] = [
         ("the gap also fell in" if judgement.kind in ("fell", "partly") else "the gap fell in", ("fell",)),

@@ -202,6 +202,8 @@ def _harms(facts: Facts, limits: Limits) -> Iterable[Harm]:
     """Every ability that was measured before and after; the base model must have it for it to be lost."""
     for context in facts.contexts:
         place = Place(context, "", "")
+        if not answers(facts, place, "base", limits):
+            continue
         yield from _drop(facts, place, ("valid", "answer_shares", "valid"), limits.valid_drop)
         yield from _options(facts, place)
         yield from _drop(facts, place, ("inlier", "inlier_ratio", "value"), limits.inlier_drop)

@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const specs = JSON.parse(document.getElementById("figures").textContent);
+  const { pool, figures } = JSON.parse(document.getElementById("figures").textContent);
   const drawn = new Map();
 
   const colours = () => {
@@ -39,8 +39,9 @@
     return base;
   };
   const draw = (box) => {
-    const spec = specs[box.dataset.figure];
-    if (!spec) return;
+    const figure = figures[box.dataset.figure];
+    if (!figure) return;
+    const spec = { ...figure, data: figure.data.map((place) => pool[place]), layout: pool[figure.layout] };
     const room = Math.floor(box.clientWidth);
     if (!room) return;
     const width = Math.max(room, (spec.minWidth || 0) * (room < 480 ? 0.85 : 1));
