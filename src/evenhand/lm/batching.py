@@ -23,10 +23,10 @@ _OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory",
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one item takes: the tokens of its longest row, its rows, and the positions whose logits it wants."""
+    """What one item takes: the tokens of its longest row, how many such rows it amounts to, and logits it wants."""
 
     length: int
-    rows: int = 1
+    rows: float = 1
     logits: int = 1
 
 
@@ -102,7 +102,7 @@ def _smaller(lm: LM, work: Work[Item], batch: list[Item]) -> list[Item]:
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     costs = [work.cost(item) for item in batch]
-    tokens = sum(cost.rows for cost in costs) * max(cost.length for cost in costs)
+    tokens = int(sum(cost.rows for cost in costs) * max(cost.length for cost in costs))
     parts = work.split(batch[0]) if len(batch) == 1 else batch[::-1]
     if len(parts) == 1:
         raise CannotRun(

@@ -19,13 +19,15 @@ from evenhand.lm.shared import Tokens, share
 from evenhand.lm.tokens import check_known, continuations_all, encode_all
 from evenhand.lm.variants import RowMasks, Variant
 
+_HELD = 8
+"""Tokens held in a cache that take as much of the budget as one that is forwarded."""
 _ROOT = -1
 """Branch number of the prompt itself, whose last token predicts the first token of an answer."""
 
 
 @dataclass(slots=True)
 class _Tree:
-    """A prompt, what is fed after it, and the tokens wanted: (branch, position in it, token)."""
+    """A prompt, what is fed after it, and the tokens wanted: (branch, position in it, token); −1 is its start."""
 
     prompt: Tokens
     feeds: dict[Tokens, int] = field(default_factory=dict[Tokens, int])
@@ -38,13 +40,17 @@ class _Tree:
         """
         fed = tail[:-1]
         branch = self.feeds.setdefault(fed, len(self.feeds)) if fed else _ROOT
-        wanted = [(branch, i - 1, tail[i]) if i else (_ROOT, 0, tail[i]) for i in range(first, len(tail))]
+        wanted = [(branch if i else _ROOT, i - 1, tail[i]) for i in range(first, len(tail))]
         return [self.targets.setdefault(target, len(self.targets)) for target in wanted]
 
     def cost(self) -> Cost:
         tail = max((len(feed) for feed in self.feeds), default=0)
         ends = len({(branch, at) for branch, at, _ in self.targets})
-        return Cost(len(self.prompt) + tail, 1 + len(self.feeds), 1 + ends)
+        length, branches = len(self.prompt) + tail, len(self.feeds)
+        if branches < 2:
+            return Cost(length, 1, 1 + ends)
+        forwarded, held = length + branches * tail, length * (1 + branches)
+        return Cost(length, max(forwarded, held / _HELD) / length, 1 + ends)
 
 
 class _Forest:
@@ -123,35 +129,49 @@ def _score(
 
 
 def _batch(lm: LM, masks: RowMasks, batch: list[tuple[_Tree, int]]) -> list[list[float]]:
-    """Return the log-likelihood of every target of every tree of a batch: one forward, and one more for branches."""
+    """Return the log-likelihood of every target of every tree of a batch: one forward, and one more for branches.
+
+    A tree with a single branch is a plain sequence: it is read in one go, and its prompt is not held.
+    """
+    sole = [next(iter(tree.feeds)) if lm.kind == "causal" and len(tree.feeds) == 1 else () for tree, _ in batch]
+    ends, nodes = _Wanted(), _Wanted()
     rows: list[int] = []
     feeds: list[Tokens] = []
-    ends: dict[tuple[int, int], int] = {}
-    roots: list[tuple[int, int, int, int]] = []
-    later: list[tuple[int, int, int, int]] = []
     for unit, (tree, _) in enumerate(batch):
         for (branch, at, token), target in tree.targets.items():
-            if branch == _ROOT:
-                roots.append((unit, target, unit, token))
+            if branch == _ROOT or sole[unit]:
+                ends.add((unit, len(sole[unit]) - 1 - at if lm.kind == "causal" else 0), unit, target, token)
             else:
-                end = ends.setdefault((len(feeds) + branch, at), len(ends))
-                later.append((unit, target, end, token))
-        rows.extend([unit] * len(tree.feeds))
-        feeds.extend(tree.feeds)
-    shared = share(lm, [tree.prompt for tree, _ in batch], masks, [variant for _, variant in batch], bool(feeds))
+                nodes.add((len(feeds) + branch, at), unit, target, token)
+        if not sole[unit]:
+            rows.extend([unit] * len(tree.feeds))
+            feeds.extend(tree.feeds)
+    prompts = [tree.prompt + fed for (tree, _), fed in zip(batch, sole, strict=True)]
     found = [[0.0] * len(tree.targets) for tree, _ in batch]
-    _fill(found, roots, shared.logits)
+    shared = share(lm, prompts, masks, [variant for _, variant in batch], bool(feeds), list(ends.places))
+    ends.fill(found, shared.logits)
     if feeds:
-        _fill(found, later, shared.extend(rows, feeds, [node for node, _ in ends], [at for _, at in ends]))
+        nodes.fill(
+            found, shared.extend(rows, feeds, [node for node, _ in nodes.places], [at for _, at in nodes.places])
+        )
     return found
 
 
-def _fill(
-    found: list[list[float]], wanted: Sequence[tuple[int, int, int, int]], logits: Float[Tensor, "k vocab"]
-) -> None:
-    """Put log p of each wanted (unit, target, row of logits, token) into its place."""
-    if wanted:
-        _, _, row, token = (torch.tensor(column) for column in zip(*wanted, strict=True))
+class _Wanted:
+    """Places whose logits are computed, once each, and the tokens looked up in them."""
+
+    def __init__(self) -> None:
+        self.places: dict[tuple[int, int], int] = {}
+        self.tokens: list[tuple[int, int, int, int]] = []
+
+    def add(self, place: tuple[int, int], unit: int, target: int, token: int) -> None:
+        self.tokens.append((unit, target, self.places.setdefault(place, len(self.places)), token))
+
+    def fill(self, found: list[list[float]], logits: Float[Tensor, "k vocab"]) -> None:
+        """Put log p of each token into its (unit, target)."""
+        if not self.tokens:
+            return
+        _, _, row, token = (torch.tensor(column) for column in zip(*self.tokens, strict=True))
         values = cast("list[float]", log_likelihood(logits, row, token).tolist())
-        for (unit, target, _, _), value in zip(wanted, values, strict=True):
+        for (unit, target, _, _), value in zip(self.tokens, values, strict=True):
             found[unit][target] = value
