@@ -113,8 +113,7 @@ def transfer(cells: Sequence[Judged], view: View, subject: Literal["edit", "rand
     """Fitted-on × measured-on: the change in the size of the gap, or the gap that remains."""
     facts = cells[0].facts
     columns = [(c, o) for c in facts.contexts for o in facts.others]
-    several = len(facts.others) > 1
-    labels = [f"{c} · {o}" if several else c for c, o in columns]
+    labels = [f"{c} · {o}" if len(facts.others) > 1 else c for c, o in columns]
     grid = [[_square(cell, c, o, view, subject) for c, o in columns] for cell in cells]
     z = [[square.z for square in line] for line in grid]
     both = [

@@ -2,6 +2,7 @@
 (() => {
   const { pool, figures } = JSON.parse(document.getElementById("figures").textContent);
   const drawn = new Map();
+  let paper = 0;
 
   const colours = () => {
     const style = getComputedStyle(document.documentElement);
@@ -42,7 +43,7 @@
     const figure = figures[box.dataset.figure];
     if (!figure) return;
     const spec = { ...figure, data: figure.data.map((place) => pool[place]), layout: pool[figure.layout] };
-    const room = Math.floor(box.clientWidth);
+    const room = paper || Math.floor(box.clientWidth);
     if (!room) return;
     const width = Math.max(room, (spec.minWidth || 0) * (room < 480 ? 0.85 : 1));
     box.classList.toggle("clipped", width > room);
@@ -73,10 +74,21 @@
   let timer = 0;
   addEventListener("resize", () => { clearTimeout(timer); timer = setTimeout(again, 150); });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
-  const verdicts = document.querySelector(".verdicts");
-  addEventListener("beforeprint", () => { if (verdicts) verdicts.open = true; });
-  addEventListener("beforeprint", () => boxes.filter(visible).forEach(draw));
-  addEventListener("afterprint", () => setTimeout(again, 0));
+  // On paper: light colours, the width of a page, and every part of the edit that is shown.
+  const opened = [];
+  addEventListener("beforeprint", () => {
+    paper = 640;
+    document.documentElement.classList.add("paper");
+    for (const each of document.querySelectorAll(".verdicts:not([open])")) { each.open = true; opened.push(() => { each.open = false; }); }
+    for (const panel of document.querySelectorAll(".cell:not([hidden]) .panel[hidden]")) { panel.hidden = false; opened.push(() => { panel.hidden = true; }); }
+    boxes.filter(visible).forEach(draw);
+  });
+  addEventListener("afterprint", () => {
+    paper = 0;
+    document.documentElement.classList.remove("paper");
+    while (opened.length) opened.pop()();
+    setTimeout(again, 0);
+  });
 
   const tabs = (list, chosen) => {
     const buttons = [...list.querySelectorAll('[role="tab"]')];
