@@ -66,10 +66,12 @@ def test_every_table_row_has_the_columns_of_its_head() -> None:
 
 
 def test_without_measurements_the_card_says_so() -> None:
-    card = text(ModelCard(provenance={"method": "contrast"}), IDENTITY, CHECKED)
+    card = text(
+        ModelCard(provenance={"method": "contrast", "fitted_on": ["loan", "sport"], "settings": {}}), IDENTITY, CHECKED
+    )
     assert "**None came with this edit.**" in card
     assert "- Anywhere." in card
-    assert "method: contrast" in card
+    assert "- method: contrast\n- fitted on: loan, sport\n\n" in card
     assert "license: unknown" in card
     assert "**unknown**" in _section(card, "Licence")
 

@@ -97,6 +97,7 @@ def test_a_checkpoint_is_whole_and_the_model_in_memory_untouched(tmp_path: Path)
         "tokenizer_config.json",
     ]  # fmt: skip
     assert [p.name for p in done.folder.parent.iterdir()] == ["out"], "no scratch folder stays behind"
+    assert len({p.stat().st_mode for p in done.folder.iterdir()}) == 1, "who may read the card may read the weights"
     again = load(done.folder)
     assert again.model.lm_head.weight is again.model.transformer.wte.weight, "tied weights stay tied"
     assert again.identity.sha256 == done.checked.sha256

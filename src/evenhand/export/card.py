@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from evenhand import __version__
 from evenhand.core.record import CellRecord, RunRecord
@@ -60,7 +60,7 @@ def text(card: ModelCard, identity: Identity, checked: Checked) -> str:
         licence=card.licence or (licence_of(Path(identity.source)) if local else ""),
         cell=card.cell,
         run=card.run,
-        provenance=card.provenance,
+        provenance={key: _plain(value) for key, value in card.provenance.items() if value not in (None, "", [], {})},
         findings=found,
         costs=list(costs(card.cell)) if card.cell else [],
         level=f"{found[0].before.level:.0%}" if found else "",
@@ -79,6 +79,15 @@ def licence_of(folder: Path) -> str:
     front = re.match(r"---\n(.*?)\n---", card.read_text(encoding="utf-8", errors="replace"), re.DOTALL)
     line = re.search(r"^licen[sc]e:\s*[\"']?([\w.+-]+)", front.group(1), re.MULTILINE) if front else None
     return line.group(1) if line and line.group(1).lower() not in ("unknown", "other") else ""
+
+
+def _plain(value: Any) -> str:
+    """Return a value from a JSON file as a reader would write it."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} = {_plain(each)}" for key, each in cast(dict[str, Any], value).items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_plain(each) for each in cast(list[Any], value))
+    return str(value)
 
 
 def _inline(value: object) -> str:

@@ -94,7 +94,10 @@ def checkpoint(lm: LM, edit: Edit, folder: Path, card: ModelCard, replace: bool 
             effect=float((wanted - before).abs().max()),
             sha256=folder_sha256(scratch),
         )
-        (scratch / "README.md").write_text(text(card, lm.identity, checked), encoding="utf-8")
+        readme = scratch / "README.md"
+        readme.write_text(text(card, lm.identity, checked), encoding="utf-8")
+        for path in scratch.iterdir():  # safetensors writes files that only their owner can read
+            path.chmod(readme.stat().st_mode)
         _place(scratch, target)
     return Exported(target, checked, card.cell is not None)
 
