@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import random
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -52,7 +51,8 @@ def state(lm: LM) -> dict[str, Any]:
         "training": [m.training for m in lm.model.modules()],
         "attention": getattr(lm.model.config, "_attn_implementation", None),
         "hooks": [(len(m._forward_pre_hooks), len(m._forward_hooks)) for m in lm.model.modules()],
-        "random": (torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tobytes()),  # type: ignore[index, union-attr]
+        # Python's own `random` is left out: run-time type checkers draw from it.
+        "random": (torch.get_rng_state(), np.random.get_state()[1].tobytes()),  # type: ignore[index, union-attr]
         "edits": list(lm.edits),
     }
 
