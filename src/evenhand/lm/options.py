@@ -48,7 +48,7 @@ class _Tree:
         ends = len({(branch, at) for branch, at, _ in self.targets})
         length, branches = len(self.prompt) + tail, len(self.feeds)
         if branches < 2:
-            return Cost(length, 1, 1 + ends)
+            return Cost(length, 1.0, 1 + ends)
         forwarded, held = length + branches * tail, length * (1 + branches)
         return Cost(length, max(forwarded, held / _HELD) / length, 1 + ends)
 

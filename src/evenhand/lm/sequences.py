@@ -73,7 +73,7 @@ class _Run:
 
     def cost(self, unit: _Unit) -> Cost:
         line = self.lines[unit.line]
-        return Cost(len(line.ids), unit.rows, len(line.at) * unit.rows)
+        return Cost(len(line.ids), float(unit.rows), len(line.at) * unit.rows)
 
     def batch(self, units: list[_Unit]) -> None:
         rows = [(unit.line, variant) for unit in units for variant in (*((-1,) if unit.base else ()), *unit.variants)]
