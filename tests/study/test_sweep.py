@@ -44,7 +44,11 @@ def _point(units, gap, ratio=1.0, valid=1.0):
         ([(0, 1.0), (1, 0.5), (2, 0.1, 1.03)], 1, ""),  # too much perplexity
         ([(0, 1.0), (1, 0.5), (2, 0.1, 1.0, 0.98)], 1, ""),  # too few valid answers
         ([(0, 1.0), (1, 0.5), (2, math.nan)], 1, ""),  # undefined is never best
-        ([(0, 1.0), (1, 0.5, math.nan)], 0, "Nothing helped: 1 of 1 sizes broke the damage budget"),
+        (
+            [(0, 1.0), (1, 0.5, math.nan)],
+            0,
+            "Nothing helped: no size lowered the gap of 1 sd by more than 0.01 within the damage budget (1 of 1",
+        ),
         ([(0, 0.1), (1, 0.5), (2, 0.3)], 0, "Nothing helped: no size lowered the gap"),
         ([(0, math.nan), (1, 0.5)], 0, "The gap is undefined"),
     ],

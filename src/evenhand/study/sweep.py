@@ -108,7 +108,7 @@ def choose(points: Sequence[SweepPoint], budget: BudgetConfig) -> tuple[int, str
     best = min(allowed, key=lambda i: (points[i].gap.value > smallest + budget.tolerance, points[i].units))
     if best:
         return best, ""
-    why = "no size lowered the gap" if len(allowed) == len(points) else (
-        f"{len(points) - len(allowed)} of {len(points) - 1} sizes broke the damage budget, the others did not lower it"
-    )  # fmt: skip
+    refused = len(points) - len(allowed)
+    less = f"no size lowered the gap of {base.gap.value:.3g} sd by more than {budget.tolerance:g}"
+    why = f"{less} within the damage budget ({refused} of {len(points) - 1} sizes broke it)" if refused else less
     return 0, f"Nothing helped: {why}, so the unedited model was kept."
