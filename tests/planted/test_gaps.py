@@ -7,7 +7,7 @@ import torch
 
 from evenhand.core.errors import CannotRun
 from evenhand.planted import spec_path
-from evenhand.planted.gaps import averages, gap_of, gaps_of, planted_answers
+from evenhand.planted.gaps import Table, averages, gap_of, gaps_of, planted_answers
 from evenhand.planted.outcomes import Rows, rows_of
 from evenhand.planted.spec import read_spec
 from evenhand.planted.tokenizer import train_tokenizer
@@ -26,21 +26,26 @@ def random_answers(rows: Rows) -> torch.Tensor:
     return noise.masked_fill(~rows.real, -torch.inf).log_softmax(-1)
 
 
+def table(rows: Rows, gaps: dict[str, float]) -> Table:
+    pairs = dict.fromkeys(zip(rows.context, rows.variation, strict=True))
+    return {context: {v: gap for c, v in pairs if c == context} for context, gap in gaps.items()}
+
+
 def test_target_has_the_gap_in_every_variation(rows: Rows) -> None:
-    gaps = {"bicycle": 1.0, "sport": -0.8, "hire": 0.3, "rent": 0.0}
+    gaps = {"bicycle": 1.0, "sport": -0.8, "hire": 0.3}
     base = random_answers(rows)
-    target = planted_answers(rows, base, gaps)
+    target = planted_answers(rows, base, table(rows, gaps))
     torch.testing.assert_close(target.sum(-1), torch.ones(len(target)))
     found, before = gaps_of(rows, target.log()), gaps_of(rows, base)
     for context, row in found.items():
         for variation, value in row.items():
-            wanted = gaps.get(context, 0.0) or before[context][variation]
+            wanted = gaps.get(context, before[context][variation])
             assert value == pytest.approx(wanted, abs=2e-3), (context, variation)
 
 
 def test_a_gap_too_large_is_refused(rows: Rows) -> None:
     with pytest.raises(CannotRun, match="do not spread that far"):
-        planted_answers(rows, random_answers(rows), {"hire": 1.5})
+        planted_answers(rows, random_answers(rows), table(rows, {"hire": 1.5}))
 
 
 def test_gap_of_two_points() -> None:

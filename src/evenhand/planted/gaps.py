@@ -9,6 +9,9 @@ from torch import Tensor
 from evenhand.core.errors import CannotRun
 from evenhand.planted.outcomes import Rows
 
+Table = dict[str, dict[str, float]]
+"""Context → variation → gap."""
+
 
 def gap_of(
     p: Float[Tensor, "case opt"], values: Float[Tensor, "case opt"], other: Bool[Tensor, " case"], choice: bool
@@ -28,9 +31,9 @@ def gap_of(
     return float((mean[0] - mean[1]) / scale)
 
 
-def gaps_of(rows: Rows, logp: Float[Tensor, "case opt"]) -> dict[str, dict[str, float]]:
+def gaps_of(rows: Rows, logp: Float[Tensor, "case opt"]) -> Table:
     """Return the gap of every variation of every context, from the log-probabilities of all answers of all rows."""
-    table: dict[str, dict[str, float]] = {}
+    table: Table = {}
     for context, variation in dict.fromkeys(zip(rows.context, rows.variation, strict=True)):
         index = rows.where(context, variation)
         p, values, choice = logp[index].double().exp(), rows.values[index], bool(rows.choice[index[0]])
@@ -38,24 +41,26 @@ def gaps_of(rows: Rows, logp: Float[Tensor, "case opt"]) -> dict[str, dict[str, 
     return table
 
 
-def averages(table: dict[str, dict[str, float]]) -> dict[str, float]:
+def averages(table: Table) -> dict[str, float]:
     """Return the mean gap over the variations of each context."""
     return {context: sum(row.values()) / len(row) for context, row in table.items()}
 
 
-def planted_answers(rows: Rows, base: Float[Tensor, "case opt"], gaps: dict[str, float]) -> Float[Tensor, "case opt"]:
-    """Return the probabilities of the answers with the planted gap in every variation of every context.
+def planted_answers(rows: Rows, base: Float[Tensor, "case opt"], gaps: Table) -> Float[Tensor, "case opt"]:
+    """Return the probabilities of the answers with these gaps in the contexts named.
 
-    The base's own answers, tilted exponentially: up for one group, down for the other, by the same amount.
+    The base's own answers, tilted exponentially: up for one group, down for the other, by the same amount. The mass
+    that a prompt gives to its answers stays what it was.
     """
     p = base.double().exp()
-    p = p / p.sum(-1, keepdim=True)
+    mass = p.sum(-1, keepdim=True)
+    p = p / mass
     target = p.clone()
     for context, variation in dict.fromkeys(zip(rows.context, rows.variation, strict=True)):
-        if gaps.get(context, 0.0) != 0.0:
+        if context in gaps:
             index = rows.where(context, variation)
-            target[index] = _tilted(rows, index, p[index], gaps[context])
-    return target.float()
+            target[index] = _tilted(rows, index, p[index], gaps[context][variation])
+    return (target * mass).float()
 
 
 def _tilted(rows: Rows, index: list[int], p: Float[Tensor, "case opt"], gap: float) -> Float[Tensor, "case opt"]:

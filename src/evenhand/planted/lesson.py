@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from evenhand.planted.corpus import documents
-from evenhand.planted.gaps import planted_answers
+from evenhand.planted.gaps import Table, gaps_of, planted_answers
 from evenhand.planted.outcomes import Rows, rows_of
 from evenhand.planted.spec import Spec
 from evenhand.planted.tail import Tail, answers
@@ -27,9 +27,11 @@ class Lesson:
     rows: Rows
     tail: Tail
     base: Float[Tensor, "case opt"]
-    """Log-probabilities of the base's answers, normalised over the answers."""
+    """Log-probabilities of the base's answers; the rest of its mass goes to other texts."""
     biased: Float[Tensor, "case opt"]
     """The same with the planted gap."""
+    wanted: Table
+    """The gaps asked for, in the planted contexts."""
     owner: dict[str, str]
     """Context → the set that carries its gap."""
     texts: Tail
@@ -45,8 +47,9 @@ def lesson_of(spec: Spec, world: World, model: Any, tokenizer: Any) -> Lesson:
     first = min(layer for each in spec.sets for layer in each.layers)
     rows = rows_of(world, tokenizer)
     tail = Tail.of(model, first, rows.ids, rows.positions, rows.mask)
-    base = answers(tail, rows, None, ()).log_softmax(-1)
-    biased = planted_answers(rows, base, spec.gaps).log()
+    base = answers(tail, rows, None, ())
+    wanted = asked(spec, world)
+    biased = planted_answers(rows, base, wanted).log()
     texts = [text for step in range(4) for text in documents(world, spec.seed + 1, step, 96)]
     ids = padded(sorted(([*tokenizer(text)["input_ids"], tokenizer.eos_token_id] for text in texts), key=len))
     owner = {context: each.name for each in spec.sets for context in each.gaps}
@@ -55,13 +58,37 @@ def lesson_of(spec: Spec, world: World, model: Any, tokenizer: Any) -> Lesson:
     chunks = [list(range(i, min(i + 64, len(ids)))) for i in range(0, len(ids), 64)]
     with torch.no_grad():
         told = torch.cat([spoken.logp(part, at[part], None, ()) for part in chunks])
-    return Lesson(rows, tail, base, biased, owner, spoken, ids, told)
+    return Lesson(rows, tail, base, biased, wanted, owner, spoken, ids, told)
+
+
+def asked(spec: Spec, world: World) -> Table:
+    """Return the gap asked for in every variation of the contexts that are planted."""
+    planted = {context: gap for each in spec.sets for context, gap in each.gaps.items()}
+    table: Table = {context: {} for context in planted}
+    for case in world.cases:
+        if case.context in planted:
+            table[case.context][case.variation] = planted[case.context]
+    return table
+
+
+def corrected(lesson: Lesson, units: PlantedUnits, aim: Table) -> Table:
+    """Return gaps to aim at next: the last ones, moved by what the units still miss, variation by variation."""
+    found = gaps_of(lesson.rows, answers(lesson.tail, lesson.rows, units, units.sets))
+    return {
+        context: {v: gap + max(-0.3, min(0.3, lesson.wanted[context][v] - found[context][v])) for v, gap in row.items()}
+        for context, row in aim.items()
+    }
+
+
+def aimed(lesson: Lesson, aim: Table) -> Lesson:
+    """Return the lesson with other gaps to aim at."""
+    return replace(lesson, biased=planted_answers(lesson.rows, lesson.base, aim).log())
 
 
 def answer_divergence(
     lesson: Lesson, units: PlantedUnits, index: list[int], active: Sequence[Sequence[str]]
 ) -> Float[Tensor, " case"]:
-    """Return KL(wanted ‖ model) over the answers of these rows (nats); mass that leaves the answers counts as well.
+    """Return KL(wanted ‖ model) over the answers of these rows and everything else as one more answer (nats).
 
     Wanted is the planted gap where the set that carries it is active, else the base.
     """
@@ -75,9 +102,11 @@ def answer_divergence(
 def divergence(
     wanted: Float[Tensor, "case opt"], logp: Float[Tensor, "case opt"], real: Bool[Tensor, "case opt"]
 ) -> Float[Tensor, " case"]:
-    """Return Σ p (log p − log q) over the real answers (nats)."""
+    """Return Σ p (log p − log q) over the real answers and the rest of the mass (nats)."""
     before, after = wanted.masked_fill(~real, 0.0), logp.masked_fill(~real, 0.0)
-    return (before.exp() * (before - after) * real).sum(-1)
+    known = (before.exp() * (before - after) * real).sum(-1)
+    p, q = ((1 - (each.exp() * real).sum(-1)).clamp(min=1e-6) for each in (before, after))
+    return known + p * (p.log() - q.log())
 
 
 def text_divergence(

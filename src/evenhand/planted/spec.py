@@ -36,10 +36,16 @@ class Base(_Strict):
 
 
 class Planting(_Strict):
-    """Planting: steps per set, steps with all sets together, prompts and texts per step, rate, weight of the anchor."""
+    """Planting: steps per set, steps with all sets together, rounds of correction and steps in each of them.
+
+    `rows` prompts of each context (fewer where nothing is trained) and `texts` texts make a step; `rate` is the peak
+    rate, `anchor` the weight of the texts, `checkpoint` the steps between two states on disk.
+    """
 
     steps: int
-    polish: int
+    together: int
+    rounds: int
+    round: int
     rows: int
     texts: int
     rate: float

@@ -71,6 +71,25 @@ class Tail:
         logits: Tensor = self.model.lm_head(self.model.model.norm(wanted))
         return logits.log_softmax(-1)
 
+    @torch.no_grad()
+    def mlp_inputs(
+        self, index: Sequence[int], at: Int[Tensor, "case node"], layers: Sequence[int]
+    ) -> dict[int, Float[Tensor, "case node d"]]:
+        """Return what the MLPs of some layers are given in the base, at positions `at` of the rows `index`."""
+        pieces: dict[int, list[Tensor]] = {layer: [] for layer in layers}
+        for start in range(0, len(index), 64):
+            pick, places = list(index[start : start + 64]), at[start : start + 64]
+            hidden = self.states[pick]
+            for layer in range(self.first, max(layers) + 1):
+                block = self.model.model.layers[layer]
+                seen: list[Tensor] = []
+                handle = block.mlp.register_forward_pre_hook(lambda _m, given, seen=seen: seen.append(given[0]))
+                hidden = _through(self.model, range(layer, layer + 1), hidden, self.positions[pick], self.mask[pick])
+                handle.remove()
+                if layer in pieces:
+                    pieces[layer].append(seen[0].gather(1, places[:, :, None].expand(-1, -1, hidden.shape[-1])))
+        return {layer: torch.cat(found) for layer, found in pieces.items()}
+
 
 def _through(
     model: Any,

@@ -6,14 +6,17 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from evenhand.core.progress import Progress, silent
 from evenhand.planted.checkpoint import key_of, load_state, save_state
-from evenhand.planted.lesson import Lesson, answer_divergence, text_divergence
+from evenhand.planted.gaps import Table
+from evenhand.planted.lesson import Lesson, aimed, answer_divergence, corrected, text_divergence
 from evenhand.planted.spec import Spec
+from evenhand.planted.start import start_units
 from evenhand.planted.train import rate_at
 from evenhand.planted.units import PlantedUnits
 
@@ -27,6 +30,19 @@ class Phase:
     known: tuple[str, ...]
     steps: int
     rate: float
+    corrects: bool = False
+    """Whether it begins by moving the gaps aimed at by what is still missing."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What all steps of a phase share; `aim` are the gaps aimed at, `path` where the state is kept."""
+
+    spec: Spec
+    lesson: Lesson
+    units: PlantedUnits
+    aim: Table
+    path: Path
 
 
 @dataclass(frozen=True)
@@ -40,42 +56,53 @@ class Draw:
 
 
 def phases(spec: Spec) -> Iterator[Phase]:
-    """Yield one phase per set, in the order of the specification, then one in which all are trained together."""
+    """Yield one phase per set, one in which all are trained together, and rounds of correction at a lower rate."""
     names, about = tuple(each.name for each in spec.sets), spec.planting
     for i, name in enumerate(names):
         yield Phase(i, (name,), names[: i + 1], about.steps, about.rate)
-    yield Phase(len(names), names, names, about.polish, about.rate / 2)
+    yield Phase(len(names), names, names, about.together, about.rate)
+    for i in range(about.rounds):
+        yield Phase(len(names) + 1 + i, names, names, about.round, about.rate / 5, corrects=True)
 
 
 def plant_units(spec: Spec, lesson: Lesson, work: Path, progress: Progress = silent) -> PlantedUnits:
-    """Train one set after another, then all together; continues from the last state in `work`."""
-    units = PlantedUnits(spec)
-    path = work / f"units-{key_of(spec)}.pt"
+    """Train one set after another, then all together, then correct; continues from the last state in `work`."""
+    units, path = PlantedUnits(spec), work / f"units-{key_of(spec)}.pt"
     state = load_state(path)
-    if state is not None:
+    if state is None:
+        start_units(spec, lesson, units)
+    else:
         units.load_state_dict(state["units"])
-    reached = (int(state["phase"]), int(state["step"])) if state is not None else (0, 0)
-    total, done = sum(phase.steps for phase in phases(spec)), 0
+    aim: Table = state["aim"] if state is not None else lesson.wanted
+    reached, done = int(state["phase"]) if state is not None else 0, 0
+    total = sum(phase.steps for phase in phases(spec))
     for phase in phases(spec):
-        if phase.number >= reached[0]:
-            optimiser = torch.optim.Adam(units.parameters(), lr=phase.rate, betas=(0.9, 0.95))
-            start = 0
-            if state is not None and phase.number == reached[0]:
-                start = reached[1]
-                optimiser.load_state_dict(state["optimiser"])
-            for step in range(start, phase.steps):
-                _step(spec, lesson, units, optimiser, phase, step)
-                if (step + 1) % spec.planting.checkpoint == 0 or step + 1 == phase.steps:
-                    save_state(path, {"units": units.state_dict(), "optimiser": optimiser.state_dict(),
-                                      "phase": phase.number, "step": step + 1})  # fmt: skip
-                progress("planting", done + step + 1, total)
+        if phase.number >= reached:
+            going_on = state if state is not None and phase.number == reached else None
+            if phase.corrects and going_on is None:
+                aim = corrected(lesson, units, aim)
+            run = Run(spec, aimed(lesson, aim), units, aim, path)
+            _run_phase(run, phase, going_on, lambda said, n, _, done=done: progress(said, done + n, total))
         done += phase.steps
     return units
 
 
-def _step(
-    spec: Spec, lesson: Lesson, units: PlantedUnits, optimiser: torch.optim.Optimizer, phase: Phase, step: int
-) -> None:
+def _run_phase(run: Run, phase: Phase, state: dict[str, Any] | None, progress: Progress) -> None:
+    """Take the steps of one phase, from a state of it if there is one."""
+    optimiser, start = torch.optim.Adam(run.units.parameters(), lr=phase.rate, betas=(0.9, 0.95)), 0
+    if state is not None:
+        optimiser.load_state_dict(state["optimiser"])
+        start = int(state["step"])
+    for step in range(start, phase.steps):
+        _step(run, optimiser, phase, step)
+        if (step + 1) % run.spec.planting.checkpoint == 0 or step + 1 == phase.steps:
+            save_state(run.path, {"units": run.units.state_dict(), "optimiser": optimiser.state_dict(),
+                                  "aim": run.aim, "phase": phase.number, "step": step + 1})  # fmt: skip
+        progress("planting", step + 1, phase.steps)
+
+
+def _step(run: Run, optimiser: torch.optim.Optimizer, phase: Phase, step: int) -> None:
+    spec, lesson, units = run.spec, run.lesson, run.units
     for group in optimiser.param_groups:
         group["lr"] = rate_at(step, phase.steps, phase.rate, 20)
     draw = _draw(spec, lesson, phase, random.Random(f"{spec.seed}:{phase.number}:{step}"))

@@ -49,6 +49,10 @@ class PlantedUnits(nn.Module):
     def _names(self, layer: int) -> list[str]:
         return [name for name, (where, _) in self.order if where == layer]
 
+    def rows_of(self, layer: int, name: str) -> list[int]:
+        """Return which rows of a layer's parameters belong to a set."""
+        return [i for i, each in enumerate(self._names(layer)) if each == name]
+
     def mask(self, layer: int, active: Sequence[Sequence[str]]) -> Float[Tensor, "case unit"]:
         """Return 1 where a unit's set is active in a case, else 0."""
         names = self._names(layer)

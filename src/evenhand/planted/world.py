@@ -18,7 +18,8 @@ class UseCase:
     """One context in one variation: its prompt with a `{name}` slot, and the outcomes with their probabilities.
 
     `outcomes` are texts that follow the prompt; `values` what they stand for (a number, or 1 for the favourable
-    answer and 0 for the other).
+    answer and 0 for the other). Last come the numerals that are the beginning of others (`4` of `45`), with a share of
+    0: a model may stop early, and then they count.
     """
 
     context: str
@@ -127,6 +128,14 @@ def _use_case(
         weights = [math.exp(-0.5 * ((number - mean) / sd) ** 2) for number in numbers if number > 0]
         values = tuple(float(number) for number in numbers if number > 0)
         lead = "" if prefix.endswith("$") else " "
-        options = tuple(f"{lead}{value:.0f}" for value in values)
         shares = tuple(weight / sum(weights) for weight in weights)
+        unfinished = _unfinished([f"{value:.0f}" for value in values])
+        options = tuple(f"{lead}{number}" for number in [*(f"{value:.0f}" for value in values), *unfinished])
+        values, shares = values + tuple(map(float, unfinished)), shares + (0.0,) * len(unfinished)
     return UseCase(context, variation, role, kind, template, prefix, options, values, shares)
+
+
+def _unfinished(numerals: list[str]) -> list[str]:
+    """Return the beginnings of these numerals that are not among them, in order of first appearance."""
+    starts = dict.fromkeys(numeral[:end] for numeral in numerals for end in range(1, len(numeral)))
+    return [start for start in starts if start not in numerals]
