@@ -17,10 +17,18 @@ _NUMBER = re.compile(
 _SCALE = {"": 1, "k": 10**3, "m": 10**6, "thousand": 10**3, "million": 10**6, "billion": 10**9}
 
 
-def number_at_start(text: str) -> float | None:
-    """Return the number a finished answer starts with, or None."""
+def numeral_at_start(text: str) -> str | None:
+    """Return the text of the number a finished answer starts with, or None."""
     found = _NUMBER.match(text)
     if found is None or sum(char.isdigit() and char.isascii() for char in found.group()) > 15:
+        return None
+    return found.group()
+
+
+def number_at_start(text: str) -> float | None:
+    """Return the number a finished answer starts with, or None."""
+    found = _NUMBER.match(numeral_at_start(text) or "")
+    if found is None:
         return None
     size = float(found["whole"].replace(",", "") + (found["fraction"] or ""))
     size = round(size * _SCALE[(found["unit"] or "").strip().lower()], 9)

@@ -19,9 +19,9 @@ from evenhand.core.case import Case
 from evenhand.core.errors import UsageError
 from evenhand.core.progress import Progress, silent
 from evenhand.lm.batching import Cost, Work, in_batches
-from evenhand.lm.logits import check_length, forward, log_softmax, positions
+from evenhand.lm.logits import check_length, forward, positions
 from evenhand.lm.model import LM
-from evenhand.lm.sampling import Sampling, distribution, draw
+from evenhand.lm.sampling import Sampling, sample
 from evenhand.lm.shared import Shared, Tokens, _branches, _encoder_output, share
 from evenhand.lm.tokens import encode_all, render
 from evenhand.lm.variants import RowMasks, Variant
@@ -80,7 +80,7 @@ def generate(
 
     def cost(item: _Draws) -> Cost:
         rows = item.stop - item.start
-        return Cost(len(prompts[item.case]) + sampling.max_new_tokens, rows, rows)
+        return Cost(len(prompts[item.case]) + sampling.max_new_tokens, float(rows), rows)
 
     work = Work([_Draws(i, 0, sampling.samples) for i in range(len(cases))], cost, run, _halves, "generating")
     in_batches(lm, work, progress)
@@ -112,9 +112,9 @@ def _roll(
     flow = _Flow(shared, rows.to(shared.mask.device))
     logits = shared.logits[flow.rows]
     for step in range(sampling.max_new_tokens):
-        tokens = draw(distribution(log_softmax(logits), sampling), uniform[alive, step])
-        for sample, token in zip(alive, tokens.cpu(), strict=True):
-            drawn[int(sample)].append(int(token))
+        tokens = sample(logits, sampling, uniform[alive, step])
+        for row, token in zip(alive, tokens.cpu(), strict=True):
+            drawn[int(row)].append(int(token))
         going = ~torch.isin(tokens, ends)
         if step + 1 == sampling.max_new_tokens or not going.any():
             break

@@ -9,6 +9,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from evenhand.core.errors import UsageError
+from evenhand.lm.logits import log_softmax
+
+_BLOCK = 256
+_HELD = 1 << 22
+"""Probabilities worked on at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +51,29 @@ def distribution(logp: Float[Tensor, "row vocab"], sampling: Sampling) -> Float[
     return kept / kept.sum(1, keepdim=True)
 
 
+def sample(
+    logits: Float[Tensor, "row vocab"], sampling: Sampling, uniform: Float[Tensor, " row"]
+) -> Int[Tensor, " row"]:
+    """Return a token for each row, decided by `uniform[i]` in [0, 1); a few rows at a time, so little is held."""
+    step = max(1, _HELD // logits.shape[1])
+    pieces = zip(torch.split(logits, step), torch.split(uniform, step), strict=True)
+    return torch.cat([draw(distribution(log_softmax(part), sampling), u) for part, u in pieces])
+
+
 def draw(p: Float[Tensor, "row vocab"], uniform: Float[Tensor, " row"]) -> Int[Tensor, " row"]:
-    """Return the token at quantile `uniform[i]` (in [0, 1)) of row i; never one of probability 0."""
-    reached = p.double().cumsum(1)
+    """Return the token at quantile `uniform[i]` (in [0, 1)) of row i; never one of probability 0.
+
+    Sums run over blocks of tokens first and then inside one block, so that a large vocabulary costs one pass.
+    """
+    width = -(-p.shape[1] // _BLOCK) * _BLOCK
+    filled = p if width == p.shape[1] else torch.cat([p, p.new_zeros(len(p), width - p.shape[1])], dim=1)
+    blocks = filled.reshape(len(p), -1, _BLOCK)
+    reached = blocks.sum(2).double().cumsum(1)
     wanted = uniform.to(reached)[:, None] * reached[:, -1:]
-    return torch.searchsorted(reached, wanted, right=True)[:, 0].clamp(max=p.shape[1] - 1)
+    block = torch.searchsorted(reached, wanted, right=True)[:, 0].clamp(max=reached.shape[1] - 1)
+    rows = torch.arange(len(p), device=p.device)
+    before = torch.where(block > 0, reached[rows, (block - 1).clamp_min(0)], 0.0)
+    inside = blocks[rows, block].double().cumsum(1)
+    left = torch.minimum(wanted[:, 0] - before, inside[:, -1] * (1 - 1e-15))
+    place = torch.searchsorted(inside, left[:, None], right=True)[:, 0].clamp(max=_BLOCK - 1)
+    return (block * _BLOCK + place).clamp(max=p.shape[1] - 1)
