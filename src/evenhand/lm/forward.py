@@ -26,7 +26,7 @@ __all__ = ["TextScores", "next_token", "score_options", "score_texts"]
 
 def score_options(
     lm: LM, cases: Sequence[Case], variants: Sequence[Variant | None] = (None,), progress: Progress = silent
-) -> list[list[Float[Tensor, " opt"]]]:
+) -> list[list[Float[Tensor, " _opt"]]]:
     """Return [variant][case] the log-likelihood (float64, nats) of every option of every case.
 
     Causal: teacher-forced after the rendered prompt, which is read once for all options. Encoder–decoder: the encoder

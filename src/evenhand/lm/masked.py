@@ -20,7 +20,7 @@ from evenhand.lm.variants import Variant
 def masked_options(
     lm: LM, texts: Sequence[str], options: Sequence[Sequence[str]], variants: Sequence[Variant | None],
     progress: Progress,
-) -> list[list[Float[Tensor, " opt"]]]:  # fmt: skip
+) -> list[list[Float[Tensor, " _opt"]]]:  # fmt: skip
     """Pseudo-log-likelihood [variant][case] of the tokens of every option, prompt and option around them, float64."""
     pairs = [(text, option) for text, few in zip(texts, options, strict=True) for option in few]
     per_option: list[list[Line]] = []
@@ -29,7 +29,7 @@ def masked_options(
         per_option.append(masked_lines(lm, joint, option_places(lm, text, option, joint)))
     flat = [line for lines in per_option for line in lines]
     scores = score_lines(lm, flat, variants, False, progress)
-    out: list[list[Float[Tensor, " opt"]]] = []
+    out: list[list[Float[Tensor, " _opt"]]] = []
     for terms in scores.logp:
         rest = iter(terms)
         sums = iter([sum(float(next(rest)) for _ in lines) for lines in per_option])

@@ -51,7 +51,7 @@ class _Cell:
     value: Float[Tensor, " opt"] = field(default_factory=lambda: torch.empty(0))
     """Standardised value of each answer (`number` only). An answer that begins another counts what both get."""
 
-    def outcome(self, scores: Sequence[Sequence[Float[Tensor, " opt"]]]) -> Float[Tensor, "variant case"]:
+    def outcome(self, scores: Sequence[Sequence[Float[Tensor, " _opt"]]]) -> Float[Tensor, "variant case"]:
         """Return the outcome of every case under every variant."""
         rows = [[self._one(case, one) for case, one in zip(self.cases, few, strict=True)] for few in scores]
         return torch.stack([torch.stack(row) for row in rows]) / self.scale

@@ -196,7 +196,7 @@ def pairs(task: Task) -> list[Readout]:
     return [_options(task, scores, _first_over_second) for scores in _scored(task)]
 
 
-def _scored(task: Task) -> list[list[Float[Tensor, " opt"]]]:
+def _scored(task: Task) -> list[list[Float[Tensor, " _opt"]]]:
     return score_options(task.lm, task.cases, task.variants, task.progress)
 
 
@@ -208,7 +208,9 @@ def _first_over_second(case: Case, logp: Float[Tensor, " opt"]) -> float:
     return float(logp[0] - logp[1])
 
 
-def _options(task: Task, scores: Sequence[Float[Tensor, " opt"]], value_of: Callable[[Case, Tensor], float]) -> Readout:
+def _options(
+    task: Task, scores: Sequence[Float[Tensor, " _opt"]], value_of: Callable[[Case, Tensor], float]
+) -> Readout:
     values = [value_of(case, logp) for case, logp in zip(task.cases, scores, strict=True)]
     logp = pad_sequence([each.double() for each in scores], batch_first=True, padding_value=math.nan)
     return task.readout([_single(value) for value in values], 0, {"logp": logp}, mode="likelihood")

@@ -34,8 +34,8 @@ class Line:
 class LineScores:
     """Per variant and line, one number per target: its log-likelihood, and KL(base ‖ variant) where it is predicted."""
 
-    logp: list[list[Float[Tensor, " target"]]]
-    kl: list[list[Float[Tensor, " target"]]]
+    logp: list[list[Float[Tensor, " _target"]]]
+    kl: list[list[Float[Tensor, " _target"]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,8 @@ class _Run:
             raise CannotRun(
                 f"{lm.identity.source}: its tokenizer adds no end token, so its encoder cannot read nothing"
             )
-        self.logp: dict[tuple[int, int], Float[Tensor, " target"]] = {}
-        self.kl: dict[tuple[int, int], Float[Tensor, " target"]] = {}
+        self.logp: dict[tuple[int, int], Float[Tensor, " _target"]] = {}
+        self.kl: dict[tuple[int, int], Float[Tensor, " _target"]] = {}
 
     def cost(self, unit: _Unit) -> Cost:
         line = self.lines[unit.line]

@@ -29,8 +29,8 @@ class TextScores:
     """Scored tokens of each text."""
     kl: Float[Tensor, " case"]
     """Sum over the scored tokens of KL(model as it stands ‖ variant), from the same forward pass."""
-    logp_tokens: tuple[Float[Tensor, " token"], ...]
-    kl_tokens: tuple[Float[Tensor, " token"], ...]
+    logp_tokens: tuple[Float[Tensor, " _token"], ...]
+    kl_tokens: tuple[Float[Tensor, " _token"], ...]
 
 
 def score_texts(
@@ -80,7 +80,7 @@ def _gathered(logp: list[Tensor], kl: list[Tensor], sizes: list[int]) -> TextSco
     )
 
 
-def _joined(parts: list[Tensor], sizes: list[int]) -> list[Float[Tensor, " token"]]:
+def _joined(parts: list[Tensor], sizes: list[int]) -> list[Float[Tensor, " _token"]]:
     """Join the lines of each text again."""
     rest = iter(parts)
     return [torch.cat([torch.empty(0), *(next(rest) for _ in range(size))]) for size in sizes]
