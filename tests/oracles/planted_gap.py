@@ -34,8 +34,8 @@ def gap(model: Any, tokenizer: Any, world: World, case: UseCase) -> float:
     means: list[float] = []
     variances: list[float] = []
     for names in world.groups.values():
-        atoms = [(value, mass) for name in names
-                 for value, mass in zip(case.values, distribution(model, tokenizer, case, name), strict=True)]  # fmt: skip
+        per_name = [zip(case.values, distribution(model, tokenizer, case, name), strict=True) for name in names]
+        atoms = [atom for atoms in per_name for atom in atoms]
         total = sum(mass for _, mass in atoms)
         means.append(sum(value * mass for value, mass in atoms) / total)
         variances.append(sum((value - means[-1]) ** 2 * mass for value, mass in atoms) / total)

@@ -1,4 +1,4 @@
-"""The little world: outcomes do not depend on the group by construction, and the packs are no copy of the training text."""
+"""The little world: outcomes do not depend on the group, and the packs are no copy of the training text."""
 
 from __future__ import annotations
 

@@ -5,6 +5,8 @@ Started at random, a gated unit has to find use case and group at once, which ta
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -58,4 +60,6 @@ def _fitted(parts: list[Tensor], wanted: list[Tensor]) -> Float[Tensor, " d"]:
         square += x64.T @ x64 / len(x)
         cross += x64.T @ y.double() / len(x)
     square += RIDGE * square.diagonal().mean() * torch.eye(width, dtype=torch.float64)
-    return torch.linalg.solve(square, cross).float()
+    solver: Any = torch.linalg.solve
+    solved: Tensor = solver(square, cross)
+    return solved.float()

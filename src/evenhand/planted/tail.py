@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from evenhand.planted.outcomes import NEVER, Rows
 from evenhand.planted.units import PlantedUnits
@@ -83,12 +84,27 @@ class Tail:
             for layer in range(self.first, max(layers) + 1):
                 block = self.model.model.layers[layer]
                 seen: list[Tensor] = []
-                handle = block.mlp.register_forward_pre_hook(lambda _m, given, seen=seen: seen.append(given[0]))
-                hidden = _through(self.model, range(layer, layer + 1), hidden, self.positions[pick], self.mask[pick])
-                handle.remove()
+                with _inputs_of(block.mlp, seen):
+                    hidden = _through(
+                        self.model, range(layer, layer + 1), hidden, self.positions[pick], self.mask[pick]
+                    )
                 if layer in pieces:
                     pieces[layer].append(seen[0].gather(1, places[:, :, None].expand(-1, -1, hidden.shape[-1])))
         return {layer: torch.cat(found) for layer, found in pieces.items()}
+
+
+@contextmanager
+def _inputs_of(module: nn.Module, seen: list[Tensor]) -> Generator[None]:
+    """Append what a module is given, for the length of a block."""
+
+    def note(_: nn.Module, given: tuple[Tensor, ...]) -> None:
+        seen.append(given[0])
+
+    handle = module.register_forward_pre_hook(note)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def _through(
