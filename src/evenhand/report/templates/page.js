@@ -157,6 +157,7 @@
         question.addEventListener("change", () => {
           const box = cell.querySelector(".panel .figure");
           box.dataset.figure = question.value;
+          cell.querySelector(".asking").textContent = "Question: " + question.selectedOptions[0].textContent;
           draw(box);
         });
       }
