@@ -18,6 +18,9 @@ Item = TypeVar("Item")
 
 _LOGITS_PER_TOKEN = 8192
 """Logits held at once per token of the budget, so that a large vocabulary makes smaller batches."""
+HELD = 8
+"""Tokens held in a cache that take as much of the budget as one that is forwarded."""
+_BUSY, _SHORTER = 0.25, 0.85
 _OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
 
 
@@ -26,8 +29,8 @@ class Cost:
     """What one item takes: the tokens of its longest row, how many such rows it amounts to, and logits it wants."""
 
     length: int
-    rows: float = 1
-    logits: int = 1
+    rows: int | float = 1
+    logits: int | float = 1
 
 
 @dataclass(frozen=True)
@@ -70,12 +73,17 @@ def _fitting(lm: LM, work: Work[Item], items: list[Item]) -> list[Item]:
 
 
 def _take(waiting: list[Item], cost: Callable[[Item], Cost], budget: int, logit_width: int) -> list[Item]:
-    """Take items from the end while their padded tokens and their logits fit; always at least one."""
+    """Take items from the end while their padded tokens and their logits fit; always at least one.
+
+    A batch already large enough to keep the processor busy ends where rows become much shorter than its first.
+    """
     batch = [waiting.pop()]
     first = cost(batch[0])
     rows, logits = first.rows, first.logits
     while waiting:
         nxt = cost(waiting[-1])
+        if rows * first.length > _BUSY * budget and nxt.length < _SHORTER * first.length:
+            break
         rows, logits = rows + nxt.rows, logits + nxt.logits
         if rows * first.length > budget or logits * logit_width > budget * _LOGITS_PER_TOKEN:
             break

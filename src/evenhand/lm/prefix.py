@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from evenhand.core.errors import UsageError
-from evenhand.lm.batching import Cost, Work, in_batches
+from evenhand.lm.batching import HELD, Cost, Work, in_batches
 from evenhand.lm.logits import log_softmax
 from evenhand.lm.model import LM
 from evenhand.lm.shared import Shared, Tokens, share
@@ -77,6 +77,9 @@ class Prefix:
                 last = [len(tail) - 1 for tail in fed]
                 out[batch] = log_softmax(part.extend(chosen, fed, range(len(batch)), last))
 
-            past = part.past
-            in_batches(self.lm, Work(nodes, lambda node, past=past: Cost(past + len(tails[node])), run, label="nodes"))
+            def cost(node: int, past: int = part.past) -> Cost:
+                length = past + len(tails[node])
+                return Cost(length, (len(tails[node]) + past / HELD) / length)
+
+            in_batches(self.lm, Work(nodes, cost, run, label="nodes"))
         return out

@@ -33,8 +33,8 @@ class Shared:
     """Variant of each row."""
     mask: Int[Tensor, "row past"]
     """1 on the tokens of the (decoder's) past."""
-    logits: Float[Tensor, "end vocab"]
-    """After each prompt, or at the ends that were asked for, in the model's dtype."""
+    logits: Float[Tensor, "row vocab"]
+    """After each prompt, in the model's dtype."""
     cache: Any
     """None when nothing will be continued."""
     encoded: Any = None
@@ -70,25 +70,9 @@ class Shared:
             return forward(lm, inputs, torch.tensor(nodes), torch.tensor(at))[0]
 
 
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    prompts: Sequence[Tokens]
-    which: Sequence[int]
-    keep: bool
-    ends: Sequence[tuple[int, int]]
-
-
-def share(
-    lm: LM,
-    prompts: Sequence[Tokens],
-    masks: RowMasks,
-    which: Sequence[int],
-    keep: bool = True,
-    ends: Sequence[tuple[int, int]] | None = None,
-) -> Shared:
+def share(lm: LM, prompts: Sequence[Tokens], masks: RowMasks, which: Sequence[int], keep: bool = True) -> Shared:
     """Read the prompts in one batch, row i as variant `which[i]`; without `keep` nothing is cached.
 
-    `ends` are the (row, tokens back from the last) whose logits are wanted; default: the last of every row.
     Raises UsageError for an empty prompt, CannotRun for masked models and for prompts longer than the context.
     """
     if lm.kind == "masked":
@@ -99,43 +83,39 @@ def share(
     if not all(prompts):
         raise UsageError("a prompt has no tokens, so nothing predicts what follows; write a prompt")
     check_length(lm, max(len(prompt) for prompt in prompts), "a prompt")
-    reading = _Reading(prompts, which, keep, [(row, 0) for row in range(len(prompts))] if ends is None else ends)
-    with masks.rows(torch.tensor(which)):
-        return (_causal if lm.kind == "causal" else _encoder_decoder)(lm, masks, reading)
+    rows = torch.tensor(which)
+    with masks.rows(rows):
+        return (_causal if lm.kind == "causal" else _encoder_decoder)(lm, prompts, masks, rows, keep)
 
 
-def _causal(lm: LM, masks: RowMasks, reading: _Reading) -> Shared:
+def _causal(lm: LM, prompts: Sequence[Tokens], masks: RowMasks, which: Int[Tensor, " row"], keep: bool) -> Shared:
     from transformers import DynamicCache
 
-    ids, mask = padded(lm, reading.prompts, left=True)
+    ids, mask = padded(lm, prompts, left=True)
     inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": mask, **positions(lm, mask)}
-    inputs["use_cache"] = reading.keep
-    if reading.keep:
+    inputs["use_cache"] = keep
+    if keep:
         inputs["past_key_values"] = DynamicCache(config=lm.model.config)
-    rows, back = _ends(reading)
-    logits, output = forward(lm, inputs, rows, ids.shape[1] - 1 - back)
-    cache = output.past_key_values if reading.keep else None
-    return Shared(lm, masks, torch.tensor(reading.which), mask, logits, cache)
+    last = torch.full((len(ids),), ids.shape[1] - 1)
+    logits, output = forward(lm, inputs, torch.arange(len(ids)), last)
+    return Shared(lm, masks, which, mask, logits, output.past_key_values if keep else None)
 
 
-def _encoder_decoder(lm: LM, masks: RowMasks, reading: _Reading) -> Shared:
+def _encoder_decoder(
+    lm: LM, prompts: Sequence[Tokens], masks: RowMasks, which: Int[Tensor, " row"], keep: bool
+) -> Shared:
     from transformers import DynamicCache, EncoderDecoderCache
 
-    config, n = lm.model.config, len(reading.prompts)
-    ids, mask = padded(lm, reading.prompts)
+    config, n = lm.model.config, len(prompts)
+    ids, mask = padded(lm, prompts)
     start = torch.full((n, 1), int(config.decoder_start_token_id), device=lm.device)
     inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": mask, "decoder_input_ids": start}
-    inputs["use_cache"] = reading.keep
-    if reading.keep:
+    inputs["use_cache"] = keep
+    if keep:
         inputs["past_key_values"] = EncoderDecoderCache(DynamicCache(config=config), DynamicCache(config=config))
-    logits, output = forward(lm, inputs, *_ends(reading))
-    cache, which = output.past_key_values if reading.keep else None, torch.tensor(reading.which)
+    logits, output = forward(lm, inputs, torch.arange(n), torch.zeros(n, dtype=torch.long))
+    cache = output.past_key_values if keep else None
     return Shared(lm, masks, which, torch.ones_like(start), logits, cache, output.encoder_last_hidden_state, mask)
-
-
-def _ends(reading: _Reading) -> tuple[Int[Tensor, " end"], Int[Tensor, " end"]]:
-    table = torch.tensor(reading.ends, dtype=torch.long).reshape(-1, 2)
-    return table[:, 0], table[:, 1]
 
 
 def _encoder_output(hidden: Tensor) -> Any:
