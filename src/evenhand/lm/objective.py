@@ -28,6 +28,8 @@ from evenhand.lm.tokens import render
 
 def cells(scenario: Scenario) -> Iterator[Scenario]:
     """Yield each variation of each context; raises UsageError unless every one has the reference and another group."""
+    if not scenario.cases:
+        raise UsageError(f"scenario {scenario.name!r} has no cases to compare groups on")
     for context in scenario.contexts:
         for variation in scenario.variations(context.name):
             part = scenario.where(lambda c, x=context.name, v=variation: c.context == x and c.variation == v)

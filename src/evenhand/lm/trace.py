@@ -22,6 +22,8 @@ from evenhand.lm.model import LM
 from evenhand.lm.rows import Row
 
 Tokens = Literal["all", "prompt", "answer", "name"]
+_GRAPH = 1024
+"""With gradients a quarter of the budget, because the graph is kept; but not less than this where the budget allows."""
 _LOGITS_PER_TOKEN = 8192
 """Logits held at once per token of the budget, so that a large vocabulary makes smaller batches."""
 
@@ -76,8 +78,7 @@ def trace(
 ) -> Iterator[Batch]:
     """Yield batches of rows with the inputs of every writer of the layout and, if asked, their gradients.
 
-    Batches hold at most `lm.budget` tokens (a quarter of it with gradients, whose graph is kept), halved when memory
-    runs out. Parameters get no gradient; flags, mode and random state are as before whenever a batch is handed out.
+    Batches hold at most `lm.budget` tokens (fewer with gradients, whose graph is kept), halved when memory runs out. Parameters get no gradient; flags, mode and random state are as before whenever a batch is handed out.
     Raises CannotRun when memory does not suffice for one case, or a writer was not reached.
     """
     waiting = _by_case(rows)
@@ -85,7 +86,7 @@ def trace(
     if waiting:
         check_length(lm, max(row.length for row in waiting[-1]), "the longest prompt with its answer")
     while waiting:
-        count = _fitting(lm, waiting, lm.budget // 4 if gradients else lm.budget)
+        count = _fitting(lm, waiting, min(lm.budget, max(_GRAPH, lm.budget // 4)) if gradients else lm.budget)
         chunk = tuple(row for bundle in waiting[:count] for row in bundle)
         try:
             batch = _run(lm, chunk, layout, gradients)

@@ -1,0 +1,93 @@
+"""Set algebra of selections, with theorems over random scores."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from evenhand.core.component import Attribution, Layout, Selection, Site
+from evenhand.core.errors import UsageError
+from evenhand.core.select import describe, in_layers, matched_random, random, top, vote
+
+LAYOUT = Layout("neuron", (Site("a", 0, 6), Site("b", 1, 10), Site("c", 0, 4, 2, "encoder")))
+
+
+def _scores(seed: int) -> Attribution:
+    return Attribution(LAYOUT, torch.randn(LAYOUT.size, generator=torch.Generator().manual_seed(seed)))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_top_takes_the_highest_is_nested_and_share_floors(seed: int) -> None:
+    scores = _scores(seed)
+    for k in range(LAYOUT.size + 1):
+        chosen = top(scores, count=k)
+        assert len(chosen) == k
+        if 0 < k < LAYOUT.size:
+            assert scores.scores[chosen.mask].min() >= scores.scores[~chosen.mask].max()
+            assert len(top(scores, count=k - 1) - chosen) == 0
+    assert top(scores, share=0.49) == top(scores, count=9)
+    assert top(Attribution(LAYOUT, scores.scores.exp()), count=7) == top(scores, count=7), "only the order counts"
+
+
+def test_ties_break_by_address_and_undefined_scores_are_never_chosen() -> None:
+    tied = torch.zeros(LAYOUT.size)
+    assert top(Attribution(LAYOUT, tied), count=3).units.tolist() == [0, 1, 2]
+    tied[0] = math.nan
+    assert top(Attribution(LAYOUT, tied), count=19).units.tolist() == list(range(1, 20))
+    with pytest.raises(UsageError, match="only 19 of 20"):
+        top(Attribution(LAYOUT, tied), count=20)
+
+
+@pytest.mark.parametrize(("count", "share"), [(None, None), (3, 0.1), (None, 1.5), (21, None), (-1, None)])
+def test_impossible_sizes_are_refused(count: int | None, share: float | None) -> None:
+    with pytest.raises(UsageError):
+        top(_scores(0), count=count, share=share)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_algebra(seed: int) -> None:
+    a, b, c = (top(_scores(3 * seed + i), count=8) for i in range(3))
+    assert a - b == a & (a - b)
+    assert len(a | b) == len(a) + len(b) - len(a & b)
+    assert (a - b) | (a & b) == a
+    assert vote([a, b, c]) == a & b & c
+    assert vote([a, b, c], 1) == a | b | c
+    assert vote([a, b, c], 2) == (a & b) | (a & c) | (b & c)
+    assert vote([a]) == a
+    with pytest.raises(UsageError):
+        vote([a, b], 3)
+    with pytest.raises(UsageError):
+        vote([])
+
+
+def test_layers_count_through_all_stacks() -> None:
+    everything = Selection(LAYOUT, torch.ones(LAYOUT.size, dtype=torch.bool))
+    assert in_layers(everything, [1]).units.tolist() == list(range(6, 16))
+    assert in_layers(everything, [2]).per_layer() == {"decoder.0": 0, "decoder.1": 0, "encoder.0": 4}
+    assert len(in_layers(everything, [])) == 0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_matched_random_has_the_shape_and_avoids_the_original(seed: int) -> None:
+    chosen = top(_scores(seed), count=7)
+    generator = torch.Generator().manual_seed(seed)
+    control = matched_random(chosen, generator)
+    assert control.per_layer() == chosen.per_layer()
+    fits = all(2 * int(mask.sum()) <= site.units for site, mask in LAYOUT.split(chosen.mask))
+    assert len(control & chosen) == 0 or not fits
+    assert matched_random(chosen, torch.Generator().manual_seed(seed)) == control
+
+
+def test_random_is_uniform_and_seeded() -> None:
+    generator = torch.Generator().manual_seed(0)
+    counts = torch.stack([random(LAYOUT, 5, generator).mask for _ in range(4000)]).float().mean(0)
+    assert torch.allclose(counts, torch.full((20,), 0.25), atol=0.035)
+    first, again = (random(LAYOUT, 5, torch.Generator().manual_seed(1)) for _ in range(2))
+    assert first == again
+
+
+def test_description_names_size_share_and_layers() -> None:
+    assert describe(Selection.of(LAYOUT, [0, 7])) == "2 of 20 neuron units (10.000%); decoder.0: 1, decoder.1: 1"
+    assert describe(Selection.of(LAYOUT, [])).endswith("none")

@@ -1,0 +1,87 @@
+"""The re-ranking against real edits of the weights, its guard, and its path."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from evenhand.core.errors import UsageError
+from evenhand.locate.contrast import Contrast as Scores
+from evenhand.methods.contrast import Contrast, _greedy, _Loss
+from evenhand.testing.tiny import tiny_lm
+from oracles.ablation import greedy, loss_of
+from oracles.people import prose, use_case
+
+
+@pytest.mark.parametrize("name", ["qwen2", "opt"])
+def test_loss_and_order_are_those_of_real_edits(name: str) -> None:
+    lm, scenario = tiny_lm(name), use_case()
+    method = Contrast(candidates=10, tolerance=5.0)
+    plain = loss_of(lm, scenario, prose(), 5.0)
+    pool = [int(i) for i in Scores().score(lm, scenario).scores.argsort(descending=True)[:10]]
+    loss = _Loss(method, lm, scenario, prose())
+    sets = [[], pool[:1], pool[3:4], pool[:3]]
+    assert loss.of(sets) == pytest.approx([plain(s) for s in sets], abs=2e-4)
+    expected = greedy(plain, pool, 4)
+    assert _greedy(loss, pool, 4, again=len(pool))[0] == expected
+    assert expected, "no unit lowered the loss, so nothing was tested"
+
+
+def test_every_unit_taken_lowers_the_loss_and_the_guard_can_forbid_all() -> None:
+    lm, scenario = tiny_lm("qwen3"), use_case()
+    method = Contrast(tolerance=1.0)
+    units = [int(u) for u in method.fit(lm, scenario, prose()).selection.units]
+    assert 0 < len(units) <= method.units
+    strict = Contrast(tolerance=1e-9).fit(lm, scenario, prose())
+    assert len(strict.selection) == 0
+    loss = _Loss(method, lm, scenario, prose())
+    assert loss.of([units])[0] < 1
+
+
+def test_the_path_is_nested_reaches_every_size_and_starts_with_the_greedy_units() -> None:
+    lm, scenario = tiny_lm("gpt2"), use_case()
+    method = Contrast(tolerance=1.0)
+    fitted = method.fit(lm, scenario, prose())
+    n = len(fitted.selection)
+    path = method.path(lm, scenario, prose(), [0, n, 60, 144])
+    assert [len(edit.selection) for edit in path] == [0, n, 60, 144]
+    assert path[1].selection == fitted.selection
+    assert len(path[1].selection - path[2].selection) == 0
+
+
+def test_without_rerank_it_is_the_top_of_the_scores() -> None:
+    lm, scenario = tiny_lm("llama"), use_case()
+    scores = Scores().score(lm, scenario).scores
+    edit = Contrast(rerank=False, units=5).fit(lm, scenario, prose())
+    assert set(edit.selection.units.tolist()) == set(scores.topk(5).indices.tolist())
+
+
+@pytest.mark.parametrize("kind", ["pair", "number"])
+def test_other_outcomes_are_ranked_too(kind: str) -> None:
+    lm, scenario = tiny_lm("llama"), use_case(kind)  # type: ignore[arg-type]
+    edit = Contrast(tolerance=100.0, candidates=24).fit(lm, scenario, prose())
+    assert len(edit.selection) > 0
+
+
+def test_no_gap_means_no_units() -> None:
+    lm = tiny_lm("llama")
+    told: list[str] = []
+    lm.notify = told.append
+    same = use_case(people={"a": ["Jo", "Mo"], "b": ["Jo", "Mo"]})
+    assert len(Contrast().fit(lm, same, prose()).selection) == 0
+    assert told
+    assert [len(e.selection) for e in Contrast().path(lm, same, prose(), [0, 3])] == [0, 3]
+
+
+def test_heads_can_be_chosen_and_too_many_units_are_refused() -> None:
+    lm, scenario = tiny_lm("llama"), use_case()
+    assert Contrast("head", tolerance=5.0).fit(lm, scenario, prose()).selection.layout.space == "head"
+    with pytest.raises(UsageError, match="13 units of a space of 12"):
+        Contrast("head").path(lm, scenario, prose(), [13])
+
+
+def test_fitting_makes_no_parameter_gradient() -> None:
+    lm = tiny_lm("llama")
+    Contrast(candidates=4).fit(lm, use_case(), prose())
+    assert all(p.grad is None and p.requires_grad for p in lm.model.parameters())
+    assert not any(torch.is_tensor(v) for v in vars(lm).values())
