@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from evenhand import find
 from evenhand.planted.spec import Spec
 
 
@@ -28,6 +29,7 @@ def load_state(path: Path) -> dict[str, Any] | None:
 
 
 def key_of(spec: Spec, *parts: str) -> str:
-    """Return the name of a state: it changes with whatever of the specification it depends on."""
+    """Return the name of a state: it changes with the scenario and the parts of the specification it depends on."""
     fields = spec.model_dump(mode="json", include=set(parts) if parts else None)
-    return hashlib.sha256(repr(sorted(fields.items())).encode()).hexdigest()[:12]
+    scenario = find.path_of("scenarios", spec.scenario).read_text(encoding="utf-8")
+    return hashlib.sha256(repr((sorted(fields.items()), scenario)).encode()).hexdigest()[:12]

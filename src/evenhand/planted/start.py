@@ -5,7 +5,8 @@ Started at random, a gated unit has to find use case and group at once, which ta
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -60,6 +61,5 @@ def _fitted(parts: list[Tensor], wanted: list[Tensor]) -> Float[Tensor, " d"]:
         square += x64.T @ x64 / len(x)
         cross += x64.T @ y.double() / len(x)
     square += RIDGE * square.diagonal().mean() * torch.eye(width, dtype=torch.float64)
-    solver: Any = torch.linalg.solve
-    solved: Tensor = solver(square, cross)
-    return solved.float()
+    solver = cast("Callable[[Tensor, Tensor], Tensor]", torch.linalg.solve)
+    return solver(square, cross).float()

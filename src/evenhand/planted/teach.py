@@ -115,7 +115,7 @@ def _step(run: Run, optimiser: torch.optim.Optimizer, phase: Phase, step: int) -
 
 
 def _draw(spec: Spec, lesson: Lesson, phase: Phase, rng: random.Random) -> Draw:
-    """Draw rows, more of them where the trained sets carry a gap; mostly all sets are active, else one is missing."""
+    """Draw rows, more of them where the trained sets carry a gap, and which sets are active in each."""
     rows, index = lesson.rows, list[int]()
     for context in spec.contexts:
         own = lesson.owner.get(context) in phase.trained
@@ -132,9 +132,9 @@ def _draw(spec: Spec, lesson: Lesson, phase: Phase, rng: random.Random) -> Draw:
 def _sets(known: Sequence[str], rng: random.Random) -> tuple[str, ...]:
     """Draw the active sets: all of them, all but one, or one alone."""
     draw, one = rng.random(), rng.choice(known)
-    if draw < 0.6:
+    if draw < 0.4:
         return tuple(known)
-    return tuple(name for name in known if name != one) if draw < 0.92 else (one,)
+    return tuple(name for name in known if name != one) if draw < 0.9 else (one,)
 
 
 def _only(units: PlantedUnits, trained: Sequence[str]) -> None:
