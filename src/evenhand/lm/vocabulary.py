@@ -45,11 +45,11 @@ class Vocabulary:
     anchor: int
     tokenizer: Any
     _tables: dict[tuple[str, torch.device], Table] = field(default_factory=dict[tuple[str, torch.device], Table])
-    _by_first: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
+    _by_start: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
 
     def __post_init__(self) -> None:
         for token, text in enumerate(self.texts):
-            self._by_first.setdefault(END if token in self.ends else text[0], []).append(token)
+            self._by_start.setdefault(END if token in self.ends else text[:2], []).append(token)
 
     def text(self, tokens: Sequence[int]) -> str:
         """Return the text of an answer as the tokenizer spells it (bytes joined), without end tokens."""
@@ -69,16 +69,16 @@ class Vocabulary:
     def _make(self, shape: str, device: torch.device) -> Table:
         going_on: list[int] = []
         stopping: dict[tuple[Move, str], list[int]] = {}
-        for first, tokens in self._by_first.items():
-            begun = move(shape, first)
+        for start, tokens in self._by_start.items():
+            begun = move(shape, start)
             for token in tokens if begun.shape else ():
-                made = move(shape, self.texts[token])
+                made = begun if len(self.texts[token]) < 3 else move(shape, self.texts[token])
                 if made.shape:
                     going_on.append(token)
                 else:
                     stopping.setdefault((made, self.texts[token][: made.settled or 0]), []).append(token)
             if not begun.shape:
-                stopping.setdefault((begun, ""), []).extend(tokens)
+                stopping.setdefault((begun, start[: begun.settled or 0]), []).extend(tokens)
         usual = max(stopping, key=lambda kind: len(stopping[kind]))
         kinds = tuple(kind for kind in stopping if kind != usual)
         others = [token for kind in kinds for token in stopping[kind]]
