@@ -7,9 +7,9 @@ import torch
 
 from evenhand.core.errors import UsageError
 from evenhand.locate.contrast import Contrast as Scores
-from evenhand.methods.contrast import Contrast, _greedy, _Loss
+from evenhand.methods.contrast import Contrast, Loss, taking
 from evenhand.testing.tiny import tiny_lm
-from oracles.ablation import greedy, loss_of
+from oracles.ablation import loss_of, taken
 from oracles.people import prose, use_case
 
 
@@ -19,11 +19,13 @@ def test_loss_and_order_are_those_of_real_edits(name: str) -> None:
     method = Contrast(candidates=10, tolerance=5.0)
     plain = loss_of(lm, scenario, prose(), 5.0)
     pool = [int(i) for i in Scores().score(lm, scenario).scores.argsort(descending=True)[:10]]
-    loss = _Loss(method, lm, scenario, prose())
+    loss = Loss(method, lm, scenario, prose())
     sets = [[], pool[:1], pool[3:4], pool[:3]]
     assert loss.of(sets) == pytest.approx([plain(s) for s in sets], abs=2e-4)
-    expected = greedy(plain, pool, 4)
-    assert _greedy(loss, pool, 4, again=len(pool))[0] == expected
+    expected = taken(plain, pool, 0.005)
+    found, left, harmful = taking(loss, pool, 0.005)
+    assert found == expected
+    assert sorted([*found, *left, *harmful]) == sorted(pool)
     assert expected, "no unit lowered the loss, so nothing was tested"
 
 
@@ -34,11 +36,11 @@ def test_every_unit_taken_lowers_the_loss_and_the_guard_can_forbid_all() -> None
     assert 0 < len(units) <= method.units
     strict = Contrast(tolerance=1e-9).fit(lm, scenario, prose())
     assert len(strict.selection) == 0
-    loss = _Loss(method, lm, scenario, prose())
+    loss = Loss(method, lm, scenario, prose())
     assert loss.of([units])[0] < 1
 
 
-def test_the_path_is_nested_reaches_every_size_and_starts_with_the_greedy_units() -> None:
+def test_the_path_is_nested_reaches_every_size_and_starts_with_the_units_taken() -> None:
     lm, scenario = tiny_lm("gpt2"), use_case()
     method = Contrast(tolerance=1.0)
     fitted = method.fit(lm, scenario, prose())

@@ -60,15 +60,10 @@ def loss_of(lm: LM, scenario: Scenario, utility: Scenario, tolerance: float) -> 
     return loss
 
 
-def greedy(loss: Callable[[Sequence[int]], float], pool: Sequence[int], most: int) -> list[int]:
-    """Add the unit with the lowest loss as long as the loss falls."""
+def taken(loss: Callable[[Sequence[int]], float], pool: Sequence[int], least: float) -> list[int]:
+    """Walk through the units, best alone first; keep each that lowers the loss of those kept so far by `least`."""
     chosen: list[int] = []
-    current = 1.0
-    while len(chosen) < most:
-        rest = [unit for unit in pool if unit not in chosen]
-        losses = [loss([*chosen, unit]) for unit in rest]
-        if not losses or min(losses) >= current:
-            break
-        current = min(losses)
-        chosen.append(rest[losses.index(current)])
+    for unit in sorted(pool, key=lambda unit: loss([unit])):
+        if loss([unit]) <= 1 - least and loss([*chosen, unit]) <= loss(chosen) - least:
+            chosen.append(unit)
     return chosen

@@ -78,7 +78,8 @@ def trace(
 ) -> Iterator[Batch]:
     """Yield batches of rows with the inputs of every writer of the layout and, if asked, their gradients.
 
-    Batches hold at most `lm.budget` tokens (fewer with gradients, whose graph is kept), halved when memory runs out. Parameters get no gradient; flags, mode and random state are as before whenever a batch is handed out.
+    Batches hold at most `lm.budget` tokens (fewer with gradients, whose graph is kept), halved when memory runs out.
+    Parameters get no gradient; flags, mode and random state are as before whenever a batch is handed out.
     Raises CannotRun when memory does not suffice for one case, or a writer was not reached.
     """
     waiting = _by_case(rows)

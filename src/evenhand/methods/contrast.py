@@ -1,24 +1,25 @@
-"""Switch off the few units that carry the gap: first by gradient, then checked by really switching them off.
+"""Switch off the few units that carry the gap: found by gradient, kept only if switching them off really helps.
 
-No paper of its own: attribution patching (Nanda 2023; gate gradients of Michel et al. 2019, arXiv 1905.10650) picks
-candidates, and exact ablation with a guard on utility, as FASP does for heads (Zayed et al., AAAI 2024), decides.
+No paper of its own: attribution patching (Nanda 2023; gate gradients of Michel et al. 2019, arXiv 1905.10650) proposes
+units, and exact ablation with a guard on utility, as FASP does for heads (Zayed et al., AAAI 2024), disposes.
 
-What it does: (1) `locate/contrast` scores every unit by the first-order change of the gap. (2) With `rerank`, the best
-`candidates` are switched off one by one, side by side in batches, and again on top of those already chosen, and the
-one with the lowest loss is taken as long as it lowers the loss:
+What it does: (1) `locate/contrast` scores every unit by the first-order change of the gap. (2) With `rerank`, each of
+the best `candidates` is switched off alone, many side by side in a batch, and they are put in order of
 
-    loss(S) = (rms gap(S) + shift(S)) / rms gap(∅) + KL(S) / tolerance
+    loss(S) = (rms gap(S) + shift(S)) / rms gap(∅) + KL(S) / tolerance          (1 for the empty set)
 
 with rms over context × variation × other group, gaps in standard deviations; shift = how much further the groups'
-common level moved than closing the gap explains (mean of max(0, |Δlevel| − ½|Δgap|)); KL per token of the utility texts
-in nats. So a unit is not taken if it overshoots, if it carries the task rather than the gap, or if text pays for it.
+common level moved than closing the gap explains (mean of max(0, |Δlevel| − ½|Δgap|)); KL per token of the utility
+texts, in nats. (3) In that order each is switched off on top of those already taken, and taken if the loss falls by
+`least`. So a unit is left alone if it overshoots, carries the task rather than the gap, or if text pays for it.
 
-Defaults: at most 8 units, 48 candidates, 8 names per group and variation, 12 utility texts, tolerance 0.02 nats.
-`path` returns the first n of one order: the greedily chosen, then the other candidates by their own loss, then all
-units by first-order score. Larger sizes are for the dose-response; expect no gain after the greedy part.
+Defaults: at most 16 units, 48 candidates, 6 names per group and variation, 8 utility texts, tolerance 0.02 nats, least
+0.005. `path` returns the first n of one order: units taken; candidates that help alone but not on top; units never
+tried, by first-order score; candidates that hurt. Sizes beyond the first part are for the dose-response: expect no gain.
 
-Pitfalls: greedy search keeps what it took; a gap carried by many units at once (none alone matters) needs more
-candidates; the tolerance is for the texts given; scores, choice of size and report need different names.
+Pitfalls: a gap carried by many units at once, none of which matters alone, needs more candidates; units that read the
+group early in the model count as carriers too, and serve other contexts; scores, choice of size and report need
+different names; with a choice context that is answered with certainty the probability hardly moves.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from evenhand.core.component import Layout, Selection, Space
+from evenhand.core.component import Selection, Space
 from evenhand.core.errors import UsageError
 from evenhand.core.scenario import Scenario
 from evenhand.edits.scale import Scale
 from evenhand.lm.model import LM
-from evenhand.lm.probe import Effects, Probe
+from evenhand.lm.probe import Probe
 from evenhand.lm.variants import Variant
 from evenhand.locate.contrast import Contrast as ContrastScores
 
@@ -45,55 +46,57 @@ class Contrast:
     """At most `units` units that carry the gap and little else."""
 
     space: Space = "neuron"
-    units: int = 8
+    units: int = 16
     rerank: bool = True
     candidates: int = 48
-    names: int = 8
-    texts: int = 12
+    names: int = 6
+    texts: int = 8
     tolerance: float = 0.02
     """KL per token of utility text (nats) that weighs as much as the whole gap."""
+    least: float = 0.005
+    """By how much of the whole gap a unit must lower the loss to be taken."""
     factor: float = 0.0
 
     def fit(self, lm: LM, bias: Scenario, utility: Scenario) -> Scale:
-        """Return the edit of at most `units` units; with `rerank` fewer, when no further one lowers the loss."""
-        order, useful = self._order(lm, bias, utility, self.units)
-        return self._edit(lm, order[: min(self.units, useful)])
+        """Return the edit of at most `units` units; with `rerank` only those that were worth taking."""
+        order, worth = self._order(lm, bias, utility)
+        return self._edit(lm, order[: min(self.units, worth)])
 
     def path(self, lm: LM, bias: Scenario, utility: Scenario, sizes: Sequence[int]) -> list[Scale]:
         """Return the first n units of one order, for each n in `sizes`."""
         size = lm.layout(self.space).size
         if max(sizes, default=0) > size:
             raise UsageError(f"contrast: asked for {max(sizes)} units of a space of {size}")
-        order, _ = self._order(lm, bias, utility, max(sizes, default=0))
+        order, _ = self._order(lm, bias, utility)
         return [self._edit(lm, order[:n]) for n in sizes]
 
     def _edit(self, lm: LM, units: Sequence[int]) -> Scale:
         return Scale(Selection.of(lm.layout(self.space), list(units)), self.factor)
 
-    def _order(self, lm: LM, bias: Scenario, utility: Scenario, most: int) -> tuple[list[int], int]:
+    def _order(self, lm: LM, bias: Scenario, utility: Scenario) -> tuple[list[int], int]:
         """All units, best first, and how many of them are worth taking."""
         scores = ContrastScores(self.space).score(lm, bias).scores
-        by_score = [int(i) for i in torch.argsort(scores, descending=True, stable=True)]
-        if not self.rerank or most == 0:
+        by_score = [int(unit) for unit in torch.argsort(scores, descending=True, stable=True)]
+        if not self.rerank:
             return by_score, len(by_score)
-        pool = [i for i in by_score[: self.candidates] if scores[i] > 0]
-        loss = _Loss(self, lm, bias, utility)
+        loss = Loss(self, lm, bias, utility)
         if not loss.defined:
             lm.notify("contrast: there is no gap at all between the groups, so no unit is worth taking")
             return by_score, 0
-        chosen, rest = _greedy(loss, pool, most)
-        taken = {*chosen, *rest}
-        return [*chosen, *rest, *(i for i in by_score if i not in taken)], len(chosen)
+        pool = [unit for unit in by_score[: self.candidates] if scores[unit] > 0]
+        taken, left, harmful = taking(loss, pool, self.least)
+        tried = set(pool)
+        return [*taken, *left, *(unit for unit in by_score if unit not in tried), *harmful], len(taken)
 
 
-class _Loss:
-    """The loss of sets of units, measured many at a time."""
+class Loss:
+    """The loss of sets of units, measured many at a time by switching them off."""
 
     def __init__(self, method: Contrast, lm: LM, bias: Scenario, utility: Scenario) -> None:
         self.method = method
-        self.layout: Layout = lm.layout(method.space)
+        self.layout = lm.layout(method.space)
         self.probe = Probe(lm, bias, utility, method.names, method.texts)
-        self.base: Effects = self.probe.effects([None])
+        self.base = self.probe.effects([None])
 
     @property
     def defined(self) -> bool:
@@ -101,10 +104,12 @@ class _Loss:
         return float(_rms(self.base.gap)) > 0
 
     def of(self, sets: Sequence[Sequence[int]]) -> list[float]:
-        """Return the loss of each set; 1 for the empty one."""
+        """Return the loss of each set."""
+        if not sets:
+            return []
         found = self.probe.effects([Variant(Selection.of(self.layout, list(s)), self.method.factor) for s in sets])
-        gap = (found.gap - self.base.gap).abs()
-        shift = ((found.level - self.base.level).abs() - gap / 2).clamp(min=0).mean(1)
+        closed = (found.gap - self.base.gap).abs()
+        shift = ((found.level - self.base.level).abs() - closed / 2).clamp(min=0).mean(1)
         loss = (_rms(found.gap) + shift) / _rms(self.base.gap) + found.divergence / self.method.tolerance
         return [float(value) for value in loss]
 
@@ -113,21 +118,20 @@ def _rms(gap: Float[Tensor, "variant cell"]) -> Float[Tensor, " variant"]:
     return gap.square().mean(1).sqrt()
 
 
-def _greedy(loss: _Loss, pool: Sequence[int], most: int, again: int = 8) -> tuple[list[int], list[int]]:
-    """Take units while the loss falls; return them in order, and the rest of the pool by their last known loss.
-
-    In each round only the `again` units that did best when last tried are tried again on top of the chosen ones.
-    """
-    chosen: list[int] = []
+def taking(loss: Loss, pool: Sequence[int], least: float) -> tuple[list[int], list[int], list[int]]:
+    """Return the units taken in order, those that help only alone, and those that do not help; each best first."""
+    alone = dict(zip(pool, loss.of([[unit] for unit in pool]), strict=True))
+    order = sorted(pool, key=lambda unit: alone[unit])
+    taken: list[int] = []
+    left: list[int] = []
     current = 1.0
-    gain = dict(zip(pool, (current - value for value in loss.of([[unit] for unit in pool])), strict=True))
-    while gain and len(chosen) < most:
-        best = sorted(gain, key=lambda unit: -gain[unit])[:again]
-        if chosen:
-            gain |= dict(zip(best, (current - v for v in loss.of([[*chosen, unit] for unit in best])), strict=True))
-        unit = max(best, key=lambda unit: gain[unit])
-        if gain[unit] <= 0:
-            break
-        chosen.append(unit)
-        current -= gain.pop(unit)
-    return chosen, sorted(gain, key=lambda unit: -gain[unit])
+    for unit in order:
+        if alone[unit] > 1.0 - least:
+            continue
+        now = loss.of([[*taken, unit]])[0] if taken else alone[unit]
+        if now <= current - least:
+            taken.append(unit)
+            current = now
+        else:
+            left.append(unit)
+    return taken, left, [unit for unit in order if alone[unit] > 1.0 - least]
