@@ -19,7 +19,8 @@ def load_scenario(name_or_path: str, data: Path | None = None) -> Scenario:
     Raises UsageError for an unknown name and for everything wrong in the file, with line and key; CannotRun where a
     pack's data are absent or damaged.
     """
-    if Path(name_or_path).is_file() and Path(name_or_path).suffix not in (".toml", ".py"):
+    bundled = name_or_path in find.names("scenarios")
+    if not bundled and Path(name_or_path).exists() and Path(name_or_path).suffix not in (".toml", ".py"):
         raise UsageError(f"{name_or_path}: a scenario is a .toml or a .py file; rename it, or give another path")
     if _is_python(name_or_path):
         return _from_python(name_or_path, data)
