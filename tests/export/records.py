@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from evenhand.core.estimate import Estimate
-from evenhand.core.record import CellRecord, CellSpec, Row, RunRecord, ScenarioRecord
-from evenhand.export.findings import GAP
+from evenhand.core.record import CellRecord, CellSpec, ContextRecord, Row, RunRecord, ScenarioRecord
+from evenhand.judge.facts import GAP
 
 
 def around(value: float, half: float = 0.1, q: float = float("nan")) -> Estimate:
@@ -19,8 +19,10 @@ def gap_rows(
     rows = [
         Row(measure=GAP, key="value", context=context, groups=groups, subject="base", estimate=before),
         Row(measure=GAP, key="value", context=context, groups=groups, subject="edit", estimate=after),
+        Row(measure=GAP, key="value", context=context, groups=groups, subject="edit", change=True,
+            estimate=around(after.value - before.value, q=change.q)),
         Row(measure=GAP, key="value.abs", context=context, groups=groups, subject="edit", change=True, estimate=change),
-    ]
+    ]  # fmt: skip
     if random is not None:
         rows.append(Row(measure=GAP, key="value.abs", context=context, groups=groups, subject="random", change=True,
                         estimate=random))  # fmt: skip
@@ -50,11 +52,11 @@ def cell(rows: list[Row], variations: tuple[str, ...] = ()) -> CellRecord:
     )  # fmt: skip
 
 
-def run() -> RunRecord:
+def run(contexts: tuple[str, ...] = ("loan", "sport|ball"), outcome: str = "number") -> RunRecord:
     """The run of that cell."""
     return RunRecord(
         name="prices", created="2025-01-02T03:04:05+00:00", command="evenhand run prices.toml", config={},
         versions={"torch": "2.13.0"}, models=(),
         scenario=ScenarioRecord(name="name_audit", version="1", fingerprint="f00d", groups=("white", "black"),
-                                contexts=()),
+                                contexts=tuple(ContextRecord(name=name, outcome=outcome) for name in contexts)),
     )  # fmt: skip

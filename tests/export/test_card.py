@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evenhand.export.card import Checked, ModelCard, licence_of, text
+import pytest
+
+from evenhand.core.errors import UsageError
+from evenhand.export.card import Checked, ModelCard, costs, licence_of, text
+from evenhand.judge.facts import Facts
 from evenhand.lm.model import Identity
 from export.records import around, cell, gap_rows, level_rows, run
 
@@ -89,3 +93,45 @@ def test_a_local_model_is_named_by_its_folder_and_its_licence_is_read(tmp_path: 
     assert "ef" * 32 in card
     (folder / "README.md").write_text("license: apache-2.0\n")
     assert licence_of(folder) == ""
+
+
+def test_costs_are_those_of_everyone_and_only_what_was_measured() -> None:
+    rows = [
+        *level_rows("answer_shares", "valid", "loan", 0.95, 0.9),
+        *level_rows("perplexity", "value", "prose", 20.0, 21.0),
+    ]
+    found = costs(Facts(run().scenario, cell(rows)))
+    assert [(c.context, c.what, c.before.value, c.after.value) for c in found] == [
+        ("loan", "share of valid answers", 0.95, 0.9),
+        ("prose", "perplexity", 20.0, 21.0),
+    ]
+    assert not found[0].random.defined
+
+
+def test_fitted_use_cases_come_first() -> None:
+    rows = gap_rows("loan", around(0.8), around(0.1), around(-0.7), around(0.0, 0.05))
+    card = text(ModelCard(cell(rows), run(("sport", "loan"))), IDENTITY, CHECKED)
+    lines = [line for line in _section(card, "On what evidence").splitlines() if line.startswith("| ")][1:]
+    assert [line.split(" | ")[::2][:2] for line in lines] == [["| loan", "yes"], ["| sport", "no"]]
+
+
+def test_without_a_random_edit_the_card_claims_no_help() -> None:
+    rows = gap_rows("loan", around(0.8), around(0.1), around(-0.7))
+    card = text(ModelCard(cell(rows), run(("loan",))), IDENTITY, CHECKED)
+    said = _section(card, "Where it was not shown to help")
+    assert "loan (white − black): fell; no random edit was measured beside it." in said
+
+
+def test_an_edit_that_broke_the_model_helped_nowhere() -> None:
+    rows = [
+        *gap_rows("loan", around(0.8), around(0.1), around(-0.7), around(0.0, 0.05)),
+        *level_rows("perplexity", "value", "prose", 20.0, 90.0),
+    ]
+    said = _section(text(ModelCard(cell(rows), run()), IDENTITY, CHECKED), "Where it was not shown to help")
+    assert "- Anywhere: the edit broke the model" in said
+    assert "- loan" in said
+
+
+def test_a_cell_needs_its_run() -> None:
+    with pytest.raises(UsageError, match="run record"):
+        ModelCard(cell([]))

@@ -91,7 +91,7 @@ def test_the_map_marks_what_could_be_chance_and_where_no_statement_is_made(page:
 def test_limits_follow_from_the_run(page: Page) -> None:
     said = " ".join(page.limits)
     assert "8 white and 8 black" in said
-    assert "No edit lowered the gap beyond chance in “finance”" in said
+    assert "No edit is shown to lower the gap beyond chance in “finance”" in said
     assert "“tenancy application with guarantor”" in said
 
 

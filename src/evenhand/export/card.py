@@ -8,14 +8,29 @@ from pathlib import Path
 from typing import Any, cast
 
 from evenhand import __version__
+from evenhand.core.errors import UsageError
+from evenhand.core.estimate import Estimate
 from evenhand.core.record import CellRecord, RunRecord
-from evenhand.export.findings import costs, findings
+from evenhand.judge.facts import Facts, Place
+from evenhand.judge.verdict import judge
 from evenhand.lm.model import Identity
+
+COSTS = (
+    ("answer_shares", "valid", "share of valid answers"),
+    ("option_mass", "value", "probability on the offered options"),
+    ("inlier_ratio", "value", "share of answers in the unedited model's usual range"),
+    ("accuracy", "value", "questions answered right"),
+    ("perplexity", "value", "perplexity"),
+    ("kl_to_unedited", "value", "divergence from the unedited model"),
+)
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What is known about an edit beside the edit itself; without a `cell` the card says that nothing was measured."""
+    """What is known about an edit beside the edit itself; without a `cell` the card says that nothing was measured.
+
+    A cell and its run come together: the run says what was asked. Raises UsageError when one of them is missing.
+    """
 
     cell: CellRecord | None = None
     run: RunRecord | None = None
@@ -25,6 +40,22 @@ class ModelCard:
     """Licence of the base model; empty: read from its own card, or said to be unknown."""
     notes: tuple[str, ...] = ()
     """Further limits."""
+
+    def __post_init__(self) -> None:
+        """Refuse a cell without its run, and a run without the cell."""
+        if (self.cell is None) != (self.run is None):
+            raise UsageError("a model card needs a cell together with its run record: give both or neither")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One ability before and after the edit, beside a random edit of the same size."""
+
+    context: str
+    what: str
+    before: Estimate
+    after: Estimate
+    random: Estimate
 
 
 @dataclass(frozen=True)
@@ -52,7 +83,9 @@ def text(card: ModelCard, identity: Identity, checked: Checked) -> str:
     )  # fmt: skip
     environment.filters["cell"] = _inline
     local = Path(identity.source).is_dir() or Path(identity.source).is_absolute()
-    found = findings(card.cell) if card.cell else []
+    facts = Facts(card.run.scenario, card.cell) if card.cell and card.run else None
+    judgement = judge(facts) if facts else None
+    found = (*judgement.home, *judgement.away) if judgement else ()
     written = environment.get_template("card.md.j2").render(
         base=Path(identity.source).resolve().name if local else identity.source,
         base_id="" if local else identity.source,
@@ -61,14 +94,25 @@ def text(card: ModelCard, identity: Identity, checked: Checked) -> str:
         cell=card.cell,
         run=card.run,
         provenance={key: _plain(value) for key, value in card.provenance.items() if value not in (None, "", [], {})},
+        judgement=judgement,
+        facts=facts,
         findings=found,
-        costs=list(costs(card.cell)) if card.cell else [],
-        level=f"{found[0].before.level:.0%}" if found else "",
+        costs=costs(facts) if facts else [],
+        level=f"{found[0].base.level:.0%}" if found else "",
         notes=(*(card.cell.notes if card.cell else ()), *card.notes),
         version=__version__,
         **{name: getattr(checked, name) for name in Checked.__dataclass_fields__},
     )
     return written.rstrip() + "\n"
+
+
+def costs(facts: Facts) -> list[Cost]:
+    """Return every ability that was measured before and after."""
+    return [
+        Cost(name, what, *(facts.level(measure, key, Place(name, "", ""), who) for who in ("base", "edit", "random")))
+        for measure, key, what in COSTS
+        for name in facts.measured(measure, key)
+    ]
 
 
 def licence_of(folder: Path) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 
 from evenhand.core.estimate import Estimate
 from evenhand.core.record import Distribution, SweepPoint
+from evenhand.judge.facts import Facts, Place
 from evenhand.report import words
-from evenhand.report.facts import Facts, Place
 from evenhand.report.figures import Figure, finite, rows_axis, text, whiskers
 
 SUBJECTS = {"base": "unedited", "edit": "edited", "random": "random edit"}
@@ -117,7 +117,7 @@ PANELS = (
 
 def damage(facts: Facts) -> Figure | None:
     """What the model can still do: unedited, edited, and under a random edit of the same size. None: not measured."""
-    panels = [(title, m, k, s, _where(facts, m, k)) for title, m, k, s in PANELS]
+    panels = [(title, m, k, s, facts.measured(m, k)) for title, m, k, s in PANELS]
     panels = [panel for panel in panels if panel[4]]
     if not panels:
         return None
@@ -143,11 +143,6 @@ def damage(facts: Facts) -> Figure | None:
     return {"alt": _damage_alt(facts), "height": height, "data": data, "layout": layout}
 
 
-def _where(facts: Facts, measure: str, key: str) -> list[str]:
-    names = [*facts.contexts, *facts.elsewhere(measure, key)]
-    return [n for n in names if facts.level(measure, key, Place(n, "", ""), "edit").defined]
-
-
 def _dots(
     facts: Facts, what: tuple[str, str, bool], contexts: Sequence[str], as_: tuple[str, int, str, bool]
 ) -> dict[str, Any]:
@@ -168,7 +163,7 @@ def _dots(
 def _damage_alt(facts: Facts) -> str:
     parts: list[str] = []
     for title, measure, key, share in PANELS:
-        for context in _where(facts, measure, key)[:2]:
+        for context in facts.measured(measure, key)[:2]:
             before, after = (facts.level(measure, key, Place(context, "", ""), s).value for s in ("base", "edit"))
             show = words.percent if share else words.figure
             parts.append(f"{title.lower()} in {context} {show(before)} before and {show(after)} after")

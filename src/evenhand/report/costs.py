@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from evenhand.judge.verdict import Harm, Judgement
 from evenhand.report import words
-from evenhand.report.verdict import Harm, Judgement
 
 
 def cost(judgement: Judgement) -> str:

@@ -15,9 +15,9 @@ from typing import Any, Literal
 
 from evenhand.core.estimate import Estimate
 from evenhand.core.record import CellRef
+from evenhand.judge.facts import Facts, Place, shown
+from evenhand.judge.verdict import Judgement, answers
 from evenhand.report import words
-from evenhand.report.facts import Facts, Place, shown
-from evenhand.report.verdict import Judgement, answers
 
 Figure = dict[str, Any]
 View = Literal["change", "remaining"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evenhand.core.record import RunRecord
+from evenhand.judge.verdict import Limits
 from evenhand.report import words
 from evenhand.report.figures import Judged
 from evenhand.report.load import Run
-from evenhand.report.verdict import Limits
 
 GENERAL = (
     "This is a measurement, not a certificate. A small gap here does not mean that the model is fair, and says nothing "
@@ -59,13 +59,14 @@ def _contexts(record: RunRecord, cells: Sequence[Judged]) -> list[str]:
     findings = [
         f for cell in cells if cell.ref.method != "random" for f in (*cell.judgement.home, *cell.judgement.away)
     ]
-    helped = {f.place.context for f in findings if f.status == "fell"}
-    biased = {f.place.context for f in findings if f.status in ("held", "chance", "grew", "turned", "broken")}
+    helped = {f.place.context for cell in cells if cell.ref.method != "random" for f in cell.judgement.helped}
+    biased = {f.place.context for f in findings if f.status in ("held", "chance", "alone", "grew", "turned", "broken")}
     silent = set(names) - {f.place.context for f in findings if f.status not in ("no_answer", "undefined")}
     missed = [f"“{n}”" for n in names if n in biased - helped]
     if missed:
         found.append(
-            f"No edit lowered the gap beyond chance in {words.listing(missed, 12)}, fitted there or elsewhere."
+            f"No edit is shown to lower the gap beyond chance in {words.listing(missed, 12)}, fitted there or "
+            "elsewhere."
         )
     if silent:
         unsaid = words.listing([f"“{n}”" for n in names if n in silent], 12)
@@ -85,5 +86,5 @@ def _rules() -> str:
         f"half the probability on offered answers is lost, or when perplexity rises by over "
         f"{share(limits.perplexity[1] - 1)}. A gap is shown where its interval excludes zero, a change where besides q "
         "is at most 0.05; a fall is better than chance where it is larger than the random control's by more than their "
-        "joint interval."
+        "joint interval; where no random control was measured, nothing is said to be better than chance."
     )

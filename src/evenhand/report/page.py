@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from evenhand.core.record import RunRecord
+from evenhand.judge.facts import Facts, Place
+from evenhand.judge.verdict import Finding, answers
 from evenhand.report import cell_figures, figures, limits, tables, words
-from evenhand.report.facts import Facts, Place
 from evenhand.report.figures import Figure, Judged, fitted
 from evenhand.report.load import Run
 from evenhand.report.sentences import Verdict, say
 from evenhand.report.tables import Table
-from evenhand.report.verdict import Finding, answers
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ def _best(cells: Sequence[Cell]) -> dict[str, str]:
         scores[method] = (len(fell), share)
     if not scores or not max(scores.values())[0]:
         said = [f"{n} × {c.lower()}" for c, n in Counter(x.verdict.judgement.label for x in tried).most_common()]
-        why = f"No method lowered a gap beyond chance without breaking the model: {words.listing(said, 6)}."
+        why = f"No method is shown to lower a gap beyond chance without breaking the model: {words.listing(said, 6)}."
         return {"method": "", "tone": "mixed", "text": why if tried else "Only the random control was run."}
     method, (n, share) = max(scores.items(), key=lambda item: item[1])
     of = sum(

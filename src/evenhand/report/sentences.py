@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from evenhand.core.estimate import Estimate
+from evenhand.judge.facts import Facts
+from evenhand.judge.verdict import Finding, Judgement, Kind, Status, judge
 from evenhand.report import words
 from evenhand.report.costs import cost, harm_words
-from evenhand.report.facts import Facts
-from evenhand.report.verdict import Finding, Judgement, Kind, Status, judge
 
 ANSWERS = {
     "number": ("with numbers", "are numbers"),
@@ -97,8 +97,6 @@ def _by(finding: Finding) -> str:
 
 def _random(finding: Finding) -> str:
     """What the random control did in the same place."""
-    if not finding.random.defined:
-        return "there is no random control to compare with"
     moved = finding.random.value
     if abs(moved) < 0.005:
         return "a random edit of the same size left it as it was"
@@ -125,6 +123,8 @@ def _fell(facts: Facts, judgement: Judgement) -> str:
         ]
         text = f"the gap fell in {words.listing(each)} standard deviations, each beyond its interval and beyond chance"
     text = f"{text}; it did not fall beyond chance in {_places(facts, rest)}" if rest else text
+    alone = _of(judgement.home, "alone")
+    text = f"{text}; it fell, with no random edit beside it, in {_places(facts, alone)}" if alone else text
     none = _of(judgement.home, "nothing")
     return f"{text}; there was nothing to remove in {_places(facts, none)}" if none else text
 
@@ -186,8 +186,9 @@ def _oriented(finding: Finding) -> Estimate:
 
 
 def _broken(facts: Facts, judgement: Judgement) -> str:
-    reasons = [harm_words(h) for h in judgement.harms if h.severity == 2]
     f = _worst(judgement, "broken")
+    reasons = [harm_words(h) for h in judgement.harms if h.severity == 2]
+    reasons = reasons or [f"it no longer does the task in {_places(facts, _of(judgement.home, 'broken'))}"]
     lower = f.edit_size.value < f.base_size.value
     tail = f", so the smaller gap in {place(facts, f)} ({_from_to(facts, f)}) does not count" if lower else ""
     return f"the edit broke the model: {words.listing(reasons, 3)}; a broken model is not an unbiased one{tail}"
@@ -220,6 +221,14 @@ def _chance(facts: Facts, judgement: Judgement) -> str:
     )
 
 
+def _alone(facts: Facts, judgement: Judgement) -> str:
+    f = _worst(judgement, "alone")
+    return (
+        f"the gap in {place(facts, f)} fell {_from_to(facts, f)} ({_by(f)}), but no random edit was measured beside "
+        "it: nothing is claimed against chance"
+    )
+
+
 def _held(facts: Facts, judgement: Judgement) -> str:
     f = _worst(judgement, "held")
     return (
@@ -231,7 +240,7 @@ def _held(facts: Facts, judgement: Judgement) -> str:
 _FIRST: dict[Kind, Callable[[Facts, Judgement], str]] = {
     "fell": _fell, "partly": _fell, "size_zero": _size_zero, "no_answer": _no_answer, "undefined": _undefined,
     "nothing": _nothing, "broken": _broken, "turned": _turned, "grew": _grew, "made": _made, "chance": _chance,
-    "held": _held,
+    "alone": _alone, "held": _held,
 }  # fmt: skip
 
 
@@ -258,6 +267,7 @@ def _second(facts: Facts, judgement: Judgement) -> str:
 
 
 _ASIDES: list[tuple[str, tuple[Status, ...]]] = [
+    ("it fell, with no random edit beside it, in", ("alone",)),
     ("there was nothing to remove in", ("nothing",)),
     ("no statement can be made about", ("no_answer", "undefined")),
     ("the edit broke the answers in", ("broken",)),

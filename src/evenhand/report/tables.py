@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from evenhand.core.estimate import Estimate
 from evenhand.core.record import CellRecord
+from evenhand.judge.facts import Facts, Place, shown
+from evenhand.judge.verdict import answers
 from evenhand.report import words
 from evenhand.report.cell_figures import PANELS, SUBJECTS
-from evenhand.report.facts import Facts, Place, shown
 from evenhand.report.figures import Judged, fitted
-from evenhand.report.verdict import answers
 
 
 @dataclass(frozen=True)
@@ -104,12 +104,11 @@ def damage(facts: Facts) -> Table:
     """Abilities of the unedited, edited and randomly edited model."""
     rows: list[tuple[str, ...]] = []
     for title, measure, key, share in PANELS:
-        for context in [*facts.contexts, *facts.elsewhere(measure, key)]:
+        for context in facts.measured(measure, key):
             place = Place(context, "", "")
             levels = [facts.level(measure, key, place, subject) for subject in SUBJECTS]
-            if levels[1].defined:
-                change = facts.level(measure, key, place, "edit", change=True)
-                rows.append((f"{title}: {context}", *[_level(e, share) for e in levels], _level(change, share, True)))
+            change = facts.level(measure, key, place, "edit", change=True)
+            rows.append((f"{title}: {context}", *[_level(e, share) for e in levels], _level(change, share, True)))
     head = ("ability", *SUBJECTS.values(), "change, edited − unedited")
     return Table("What the model can still do", head, tuple(rows))
 

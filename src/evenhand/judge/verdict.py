@@ -8,23 +8,34 @@ from dataclasses import dataclass
 from typing import Literal
 
 from evenhand.core.estimate import Estimate
-from evenhand.report.facts import Facts, Place, shown
+from evenhand.judge.facts import Facts, Place, shown
 
-Status = Literal["no_answer", "undefined", "broken", "turned", "made", "grew", "fell", "chance", "held", "nothing"]
+Status = Literal["no_answer", "undefined", "broken", "turned", "made", "grew", "fell", "chance", "alone", "held",
+                 "nothing"]  # fmt: skip
 Kind = Literal["size_zero", "no_answer", "undefined", "broken", "turned", "made", "grew", "fell", "partly", "chance",
-               "held", "nothing"]  # fmt: skip
+               "alone", "held", "nothing"]  # fmt: skip
 Ability = Literal["valid", "options", "inlier", "accuracy", "perplexity"]
 Tone = Literal["good", "mixed", "bad", "none"]
 
 TONES: dict[Kind, Tone] = {
-    "fell": "good", "partly": "mixed", "held": "mixed", "chance": "mixed", "size_zero": "mixed", "nothing": "none",
-    "no_answer": "none", "undefined": "none", "turned": "bad", "grew": "bad", "made": "bad", "broken": "bad",
+    "fell": "good", "partly": "mixed", "held": "mixed", "chance": "mixed", "alone": "mixed", "size_zero": "mixed",
+    "nothing": "none", "no_answer": "none", "undefined": "none", "turned": "bad", "grew": "bad", "made": "bad",
+    "broken": "bad",
 }  # fmt: skip
 LABELS: dict[Kind, str] = {
-    "fell": "Gap fell", "partly": "Fell in part", "held": "No fall shown", "chance": "No better than chance",
+    "fell": "Gap fell", "partly": "Fell in part", "held": "No fall shown", "chance": "Not shown to beat chance",
+    "alone": "Fell, without a random edit beside it",
     "size_zero": "Nothing edited", "nothing": "Nothing to remove", "no_answer": "Does not do the task",
     "undefined": "Undefined", "turned": "Went too far", "grew": "Gap grew", "made": "Made a gap",
     "broken": "Broke the model",
+}  # fmt: skip
+FINDINGS: dict[Status, str] = {
+    "no_answer": "the unedited model does not do this task", "undefined": "undefined",
+    "broken": "the edit broke the answers", "turned": "went too far: the gap changed sign",
+    "made": "a gap where none was shown before", "grew": "grew", "fell": "fell",
+    "chance": "fell; not shown to be more than with a random edit",
+    "alone": "fell; no random edit was measured beside it", "held": "no fall shown",
+    "nothing": "no gap shown before the edit",
 }  # fmt: skip
 
 
@@ -65,6 +76,11 @@ class Finding:
     """Share of valid answers of the unedited model."""
 
     @property
+    def words(self) -> str:
+        """What happened, in a few words."""
+        return FINDINGS[self.status]
+
+    @property
     def removed(self) -> float:
         """Share of the gap that went away; NaN where there was none to remove."""
         return -self.change.value / self.base_size.value if self.base_size.value > 0 else math.nan
@@ -93,6 +109,11 @@ class Judgement:
     """Mean share of the gap removed where it was fitted and there was a gap; NaN otherwise."""
 
     @property
+    def helped(self) -> tuple[Finding, ...]:
+        """Where the gap fell beyond chance; nowhere when the edit broke the model."""
+        return () if self.kind == "broken" else tuple(f for f in (*self.home, *self.away) if f.status == "fell")
+
+    @property
     def tone(self) -> Tone:
         """How the verdict is coloured."""
         return TONES[self.kind]
@@ -111,7 +132,7 @@ def judge(facts: Facts, limits: Limits = Limits()) -> Judgement:
     away = tuple(_finding(facts, place, broken, limits) for place in facts.away)
     there = set(facts.contexts)
     everywhere = any(h.severity == 2 and h.context not in there for h in harms)
-    removed = [f.removed for f in home if f.status in ("fell", "chance", "held", "grew", "turned")]
+    removed = [f.removed for f in home if f.status in ("fell", "chance", "alone", "held", "grew", "turned")]
     share = sum(removed) / len(removed) if removed else math.nan
     return Judgement(_kind(facts, [f.status for f in home], everywhere), home, away, harms, share)
 
@@ -131,8 +152,8 @@ def _kind(facts: Facts, found: list[Status], broken: bool) -> Kind:
         if bad in found:
             return bad
     if "fell" in found:
-        return "partly" if "held" in found or "chance" in found else "fell"
-    for weak in ("chance", "held", "nothing"):
+        return "partly" if {"held", "chance", "alone"} & set(found) else "fell"
+    for weak in ("chance", "alone", "held", "nothing"):
         if weak in found:
             return weak
     return "undefined"
@@ -156,8 +177,10 @@ def _status(facts: Facts, place: Place, limits: Limits) -> Status:
         return "no_answer"
     if not base.defined:
         return "undefined"
+    if not answers(facts, place, "edit", limits):
+        return "broken"
     if not edit.defined:
-        return "undefined" if answers(facts, place, "edit", limits) else "broken"
+        return "undefined"
     change = facts.change(place, "edit")
     if not _biased(facts, place, "base"):
         grew = shown(facts.signed_change(place, "edit")) and _biased(facts, place, "edit")
@@ -168,7 +191,10 @@ def _status(facts: Facts, place: Place, limits: Limits) -> Status:
         return "held"
     if change.value > 0:
         return "grew"
-    return "fell" if beats(change, facts.change(place, "random")) else "chance"
+    random = facts.change(place, "random")
+    if not random.defined:
+        return "alone"
+    return "fell" if beats(change, random) else "chance"
 
 
 def answers(facts: Facts, place: Place, subject: str, limits: Limits = Limits()) -> bool:
@@ -185,17 +211,14 @@ def _biased(facts: Facts, place: Place, subject: str) -> bool:
 
 
 def beats(change: Estimate, random: Estimate) -> bool:
-    """Whether a fall is larger than the random control's; True where there is no control to compare with.
+    """Whether a fall is larger than the random control's; False where that was not measured.
 
     The interval of the difference is put together from the two intervals (Zou and Donner 2008, "Construction of
     confidence limits about effect measures", as for independent estimates; both share the names, so it errs on the
-    careful side). Where an interval is missing, the values alone must differ by half the fall.
+    careful side). Where a value or an interval is missing nothing is claimed against chance.
     """
-    if not random.defined:
-        return True
-    difference = change.value - random.value
     margin = math.hypot(change.high - change.value, random.value - random.low)
-    return difference < (change.value / 2 if math.isnan(margin) else -margin)
+    return change.value - random.value < -margin
 
 
 def _harms(facts: Facts, limits: Limits) -> Iterable[Harm]:

@@ -175,6 +175,11 @@ class Facts:
         found = (r.context for r in self.cell.rows if r.measure == measure and r.key == key and r.context not in own)
         return list(dict.fromkeys(found))
 
+    def measured(self, measure: str, key: str = "value") -> list[str]:
+        """Where a level of the edited model is known: the contexts of the scenario first, then those outside it."""
+        names = [*self.contexts, *self.elsewhere(measure, key)]
+        return [name for name in names if self.level(measure, key, Place(name, "", ""), "edit").defined]
+
     @property
     def chosen(self) -> SweepPoint | None:
         """The chosen size, where there was a sweep."""

@@ -1,4 +1,4 @@
-"""The verdict on hand-made cells, one for each thing that can happen."""
+"""What is said of hand-made cells, one for each thing that can happen."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ import math
 import made_run as made
 import pytest
 
-from evenhand.core.estimate import Estimate
-from evenhand.core.record import CellRecord, ContextRecord, SweepPoint
-from evenhand.report.facts import Facts, Place
+from evenhand.core.record import CellRecord
+from evenhand.judge.facts import Facts
 from evenhand.report.sentences import Verdict, say
-from evenhand.report.verdict import beats, judge
 
 
 def verdict(world: made.World, cell: CellRecord | None = None) -> Verdict:
@@ -57,12 +55,6 @@ def test_nothing_to_remove() -> None:
     assert math.isnan(found.judgement.removed)
     assert "no bias beyond its interval" in found.first
     assert "a gap of up to 0.17 cannot be ruled out" in found.first
-
-
-def test_variations_that_cancel_are_a_bias_although_their_mean_is_none() -> None:
-    context = ContextRecord(name="purchase", outcome="number", variations=("bicycle", "car", "piano"))
-    cell = made.cell(made.World(base={"purchase": 0.0}, half=0.05), contexts=(context,))
-    assert judge(Facts(made.scenario((context,)), cell)).home[0].status != "nothing"
 
 
 def test_a_model_that_does_not_do_the_task_gets_no_statement() -> None:
@@ -132,21 +124,11 @@ def test_no_fall_shown_and_a_gap_that_grew() -> None:
     assert "by 0.56" in grew.first
 
 
-def test_a_gap_made_where_there_was_none() -> None:
-    found = verdict(made.World(base={**made.BASE, "purchase": 0.05}, after={"purchase": 0.60}))
-    assert found.judgement.kind == "made"
-
-
 def test_size_zero() -> None:
     found = verdict(made.World(), kept(made.World()))
     assert found.judgement.kind == "size_zero"
     assert "nothing was switched off" in found.first
     assert "stays at 0.84 standard deviations against black names" in found.first
-
-
-def test_size_zero_where_there_is_no_gap_says_nothing_to_remove() -> None:
-    world = made.World(base={**made.BASE, "purchase": 0.02})
-    assert verdict(world, kept(world)).judgement.kind == "nothing"
 
 
 def test_undefined_is_not_zero() -> None:
@@ -178,34 +160,18 @@ def test_several_groups_are_named() -> None:
     assert "“purchase” for hispanic names" in found.first
 
 
-def test_left_out_variations_are_not_home() -> None:
-    cell = made.cell(made.World(after={"purchase": 0.05}), variations=("bicycle", "car"))
-    facts = Facts(made.scenario(), cell)
-    assert facts.home == (Place("purchase", "bicycle", "black"), Place("purchase", "car", "black"))
-    assert facts.away[0] == Place("purchase", "piano", "black")
-    assert judge(facts).kind == "fell"
-    assert facts.change(facts.home[0], "edit").high < 0
+def test_without_a_random_edit_nothing_is_claimed_against_chance() -> None:
+    world = made.World(after={"purchase": 0.05, "service": 0.02})
+    cell = made.cell(world)
+    alone = cell.model_copy(update={"rows": tuple(row for row in cell.rows if row.subject != "random")})
+    found = verdict(world, alone)
+    assert found.judgement.kind == "alone"
+    assert found.judgement.tone != "good"
+    assert "no random edit was measured beside it: nothing is claimed against chance" in found.first
+    assert "with no random edit beside it, in “service”" in found.second
 
 
-def test_beats_needs_a_clear_difference() -> None:
-    fall = Estimate(value=-0.5, low=-0.7, high=-0.3)
-    assert beats(fall, Estimate(value=0.0, low=-0.1, high=0.1))
-    assert not beats(fall, Estimate(value=-0.4, low=-0.5, high=-0.3))
-    assert beats(fall, Estimate(value=math.nan))
-    assert not beats(Estimate(value=-0.5), Estimate(value=-0.4))
-
-
-def test_a_change_without_a_small_q_is_not_shown() -> None:
-    cell = made.cell(made.World(after={"purchase": 0.05}))
-    rows = tuple(
-        row.model_copy(update={"estimate": row.estimate.model_copy(update={"q": 0.2})}) if row.change else row
-        for row in cell.rows
-    )
-    assert verdict(made.World(), cell.model_copy(update={"rows": rows})).judgement.kind == "held"
-
-
-def test_a_sweep_without_a_choice_is_no_size_zero() -> None:
-    cell = made.cell(made.World(after={"purchase": 0.05}))
-    point = SweepPoint(units=0, share=0, gap=made.estimate(0.8), random_gap=made.estimate(0.8), valid=1,
-                       perplexity_ratio=1)  # fmt: skip
-    assert not Facts(made.scenario(), cell.model_copy(update={"sweep": (point,)})).unedited
+def test_an_edited_model_under_the_least_share_of_answers_is_broken_by_name() -> None:
+    found = verdict(made.World(after={"purchase": 0.05}, valid={"purchase": (0.55, 0.48)}))
+    assert found.judgement.kind == "broken"
+    assert "it no longer does the task in “purchase”" in found.first

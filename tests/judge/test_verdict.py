@@ -1,0 +1,74 @@
+"""The verdict on hand-made cells."""
+
+from __future__ import annotations
+
+import math
+
+from evenhand.core.estimate import Estimate
+from evenhand.core.record import CellRecord, ContextRecord, SweepPoint
+from evenhand.judge.facts import Facts, Place
+from evenhand.judge.verdict import Judgement, beats, judge
+from report import made_run as made
+
+
+def judged(world: made.World, cell: CellRecord | None = None) -> Judgement:
+    return judge(Facts(made.scenario(others=world.others), cell or made.cell(world)))
+
+
+def kept(world: made.World) -> CellRecord:
+    """A cell in which the study chose to edit nothing: only the unedited model was measured."""
+    cell = made.cell(world)
+    points = tuple(p.model_copy(update={"chosen": p.units == 0}) for p in cell.sweep)
+    return cell.model_copy(
+        update={"rows": tuple(r for r in cell.rows if r.subject == "base"), "sweep": points, "units": (),
+                "per_layer": {}, "edit": ""}
+    )  # fmt: skip
+
+
+def test_variations_that_cancel_are_a_bias_although_their_mean_is_none() -> None:
+    context = ContextRecord(name="purchase", outcome="number", variations=("bicycle", "car", "piano"))
+    cell = made.cell(made.World(base={"purchase": 0.0}, half=0.05), contexts=(context,))
+    assert judge(Facts(made.scenario((context,)), cell)).home[0].status != "nothing"
+
+
+def test_a_gap_made_where_there_was_none() -> None:
+    found = judged(made.World(base={**made.BASE, "purchase": 0.05}, after={"purchase": 0.60}))
+    assert found.kind == "made"
+
+
+def test_size_zero_where_there_is_no_gap_says_nothing_to_remove() -> None:
+    world = made.World(base={**made.BASE, "purchase": 0.02})
+    assert judged(world, kept(world)).kind == "nothing"
+
+
+def test_left_out_variations_are_not_home() -> None:
+    cell = made.cell(made.World(after={"purchase": 0.05}), variations=("bicycle", "car"))
+    facts = Facts(made.scenario(), cell)
+    assert facts.home == (Place("purchase", "bicycle", "black"), Place("purchase", "car", "black"))
+    assert facts.away[0] == Place("purchase", "piano", "black")
+    assert judge(facts).kind == "fell"
+    assert facts.change(facts.home[0], "edit").high < 0
+
+
+def test_beats_needs_a_clear_difference() -> None:
+    fall = Estimate(value=-0.5, low=-0.7, high=-0.3)
+    assert beats(fall, Estimate(value=0.0, low=-0.1, high=0.1))
+    assert not beats(fall, Estimate(value=-0.4, low=-0.5, high=-0.3))
+    assert not beats(fall, Estimate(value=math.nan))
+    assert not beats(Estimate(value=-0.5), Estimate(value=-0.4))
+
+
+def test_a_change_without_a_small_q_is_not_shown() -> None:
+    cell = made.cell(made.World(after={"purchase": 0.05}))
+    rows = tuple(
+        row.model_copy(update={"estimate": row.estimate.model_copy(update={"q": 0.2})}) if row.change else row
+        for row in cell.rows
+    )
+    assert judged(made.World(), cell.model_copy(update={"rows": rows})).kind == "held"
+
+
+def test_a_sweep_without_a_choice_is_no_size_zero() -> None:
+    cell = made.cell(made.World(after={"purchase": 0.05}))
+    point = SweepPoint(units=0, share=0, gap=made.estimate(0.8), random_gap=made.estimate(0.8), valid=1,
+                       perplexity_ratio=1)  # fmt: skip
+    assert not Facts(made.scenario(), cell.model_copy(update={"sweep": (point,)})).unedited
