@@ -164,13 +164,15 @@ def test_texts_by_their_words(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shares(readout) == {"valid": 0.375, "other": 0.375, "refusal": 0.125, "truncated": 0.125}
 
 
-def test_choice_is_the_favourable_share_among_the_options() -> None:
+def test_a_choice_is_decided_for_the_favourable_option_with_its_share_among_the_options() -> None:
     lm = tiny_lm("gpt2")
     readout = one(lm, scenario("choice"))
     logp = readout.arrays["logp"]
-    assert torch.allclose(readout.value, logp.softmax(1)[:, 0])
-    assert readout.row.tolist() == list(range(8))
-    assert (readout.mass == 1).all()
+    share = logp.softmax(1)[:, 0]
+    assert torch.allclose(readout.mass[0::2], share)
+    assert torch.allclose(readout.mass[1::2], 1 - share)
+    assert readout.value.tolist() == [1, 0] * 8
+    assert readout.row.tolist() == [i for i in range(8) for _ in range(2)]
     assert (logp.exp().sum(1) < 1).all()
 
 

@@ -35,10 +35,10 @@ def test_many_values_are_cut_at_the_range_of_the_unedited_model():
     assert all(sum(d.mass) == pytest.approx(1, abs=1e-5) for d in found)
 
 
-def test_probabilities_run_from_zero_to_one_and_an_empty_group_has_none():
-    readout = _readout([0.1, 0.2, 0.8, 0.9], "choice")
+def test_decisions_have_a_bin_each_and_an_empty_group_has_none():
+    readout = _readout([0.0, 1.0, 0.0, 1.0], "choice")
     found = list(distributions({"base": [readout]}))
-    assert (found[0].edges[0], found[0].edges[-1]) == (0, 1)
+    assert found[0].edges == (-0.5, 0.5, 1.5)
     silent = _readout([1.0, 2, 3, 4], mass=[1.0, 1, 0, 0])
     assert [d.group for d in distributions({"base": [silent]})] == ["a"]
     assert not list(distributions({"base": [readout.where(lambda case: False)]}))

@@ -181,11 +181,14 @@ def sampled_texts(task: Task, sampling: Sampling) -> list[Readout]:
 
 
 def choices(task: Task) -> list[Readout]:
-    """Return the probability of the favourable option among the options (array `logp`: all of them)."""
+    """Return each decision as two answers: 1 (the favourable option) with its share among the options, else 0.
+
+    Array `logp` holds all options.
+    """
     for case in task.cases:
         if case.favourable is None or not 0 <= case.favourable < len(case.options):
             raise UsageError(f"case {case.id!r}: which of its {len(case.options)} options is favourable is not said")
-    return [_options(task, scores, _favourable_share) for scores in _scored(task)]
+    return [_options(task, scores, _decision) for scores in _scored(task)]
 
 
 def pairs(task: Task) -> list[Readout]:
@@ -193,33 +196,35 @@ def pairs(task: Task) -> list[Readout]:
     for case in task.cases:
         if len(case.options) != 2:
             raise UsageError(f"case {case.id!r}: a pair has two sentences, this one has {len(case.options)}")
-    return [_options(task, scores, _first_over_second) for scores in _scored(task)]
+    return [_options(task, scores, _preference) for scores in _scored(task)]
 
 
 def _scored(task: Task) -> list[list[Float[Tensor, " _opt"]]]:
     return score_options(task.lm, task.cases, task.variants, task.progress)
 
 
-def _favourable_share(case: Case, logp: Float[Tensor, " opt"]) -> float:
-    return float(logp.softmax(0)[case.favourable or 0])
+def _decision(case: Case, logp: Float[Tensor, " opt"]) -> _Found:
+    share = float(logp.softmax(0)[case.favourable or 0])
+    return _found([(1.0, share), (0.0, 1.0 - share)], math.isfinite(share))
 
 
-def _first_over_second(case: Case, logp: Float[Tensor, " opt"]) -> float:
-    return float(logp[0] - logp[1])
+def _preference(case: Case, logp: Float[Tensor, " opt"]) -> _Found:
+    return _single(float(logp[0] - logp[1]))
 
 
-def _options(
-    task: Task, scores: Sequence[Float[Tensor, " _opt"]], value_of: Callable[[Case, Tensor], float]
-) -> Readout:
-    values = [value_of(case, logp) for case, logp in zip(task.cases, scores, strict=True)]
+def _options(task: Task, scores: Sequence[Float[Tensor, " _opt"]], found: Callable[[Case, Tensor], _Found]) -> Readout:
+    answers = [found(case, logp) for case, logp in zip(task.cases, scores, strict=True)]
     logp = pad_sequence([each.double() for each in scores], batch_first=True, padding_value=math.nan)
-    return task.readout([_single(value) for value in values], 0, {"logp": logp}, mode="likelihood")
+    return task.readout(answers, 0, {"logp": logp}, mode="likelihood")
 
 
 def _single(value: float) -> _Found:
-    """One atom; an undefined score (a text without tokens, a broken model) leaves the case without one."""
-    known = math.isfinite(value)
-    return _Found([(value, 1.0)] if known else [], {"valid": 1.0} if known else {"other": 1.0}, known)
+    return _found([(value, 1.0)], math.isfinite(value))
+
+
+def _found(atoms: list[tuple[float, float]], known: bool) -> _Found:
+    """These atoms; an undefined score (a text without tokens, a broken model) leaves the case without any."""
+    return _Found(atoms if known else [], {"valid": 1.0} if known else {"other": 1.0}, known)
 
 
 def sentences(task: Task) -> list[Readout]:

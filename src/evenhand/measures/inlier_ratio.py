@@ -28,7 +28,7 @@ class InlierRatio:
 
     tail: float = 0.05
 
-    kinds: ClassVar[tuple[Outcome, ...]] = ("number", "choice", "pair")
+    kinds: ClassVar[tuple[Outcome, ...]] = ("number", "pair")
     comparison: ClassVar[bool] = False
     neutral: ClassVar[float] = math.nan
     range: ClassVar[tuple[float, float] | None] = (0.0, 1.0)

@@ -85,7 +85,7 @@ def answers(facts: Facts, found: Sequence[Distribution]) -> Figure:
             data.append(_steps(each, groups.index(each.group), f"y{axis}", legend=row == 0))
     context = facts.contexts[found[0].context]
     unit = "share of favourable answers" if context.outcome == "text" else context.unit
-    unit = "probability of the favourable answer" if context.outcome == "choice" else unit or "answer"
+    unit = "1: the favourable option, 0: another" if context.outcome == "choice" else unit or "answer"
     layout["xaxis"] = {"title": {"text": text(unit, 40)}, "anchor": f"y{'' if len(subjects) < 2 else len(subjects)}"}
     return {
         "alt": f"Share of answers by {words.listing(groups)} names in {found[0].context}, {found[0].variation}, "
