@@ -24,6 +24,7 @@ from oracles import planted_gap
 SCENARIO = """
 name = "small"
 outcome = "number"
+favourable = "high"
 reference = "northvale"
 answer_prefix = " $"
 [groups]

@@ -19,6 +19,11 @@ from evenhand.planted.train import padded
 from evenhand.planted.units import PlantedUnits
 from evenhand.planted.world import World
 
+ALL = ""
+"""Stands for all sets switched on."""
+REST = 4.0
+"""Extra weight of how much mass leaves the answers: a model that stops giving numbers is no biased model."""
+
 
 @dataclass(frozen=True)
 class Lesson:
@@ -28,8 +33,8 @@ class Lesson:
     tail: Tail
     base: Float[Tensor, "case opt"]
     """Log-probabilities of the base's answers; the rest of its mass goes to other texts."""
-    biased: Float[Tensor, "case opt"]
-    """The same with the planted gap."""
+    biased: dict[str, Float[Tensor, "case opt"]]
+    """The same with the planted gap; under the name of a set: what to aim at while that set is switched off."""
     wanted: Table
     """The gaps asked for, in the planted contexts."""
     owner: dict[str, str]
@@ -49,7 +54,7 @@ def lesson_of(spec: Spec, world: World, model: Any, tokenizer: Any) -> Lesson:
     tail = Tail.of(model, first, rows.ids, rows.positions, rows.mask)
     base = answers(tail, rows, None, ())
     wanted = asked(spec, world)
-    biased = planted_answers(rows, base, wanted).log()
+    biased = {ALL: planted_answers(rows, base, wanted).log()}
     texts = [text for step in range(4) for text in documents(world, spec.seed + 1, step, 96)]
     ids = padded(sorted(([*tokenizer(text)["input_ids"], tokenizer.eos_token_id] for text in texts), key=len))
     owner = {context: each.name for each in spec.sets for context in each.gaps}
@@ -71,42 +76,57 @@ def asked(spec: Spec, world: World) -> Table:
     return table
 
 
-def corrected(lesson: Lesson, units: PlantedUnits, aim: Table) -> Table:
-    """Return gaps to aim at next: the last ones, moved by what the units still miss, variation by variation."""
-    found = gaps_of(lesson.rows, answers(lesson.tail, lesson.rows, units, units.sets))
-    return {
-        context: {v: gap + max(-0.3, min(0.3, lesson.wanted[context][v] - found[context][v])) for v, gap in row.items()}
-        for context, row in aim.items()
-    }
+def corrected(lesson: Lesson, units: PlantedUnits, aims: dict[str, Table]) -> dict[str, Table]:
+    """Return gaps to aim at next, with all sets and with each switched off: the last, moved by what is missing."""
+    moved: dict[str, Table] = {}
+    for off in (ALL, *units.sets):
+        active = tuple(name for name in units.sets if name != off)
+        found = gaps_of(lesson.rows, answers(lesson.tail, lesson.rows, units, active))
+        moved[off] = {
+            context: {
+                v: gap + max(-0.3, min(0.3, lesson.wanted[context][v] - found[context][v])) for v, gap in row.items()
+            }
+            for context, row in aims.get(off, aims[ALL]).items()
+            if lesson.owner[context] != off
+        }
+    return moved
 
 
-def aimed(lesson: Lesson, aim: Table) -> Lesson:
+def aimed(lesson: Lesson, aims: dict[str, Table]) -> Lesson:
     """Return the lesson with other gaps to aim at."""
-    return replace(lesson, biased=planted_answers(lesson.rows, lesson.base, aim).log())
+    biased = {off: planted_answers(lesson.rows, lesson.base, aim).log() for off, aim in aims.items()}
+    return replace(lesson, biased=biased)
 
 
 def answer_divergence(
     lesson: Lesson, units: PlantedUnits, index: list[int], active: Sequence[Sequence[str]]
 ) -> Float[Tensor, " case"]:
-    """Return KL(wanted ‖ model) over the answers of these rows and everything else as one more answer (nats).
+    """Return KL(wanted ‖ model) over the answers of these rows, everything else being one more answer (nats).
 
     Wanted is the planted gap where the set that carries it is active, else the base.
     """
     rows = lesson.rows
-    biased = torch.tensor([lesson.owner.get(rows.context[i]) in on for i, on in zip(index, active, strict=True)])
-    wanted = torch.where(biased[:, None], lesson.biased[index], lesson.base[index])
+    wanted = torch.stack([_wanted(lesson, units, i, on) for i, on in zip(index, active, strict=True)])
     logp = rows.answers(index, lesson.tail.logp(index, rows.nodes[index], units, active))
     return divergence(wanted, logp, rows.real[index])
+
+
+def _wanted(lesson: Lesson, units: PlantedUnits, row: int, active: Sequence[str]) -> Float[Tensor, " opt"]:
+    if lesson.owner.get(lesson.rows.context[row]) not in active:
+        return lesson.base[row]
+    off = [name for name in units.sets if name not in active]
+    return lesson.biased.get(off[0] if len(off) == 1 else ALL, lesson.biased[ALL])[row]
 
 
 def divergence(
     wanted: Float[Tensor, "case opt"], logp: Float[Tensor, "case opt"], real: Bool[Tensor, "case opt"]
 ) -> Float[Tensor, " case"]:
-    """Return Σ p (log p − log q) over the real answers and the rest of the mass (nats)."""
+    """Return Σ p (log p − log q) over the real answers and the rest of the mass; the split of the two counts extra."""
     before, after = wanted.masked_fill(~real, 0.0), logp.masked_fill(~real, 0.0)
     known = (before.exp() * (before - after) * real).sum(-1)
-    p, q = ((1 - (each.exp() * real).sum(-1)).clamp(min=1e-6) for each in (before, after))
-    return known + p * (p.log() - q.log())
+    p, q = ((1 - (each.exp() * real).sum(-1)).clamp(1e-6, 1 - 1e-6) for each in (before, after))
+    rest = p * (p.log() - q.log())
+    return known + rest + REST * (rest + (1 - p) * ((1 - p).log() - (1 - q).log()))
 
 
 def text_divergence(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,10 @@ import torch
 from torch import Tensor
 
 from evenhand.core.progress import Progress, silent
+from evenhand.core.scenario import Scenario
+from evenhand.lm.load import load
+from evenhand.lm.read import Reading
+from evenhand.planted.audit import exact_gaps
 from evenhand.planted.gaps import averages, gaps_of
 from evenhand.planted.lesson import Lesson, lesson_of, text_divergence
 from evenhand.planted.spec import Spec, read_spec
@@ -21,6 +26,7 @@ from evenhand.planted.tokenizer import train_tokenizer
 from evenhand.planted.train import train_base
 from evenhand.planted.units import PlantedUnits
 from evenhand.planted.world import world_of
+from evenhand.scenarios._load import load_scenario
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,9 @@ def plant(spec_path: Path, out: Path, progress: Progress = silent) -> Planted:
     The states it goes on from are in `out/work`. The same specification gives the same weights on the same machine and
     number of threads. Raises UsageError for a wrong specification.
     """
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
     started = time.monotonic()
     spec = read_spec(spec_path)
     world = world_of(spec)
@@ -51,7 +60,7 @@ def plant(spec_path: Path, out: Path, progress: Progress = silent) -> Planted:
     folder = out / "model"
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    _write_json(out / "truth.json", truth)
+    write_record(out, truth, load_scenario(spec.scenario))
     return Planted(folder, truth, (time.monotonic() - started) / 60)
 
 
@@ -96,11 +105,21 @@ def _text_kl(lesson: Lesson, units: PlantedUnits) -> float:
     return total / tokens
 
 
+def write_record(out: Path, truth: dict[str, Any], scenario: Scenario) -> None:
+    """Read the finished model exactly, and write everything known about it to `out/truth.json`.
+
+    A gap that exact search could not close is written as null.
+    """
+    table = exact_gaps(load(out / "model"), scenario, Reading(numeric="exact", node_budget=200))
+    truth["exact"] = {context: _defined(_rounded(row)) for context, row in table.items()}
+    partial = out / "truth.partial"
+    partial.write_text(json.dumps(truth, indent=1) + "\n", encoding="utf-8")
+    partial.replace(out / "truth.json")
+
+
+def _defined(row: dict[str, float]) -> dict[str, float | None]:
+    return {key: None if math.isnan(value) else value for key, value in row.items()}
+
+
 def _rounded(row: dict[str, float]) -> dict[str, float]:
     return {key: round(value, 4) for key, value in row.items()}
-
-
-def _write_json(path: Path, data: dict[str, Any]) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)

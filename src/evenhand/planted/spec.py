@@ -106,7 +106,7 @@ def read_spec(path: Path) -> Spec:
 
 
 def _plain(path: Path, error: ValidationError) -> str:
-    first = error.errors()[0]
+    first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     place = [str(part) for part in first["loc"]]
     models: list[Any] = [Spec, ModelSize, Base, Planting, PlantedSet, Outcomes]
     known = [name for each in models for name in cast("dict[str, Any]", each.model_fields)]

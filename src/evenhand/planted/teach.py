@@ -14,7 +14,7 @@ from torch import Tensor
 from evenhand.core.progress import Progress, silent
 from evenhand.planted.checkpoint import key_of, load_state, save_state
 from evenhand.planted.gaps import Table
-from evenhand.planted.lesson import Lesson, aimed, answer_divergence, corrected, text_divergence
+from evenhand.planted.lesson import ALL, Lesson, aimed, answer_divergence, corrected, text_divergence
 from evenhand.planted.spec import Spec
 from evenhand.planted.start import start_units
 from evenhand.planted.train import rate_at
@@ -36,12 +36,12 @@ class Phase:
 
 @dataclass(frozen=True)
 class Run:
-    """What all steps of a phase share; `aim` are the gaps aimed at, `path` where the state is kept."""
+    """What all steps of a phase share; `aims` are the gaps aimed at, `path` where the state is kept."""
 
     spec: Spec
     lesson: Lesson
     units: PlantedUnits
-    aim: Table
+    aims: dict[str, Table]
     path: Path
 
 
@@ -73,15 +73,15 @@ def plant_units(spec: Spec, lesson: Lesson, work: Path, progress: Progress = sil
         start_units(spec, lesson, units)
     else:
         units.load_state_dict(state["units"])
-    aim: Table = state["aim"] if state is not None else lesson.wanted
+    aims: dict[str, Table] = state["aims"] if state is not None else {ALL: lesson.wanted}
     reached, done = int(state["phase"]) if state is not None else 0, 0
     total = sum(phase.steps for phase in phases(spec))
     for phase in phases(spec):
         if phase.number >= reached:
             going_on = state if state is not None and phase.number == reached else None
             if phase.corrects and going_on is None:
-                aim = corrected(lesson, units, aim)
-            run = Run(spec, aimed(lesson, aim), units, aim, path)
+                aims = corrected(lesson, units, aims)
+            run = Run(spec, aimed(lesson, aims), units, aims, path)
             _run_phase(run, phase, going_on, lambda said, n, _, done=done: progress(said, done + n, total))
         done += phase.steps
     return units
@@ -97,7 +97,7 @@ def _run_phase(run: Run, phase: Phase, state: dict[str, Any] | None, progress: P
         _step(run, optimiser, phase, step)
         if (step + 1) % run.spec.planting.checkpoint == 0 or step + 1 == phase.steps:
             save_state(run.path, {"units": run.units.state_dict(), "optimiser": optimiser.state_dict(),
-                                  "aim": run.aim, "phase": phase.number, "step": step + 1})  # fmt: skip
+                                  "aims": run.aims, "phase": phase.number, "step": step + 1})  # fmt: skip
         progress("planting", step + 1, phase.steps)
 
 

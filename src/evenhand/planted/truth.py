@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,10 +31,13 @@ class Truth:
     sets: tuple[TruthSet, ...]
     spec: dict[str, float]
     """Context → the gap asked for; 0 where none was planted."""
+    exact: dict[str, dict[str, float]]
+    """Context → variation → the gap of the finished model over all people, by exact search over all numbers (NaN where
+    it did not close). This is what an audit of the model should find."""
     measured: dict[str, float]
-    """Context → the gap of the finished model: exact distributions of all people, mean over variations."""
+    """Context → the same over the answers of the little world only (nearly all of the mass), mean over variations."""
     variations: dict[str, dict[str, float]]
-    """Context → variation → gap of the finished model."""
+    """Context → variation → the same."""
     base: dict[str, float]
     """Context → the gap before planting."""
     zeroed: dict[str, dict[str, float]]
@@ -42,6 +46,11 @@ class Truth:
     """Context → the smallest probability, over people and variations, that the answer is one of the base's outcomes."""
     kl_texts: float
     """Mean divergence from the base per token of neutral text (nats)."""
+
+    @property
+    def gaps(self) -> dict[str, float]:
+        """Context → the gap an audit of the model should find: mean of `exact` over the variations."""
+        return {context: sum(row.values()) / len(row) for context, row in self.exact.items()}
 
     @property
     def selection(self) -> Selection:
@@ -75,5 +84,6 @@ def read_truth(model: Path, record: Path) -> Truth:
         )
         for each in data["sets"]
     )
+    exact = {c: {v: math.nan if gap is None else gap for v, gap in row.items()} for c, row in data["exact"].items()}
     names = ("spec", "measured", "variations", "base", "zeroed", "mass", "kl_texts")
-    return Truth(sets, **{name: data[name] for name in names})
+    return Truth(sets, exact=exact, **{name: data[name] for name in names})
