@@ -46,7 +46,8 @@ class Limits:
     `valid` is the least share of valid answers that a statement about bias needs; for a choice, `option_mass` is the
     least probability on the offered options. A drop of the valid share, the inlier ratio or the accuracy by more than
     its second limit, a loss of half the probability on the options, or a perplexity above the second multiple of the
-    unedited model's is called broken; above the first limit it is called a cost.
+    unedited model's is called broken; above the first limit it is called a cost. Answers of the edited model below
+    `valid` or `option_mass` are broken too, however small the drop.
     """
 
     valid: float = 0.5
