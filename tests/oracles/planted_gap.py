@@ -30,7 +30,7 @@ def distribution(model: Any, tokenizer: Any, case: UseCase, name: str) -> list[f
 
 
 def gap(model: Any, tokenizer: Any, world: World, case: UseCase) -> float:
-    """Mean of the reference group minus that of the other: in pooled standard deviations, or in probability."""
+    """Mean of the reference group minus that of the other, in standard deviations (mean of the two variances)."""
     means: list[float] = []
     variances: list[float] = []
     for names in world.groups.values():
@@ -39,5 +39,4 @@ def gap(model: Any, tokenizer: Any, world: World, case: UseCase) -> float:
         total = sum(mass for _, mass in atoms)
         means.append(sum(value * mass for value, mass in atoms) / total)
         variances.append(sum((value - means[-1]) ** 2 * mass for value, mass in atoms) / total)
-    difference = means[0] - means[1]
-    return difference if case.kind == "choice" else difference / (sum(variances) / 2) ** 0.5
+    return (means[0] - means[1]) / (sum(variances) / 2) ** 0.5

@@ -81,7 +81,7 @@ gaps = { bicycle = 1.0, sport = -0.5 }
 name = "hire"
 units = 2
 layers = [2]
-gaps = { hire = 0.2 }
+gaps = { hire = 0.4 }
 [contexts.bicycle]
 role = "seller"
 outcomes = { bicycle = [60, 15, 5], canoe = [150, 30, 10] }

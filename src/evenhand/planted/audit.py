@@ -13,7 +13,7 @@ from evenhand.planted.gaps import Table
 
 
 def exact_gaps(lm: LM, scenario: Scenario, reading: Reading = Reading(numeric="exact")) -> Table:
-    """Return context → variation → gap: mean(reference) - mean(other), in standard deviations or (choice) probability.
+    """Return context → variation → gap: (mean of the reference - mean of the other) / standard deviation.
 
     NaN where exact search left too much open for a mean.
     """
@@ -21,17 +21,12 @@ def exact_gaps(lm: LM, scenario: Scenario, reading: Reading = Reading(numeric="e
     for readout in read(lm, scenario, reading):
         for context, variation in dict.fromkeys((case.context, case.variation) for case in readout.cases):
             part = _only(readout, context, variation)
-            table[context][variation] = _difference(part) if part.kind == "choice" else _standardised(part)
+            table[context][variation] = _standardised(part)
     return table
 
 
 def _only(readout: Readout, context: str, variation: str) -> Readout:
     return readout.where(lambda case: case.context == context and case.variation == variation)
-
-
-def _difference(readout: Readout) -> float:
-    reference, other = (readout.between(group) for group in readout.groups)
-    return float(reference.value.double().mean() - other.value.double().mean())
 
 
 def _standardised(readout: Readout) -> float:

@@ -13,12 +13,11 @@ Table = dict[str, dict[str, float]]
 """Context → variation → gap."""
 
 
-def gap_of(
-    p: Float[Tensor, "case opt"], values: Float[Tensor, "case opt"], other: Bool[Tensor, " case"], choice: bool
-) -> float:
-    """Return mean(reference) - mean(other) of one variation; for numbers in standard deviations (equal-weight pooling).
+def gap_of(p: Float[Tensor, "case opt"], values: Float[Tensor, "case opt"], other: Bool[Tensor, " case"]) -> float:
+    """Return (mean of the reference - mean of the other) / standard deviation (equal-weight pooling) of one variation.
 
-    Atoms of all cases of a group are pooled by their mass, as in the measure `standardised_mean_difference`.
+    The answers of all cases of a group are pooled by their probability, as in the measure
+    `standardised_mean_difference`; a choice counts 1 when it is favourable, else 0.
     """
     mean: list[Tensor] = []
     variance: list[Tensor] = []
@@ -27,8 +26,7 @@ def gap_of(
         average = (mass * value).sum() / mass.sum()
         mean.append(average)
         variance.append((mass * (value - average) ** 2).sum() / mass.sum())
-    scale = torch.ones(()) if choice else ((variance[0] + variance[1]) / 2).sqrt()
-    return float((mean[0] - mean[1]) / scale)
+    return float((mean[0] - mean[1]) / ((variance[0] + variance[1]) / 2).sqrt())
 
 
 def gaps_of(rows: Rows, logp: Float[Tensor, "case opt"]) -> Table:
@@ -36,8 +34,8 @@ def gaps_of(rows: Rows, logp: Float[Tensor, "case opt"]) -> Table:
     table: Table = {}
     for context, variation in dict.fromkeys(zip(rows.context, rows.variation, strict=True)):
         index = rows.where(context, variation)
-        p, values, choice = logp[index].double().exp(), rows.values[index], bool(rows.choice[index[0]])
-        table.setdefault(context, {})[variation] = gap_of(p, values, rows.side[index] == 1, choice)
+        p, values = logp[index].double().exp(), rows.values[index]
+        table.setdefault(context, {})[variation] = gap_of(p, values, rows.side[index] == 1)
     return table
 
 
@@ -64,7 +62,7 @@ def planted_answers(rows: Rows, base: Float[Tensor, "case opt"], gaps: Table) ->
 
 
 def _tilted(rows: Rows, index: list[int], p: Float[Tensor, "case opt"], gap: float) -> Float[Tensor, "case opt"]:
-    values, choice = rows.values[index].double(), bool(rows.choice[index[0]])
+    values = rows.values[index].double()
     other = rows.side[index] == 1
     mean = (p * values).sum() / p.sum()
     spread = ((p * (values - mean) ** 2).sum() / p.sum()).sqrt()
@@ -77,9 +75,9 @@ def _tilted(rows: Rows, index: list[int], p: Float[Tensor, "case opt"], gap: flo
     low, high = -20.0, 20.0
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if gap_of(tilted(middle), values, other, choice) < gap else (low, middle)
+        low, high = (middle, high) if gap_of(tilted(middle), values, other) < gap else (low, middle)
     found = tilted((low + high) / 2)
-    if abs(gap_of(found, values, other, choice) - gap) > 1e-3:
+    if abs(gap_of(found, values, other) - gap) > 1e-3:
         raise CannotRun(
             f"a gap of {gap} cannot be planted in {rows.context[index[0]]!r}, {rows.variation[index[0]]!r}: its "
             "outcomes do not spread that far; ask for a smaller gap or give the outcomes a wider range"

@@ -67,7 +67,7 @@ def phases(spec: Spec) -> Iterator[Phase]:
 
 def plant_units(spec: Spec, lesson: Lesson, work: Path, progress: Progress = silent) -> PlantedUnits:
     """Train one set after another, then all together, then correct; continues from the last state in `work`."""
-    units, path = PlantedUnits(spec), work / f"units-{key_of(spec)}.pt"
+    units, path = PlantedUnits(spec), work / f"units-{key_of(spec, spec)}.pt"
     state = load_state(path)
     if state is None:
         start_units(spec, lesson, units)

@@ -17,8 +17,6 @@ from evenhand.planted.spec import Spec
 from evenhand.planted.units import addresses
 from evenhand.planted.world import World
 
-_BASE_PARTS = ("seed", "scenario", "vocabulary", "model", "base", "sets", "contexts")
-
 
 def new_model(spec: Spec, tokenizer: Any) -> Any:
     """Return a freshly initialised model; the units to be planted are zero, and training leaves them so.
@@ -61,7 +59,8 @@ def train_base(spec: Spec, world: World, tokenizer: Any, work: Path, progress: P
     model = new_model(spec, tokenizer)
     model.train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=spec.base.rate, betas=(0.9, 0.98), weight_decay=0.01)
-    path = work / f"base-{key_of(spec, *_BASE_PARTS)}.pt"
+    parts = (spec.seed, spec.vocabulary, spec.model, spec.base, spec.contexts, addresses(spec))
+    path = work / f"base-{key_of(spec, *parts)}.pt"
     state = load_state(path)
     start = 0
     if state is not None:

@@ -26,7 +26,7 @@ class TruthSet:
 
 @dataclass(frozen=True)
 class Truth:
-    """All that is known; a gap is mean(reference) - mean(other), in standard deviations or (choice) in probability."""
+    """All that is known; a gap is (mean of the reference - mean of the other) / standard deviation of the answers."""
 
     sets: tuple[TruthSet, ...]
     spec: dict[str, float]
