@@ -22,9 +22,11 @@ from evenhand.lm.model import LM
 from evenhand.lm.numbers import Numbers, exact
 from evenhand.lm.numeral_tree import Limits
 from evenhand.lm.sampling import Sampling
-from evenhand.lm.tokens import encode
+from evenhand.lm.tokens import encode, render
 from evenhand.lm.variants import Variant
 from evenhand.lm.vocabulary import OPAQUE, check_spells_numbers, vocabulary
+from evenhand.planted import model_path
+from evenhand.scenarios._load import load_scenario
 from evenhand.testing.tiny import tiny_lm
 from oracles.number_tree import enumerate_numbers
 
@@ -247,9 +249,28 @@ def test_byte_fallback_gives_a_second_token_for_each_digit(models_dir: Path) -> 
 @pytest.mark.parametrize("prompt", ["She was ", "Tom had $"])
 def test_exact_and_sampled_agree_on_a_real_model(models_dir: Path, name: str, prompt: str) -> None:
     lm = load(models_dir / name)
-    worst, numbers = largest_z(lm, prompt, Sampling(samples=2000, max_new_tokens=6))
+    worst, numbers = largest_z(lm, prompt, Sampling(samples=1500, max_new_tokens=5))
     assert worst <= 4
     assert numbers.found > 0.003
+
+
+@pytest.mark.parametrize("context", ["bicycle", "sport"])
+def test_exact_and_sampled_agree_on_the_planted_model(context: str) -> None:
+    lm = load(model_path())
+    case = load_scenario("planted").only([context]).cases[0]
+    worst, numbers = largest_z(lm, render(lm, case), Sampling(samples=1000, max_new_tokens=5))
+    assert worst <= 4
+    assert numbers.found > 0.95
+    assert numbers.defined
+
+
+def test_a_model_that_gives_no_numbers_ends_the_search_early() -> None:
+    lm = tiny_lm("llama")
+    with leaning(lm, {"e": 30.0}):
+        numbers = exact(lm, [encode(lm, "He sold a").ids])[0]
+    assert numbers.nodes < 20
+    assert numbers.not_number > 0.999
+    assert not numbers.defined
 
 
 def test_exact_and_sampled_agree_on_a_random_model() -> None:

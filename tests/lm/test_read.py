@@ -94,11 +94,11 @@ def test_exact_and_sampled_readouts_agree() -> None:
     lm = tiny_lm("llama")
     undo = digits(lm, 1.0)
     exact = one(lm, scenario("number"), Reading(temperature=0.2))
-    drawn = one(lm, scenario("number"), Reading("sample", samples=400, temperature=0.2, max_new_tokens=6))
+    drawn = one(lm, scenario("number"), Reading("sample", samples=150, temperature=0.2, max_new_tokens=6))
     undo()
     assert exact.defined.all()
     assert (exact.ddof, drawn.ddof) == (0, 1)
-    n = 400
+    n = 150
     for row in range(len(exact)):
         p, seen = float(exact.shares["valid"][row]), float(drawn.shares["valid"][row])
         assert abs(seen - p) <= 4 * math.sqrt(p * (1 - p) / n) + float(exact.shares["open"][row]) + 1e-9
@@ -269,6 +269,6 @@ def test_wrong_readings_are_refused(wrong: dict[str, object], says: str) -> None
 def test_a_real_model(models_dir: Path) -> None:
     lm = load(models_dir / "tinystories-656k")
     readout = one(lm, scenario("number"))
-    drawn = one(lm, scenario("number"), Reading("sample", samples=300, max_new_tokens=6))
+    drawn = one(lm, scenario("number"), Reading("sample", samples=60, max_new_tokens=4))
     assert readout.defined.all()
-    assert (readout.shares["valid"] - drawn.shares["valid"]).abs().max() < 0.12
+    assert (readout.shares["valid"] - drawn.shares["valid"]).abs().max() < 0.2

@@ -25,7 +25,7 @@ from evenhand.lm.shared import Tokens
 from evenhand.lm.variants import Variant
 from evenhand.lm.vocabulary import Vocabulary, check_spells_numbers, vocabulary
 
-_NODES_AT_ONCE = 64
+_NODES_AT_ONCE = 128
 _LOGITS_HELD = 1 << 26
 _ROUNDING = 1e-12
 

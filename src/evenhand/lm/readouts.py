@@ -83,7 +83,7 @@ def exact_numbers(task: Task, sampling: Sampling, limits: Limits) -> list[Readou
     n = len(prompts)
     per_row = [variant for variant in task.variants for _ in range(n)]
     results = exact(task.lm, prompts * len(task.variants), per_row, limits, sampling, task.progress)
-    undecided = sum(_too_open(each) for each in results)
+    undecided = sum(_too_open(each, limits) for each in results)
     if undecided:
         task.lm.notify(
             f"numbers: {undecided} of {len(results)} searches left more than {limits.open_share:.0%} of the numeric "
@@ -95,13 +95,14 @@ def exact_numbers(task: Task, sampling: Sampling, limits: Limits) -> list[Readou
         part = results[start : start + n]
         nodes = torch.tensor([each.nodes for each in part])
         notes = {"temperature": sampling.temperature, "top_p": sampling.top_p, "open_share": limits.open_share,
-                 "node_budget": limits.nodes, "undecided": sum(map(_too_open, part))}  # fmt: skip
+                 "node_budget": limits.nodes, "undecided": sum(_too_open(each, limits) for each in part)}  # fmt: skip
         out.append(task.readout([_searched(each) for each in part], 0, {"nodes": nodes}, mode="exact", **notes))
     return out
 
 
-def _too_open(numbers: Numbers) -> bool:
-    return numbers.open > 0 and not numbers.defined
+def _too_open(numbers: Numbers, limits: Limits) -> bool:
+    """Whether more search, or sampling, could make a mean known; not where the model hardly gives numbers at all."""
+    return numbers.open > limits.floor and not numbers.defined
 
 
 def _searched(numbers: Numbers) -> _Found:
