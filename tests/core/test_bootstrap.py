@@ -141,3 +141,12 @@ def test_benjamini_hochberg_by_hand_and_as_scipy() -> None:
     )
     assert benjamini_hochberg([]) == []
     assert math.isnan(benjamini_hochberg([Estimate(value=0.0)])[0].q)
+
+
+def test_a_difference_far_from_neutral_survives_a_long_table():
+    replicates = 0.9 + 0.01 * torch.randn(1000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    few, near = p_value(replicates, 0.0, 8), p_value(replicates, 0.895, 8)
+    assert few < 1e-6
+    assert 0.3 < near < 1
+    table = benjamini_hochberg([Estimate(value=0.9, p=few), *(Estimate(value=0.0, p=0.5) for _ in range(200))])
+    assert table[0].q < 0.05

@@ -36,6 +36,15 @@ def test_a_gap_made_where_there_was_none() -> None:
     assert found.kind == "made"
 
 
+def test_a_gap_too_small_to_notice_is_none_however_narrow_its_interval() -> None:
+    small = made.World(base={**made.BASE, "purchase": 0.03}, after={"purchase": -0.03}, half=0.001)
+    assert judged(small).home[0].status == "nothing"
+    crossed = made.World(base={**made.BASE, "purchase": 0.9}, after={"purchase": -0.03}, half=0.001)
+    assert judged(crossed).kind == "fell"
+    flipped = made.World(base={**made.BASE, "purchase": 0.9}, after={"purchase": -0.3}, half=0.001)
+    assert judged(flipped).kind == "turned"
+
+
 def test_size_zero_where_there_is_no_gap_says_nothing_to_remove() -> None:
     world = made.World(base={**made.BASE, "purchase": 0.02})
     assert judged(world, kept(world)).kind == "nothing"

@@ -100,7 +100,9 @@ def interval(replicates: Float[Tensor, " boot"], n_clusters: int, level: float) 
 def p_value(replicates: Float[Tensor, " boot"], neutral: float, n_clusters: int) -> float:
     """Return the two-sided p-value of `neutral`: the `interval` of level 1 - p just touches it; NaN where undefined.
 
-    One is added to the count of the smaller tail and to the total, so p is never 0.
+    One is added to the count of the smaller tail and to the total. Where no replicate reaches `neutral` that count only
+    says that p is small, too coarse for a table of many; the tail is then the normal one at the replicates' own
+    distance from it, in their standard deviations.
     """
     finite = _defined(replicates)
     if n_clusters < 2 or finite is None or math.isnan(neutral):
@@ -108,8 +110,11 @@ def p_value(replicates: Float[Tensor, " boot"], neutral: float, n_clusters: int)
     from scipy.special import ndtri, stdtr
 
     below, above = int((finite <= neutral).sum()), int((finite >= neutral).sum())
-    tail = min(0.5, (1 + min(below, above)) / (1 + len(finite)))
-    return float(2 * stdtr(n_clusters - 1, math.sqrt((n_clusters - 1) / n_clusters) * ndtri(tail)))
+    quantile = float(ndtri(min(0.5, (1 + min(below, above)) / (1 + len(finite)))))
+    spread = float(finite.std())
+    if min(below, above) == 0 and spread > 0:
+        quantile = min(quantile, -abs(float(finite.mean()) - neutral) / spread)
+    return float(2 * stdtr(n_clusters - 1, math.sqrt((n_clusters - 1) / n_clusters) * quantile))
 
 
 def _defined(replicates: Float[Tensor, " boot"]) -> Float[Tensor, " finite"] | None:

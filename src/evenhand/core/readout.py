@@ -21,8 +21,8 @@ class Readout:
     Every answer that can be compared is an *atom*: a value, its mass, and the case it answers.
     `number`, exact: each number and its probability. `number`, sampled: each parsed answer with mass 1.
     `choice`: 1 with the share of the favourable option among the options as its mass, 0 with the rest. `pair`:
-    log-likelihood of the first sentence minus that of the second (nats), mass 1. `text`: 1 for a favourable answer, 0 for an unfavourable
-    one, mass 1. `sentence`: log-likelihood per token (nats), mass 1.
+    log-likelihood of the first sentence minus that of the second (nats), mass 1. `text`: 1 for a favourable answer, 0
+    for an unfavourable one, mass 1. `sentence`: log-likelihood per token (nats), mass 1.
     """
 
     kind: Outcome

@@ -47,8 +47,11 @@ class Limits:
     least probability on the offered options. A drop of the valid share, the inlier ratio or the accuracy by more than
     its second limit, a loss of half the probability on the options, or a perplexity above the second multiple of the
     unedited model's is called broken; above the first limit it is called a cost. Answers of the edited model below
-    `valid` or `option_mass` are broken too, however small the drop.
+    `valid` or `option_mass` are broken too, however small the drop. Gaps under `negligible` (standard deviations) are
+    not called gaps, however narrow their interval: exact probabilities can show a difference that nobody would notice.
     """
+
+    negligible: float = 0.05
 
     valid: float = 0.5
     option_mass: float = 0.1
@@ -183,10 +186,10 @@ def _status(facts: Facts, place: Place, limits: Limits) -> Status:
     if not edit.defined:
         return "undefined"
     change = facts.change(place, "edit")
-    if not _biased(facts, place, "base"):
-        grew = shown(facts.signed_change(place, "edit")) and _biased(facts, place, "edit")
+    if not _biased(facts, place, "base", limits):
+        grew = shown(facts.signed_change(place, "edit")) and _biased(facts, place, "edit", limits)
         return "made" if grew else "nothing"
-    if shown(base) and shown(edit) and base.value * edit.value < 0:
+    if _gap(base, limits) and _gap(edit, limits) and base.value * edit.value < 0:
         return "turned"
     if not shown(change):
         return "held"
@@ -206,9 +209,14 @@ def answers(facts: Facts, place: Place, subject: str, limits: Limits = Limits())
     return not facts.level("answer_shares", "valid", place, subject).value < limits.valid
 
 
-def _biased(facts: Facts, place: Place, subject: str) -> bool:
+def _gap(estimate: Estimate, limits: Limits) -> bool:
+    """Whether a gap is shown that is worth the name."""
+    return shown(estimate) and abs(estimate.value) >= limits.negligible
+
+
+def _biased(facts: Facts, place: Place, subject: str, limits: Limits) -> bool:
     """Whether a gap is shown in the mean of a place or in any variation of it."""
-    return any(shown(e) for e in [facts.gap(place, subject), *facts.variations(place, subject)])
+    return any(_gap(e, limits) for e in [facts.gap(place, subject), *facts.variations(place, subject)])
 
 
 def beats(change: Estimate, random: Estimate) -> bool:

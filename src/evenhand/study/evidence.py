@@ -29,13 +29,17 @@ def rows(names: Sequence[str], subjects: Subjects, bootstrap: Bootstrap) -> Iter
 
 
 def corrected(table: Sequence[Row]) -> tuple[Row, ...]:
-    """Return the rows with Benjamini–Hochberg q over the changes of each subject; levels have none.
+    """Return the rows with Benjamini–Hochberg q over tables of changes; levels have none.
 
-    The changes made by the edit are one table, those made by its control another.
+    One table is one question asked everywhere: one measure and key, of the edit or of its control, over all contexts
+    and groups; single variations are a table of their own.
     """
     done = list(table)
-    for subject in dict.fromkeys(row.subject for row in table):
-        places = [i for i, row in enumerate(table) if row.change and row.subject == subject]
+    tables: dict[tuple[str, str, str, bool], list[int]] = {}
+    for i, row in enumerate(table):
+        if row.change:
+            tables.setdefault((row.subject, row.measure, row.key, bool(row.variation)), []).append(i)
+    for places in tables.values():
         estimates = benjamini_hochberg([table[i].estimate for i in places])
         for i, estimate in zip(places, estimates, strict=True):
             done[i] = table[i].model_copy(update={"estimate": estimate})
