@@ -37,8 +37,9 @@ def test_a_gap_made_where_there_was_none() -> None:
 
 
 def test_a_gap_too_small_to_notice_is_none_however_narrow_its_interval() -> None:
-    small = made.World(base={**made.BASE, "purchase": 0.03}, after={"purchase": -0.03}, half=0.001)
-    assert judged(small).home[0].status == "nothing"
+    context = ContextRecord(name="purchase", outcome="number", variations=("bicycle",))
+    small = made.cell(made.World(base={"purchase": 0.03}, half=0.001), contexts=(context,))
+    assert judge(Facts(made.scenario((context,)), small)).home[0].status == "nothing"
     crossed = made.World(base={**made.BASE, "purchase": 0.9}, after={"purchase": -0.03}, half=0.001)
     assert judged(crossed).kind == "fell"
     flipped = made.World(base={**made.BASE, "purchase": 0.9}, after={"purchase": -0.3}, half=0.001)

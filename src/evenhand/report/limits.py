@@ -85,7 +85,7 @@ def _rules() -> str:
         f"answers in the usual range by over {share(limits.inlier_drop[1])}, accuracy by over "
         f"{share(limits.accuracy_drop[1])} (in points), when half the probability on offered answers is lost, or when "
         f"perplexity rises by over {share(limits.perplexity[1] - 1)}. A gap is shown where its interval excludes "
-        f"zero and it is at least {limits.negligible} standard deviations, a change where besides q is at most 0.05; a fall is better than chance where it is larger than the "
-        "random control's by more than their joint interval; where no random control was measured, nothing is said "
-        "to be better than chance."
+        f"zero and it is at least {limits.negligible} standard deviations, a change where its interval excludes zero "
+        "and q is at most 0.05; a fall is better than chance where it is larger than the random control's by more than "
+        "their joint interval; where no random control was measured, nothing is said to be better than chance."
     )
