@@ -96,18 +96,21 @@ FAMILIES: dict[str, Family] = {
 }  # fmt: skip
 
 
+def family_row(model_type: str) -> Family:
+    """Return the row of an architecture, or raise saying what is looked for and how to add a row."""
+    if model_type in FAMILIES:
+        return FAMILIES[model_type]
+    raise CannotRun(
+        f"unknown architecture {model_type!r}{nearest(model_type, FAMILIES)}. evenhand must know where its blocks are "
+        "(such as 'model.layers.#'), and in each block the matrix that ends the MLP (such as 'mlp.down_proj') and the "
+        "one that ends attention (such as 'self_attn.o_proj'). Pass `load(..., family=Family(...))`, or add a row to "
+        f"FAMILIES in evenhand/lm/family.py. Known: {', '.join(sorted(FAMILIES))}"
+    )
+
+
 def family_of(model: Any, given: Family | None = None) -> Family:
-    """Return the verified row for a model, or raise saying what was looked for and how to add a row."""
-    model_type = str(model.config.model_type)
-    if given is None and model_type not in FAMILIES:
-        raise CannotRun(
-            f"unknown architecture {model_type!r} ({type(model).__name__}){nearest(model_type, FAMILIES)}. evenhand "
-            "must know where its blocks are (such as 'model.layers.#'), and in each block the matrix that ends the MLP "
-            "(such as 'mlp.down_proj') and the one that ends attention (such as 'self_attn.o_proj'). Pass "
-            "`load(..., family=Family(...))`, or add a row to FAMILIES in evenhand/lm/family.py. "
-            f"Known: {', '.join(sorted(FAMILIES))}"
-        )
-    family = given or FAMILIES[model_type]
+    """Return the row for a model, verified: its module paths exist and its shapes multiply out."""
+    family = given or family_row(str(model.config.model_type))
     for space in ("neuron", "head") if not family.moe else ("head",):
         layout_of(model, family, space)
     return family

@@ -97,7 +97,7 @@ def end_ids(lm: LM) -> frozenset[int]:
 def pad_id(lm: LM) -> int:
     """Return an id to fill up rows with; it is always masked, so any valid id will do."""
     declared = lm.tokenizer.pad_token_id
-    return int(declared) if declared is not None else 0
+    return int(declared) if declared is not None and declared < lm.model.config.vocab_size else 0
 
 
 def continuations(lm: LM, prompt: str, options: Sequence[str]) -> Continuations:

@@ -1,0 +1,113 @@
+"""Variants side by side in one batch equal re-applying weights one by one; KL is what it says."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from evenhand.core.case import Case
+from evenhand.core.component import Selection, Space
+from evenhand.core.errors import UsageError
+from evenhand.edits.scale import Scale
+from evenhand.lm.forward import next_token, score_options, score_texts
+from evenhand.lm.model import LM
+from evenhand.lm.prefix import Prefix
+from evenhand.lm.tokens import encode
+from evenhand.lm.variants import Variant
+from evenhand.testing.tiny import CAUSAL_NAMES, FAMILY_NAMES, MOE_NAMES, SENTENCES, tiny_lm
+from oracles import plain_scoring as oracle
+
+CASES = [
+    Case("0", "How many dollars should I offer? I would offer $", "c", options=("120", "1,250", "a lamp")),
+    Case("1", "She sold", "c", options=(" $120", " nothing")),
+    Case("2", "", "c", options=("She sold the car.", "He sold the car for $34.")),
+]
+PAIRS: list[tuple[str, Space]] = [(name, space) for name in FAMILY_NAMES for space in ("neuron", "head")]
+
+
+def _variants(lm: LM, space: Space) -> list[Variant | None]:
+    layout = lm.layout(space)
+    generator = torch.Generator().manual_seed(1)
+    few = [Selection(layout, torch.rand(layout.size, generator=generator) < share) for share in (0.1, 0.4)]
+    return [None, Variant(few[0]), Variant(few[1], 0.3), Variant(few[0] | few[1])]
+
+
+def _everything(lm: LM, variants: list[Variant | None]) -> list[torch.Tensor]:
+    """All numbers of each variant as one vector."""
+    options = [torch.cat(scores) for scores in score_options(lm, CASES, variants)]
+    texts = [torch.cat(scores.logp_tokens) for scores in score_texts(lm, SENTENCES, variants)]
+    return [torch.cat(parts) for parts in zip(options, texts, strict=True)]
+
+
+@pytest.mark.parametrize(("name", "space"), [*PAIRS, *((name, "head") for name in MOE_NAMES)])
+def test_variants_equal_weights_edited_one_by_one(name: str, space: Space) -> None:
+    lm = tiny_lm(name)
+    variants = _variants(lm, space)
+    together = _everything(lm, variants)
+    plain = _everything(lm, [None])[0]
+    for variant, ours in zip(variants, together, strict=True):
+        if variant is None:
+            assert torch.allclose(ours, plain, atol=1e-5, rtol=0)
+            continue
+        with Scale(variant.selection, variant.factor).applied(lm):
+            (alone,) = _everything(lm, [None])
+        assert torch.allclose(ours, alone, atol=1e-5, rtol=1e-6)
+        assert not torch.allclose(ours, plain, atol=1e-3, rtol=0)
+    assert torch.equal(plain, _everything(lm, [None])[0])
+
+
+@pytest.mark.parametrize("name", [*CAUSAL_NAMES, "t5"])
+def test_prefixes_take_one_variant_per_row(name: str) -> None:
+    lm = tiny_lm(name)
+    variants = _variants(lm, "neuron")
+    ids = encode(lm, CASES[0].prompt).ids
+    prefix = Prefix.open(lm, [ids] * 4, variants)
+    after = prefix.extend([0, 1, 2, 3], [(7, 8)] * 4)
+    for i, variant in enumerate(variants):
+        alone = Prefix.open(lm, [ids], [variant])
+        assert torch.allclose(prefix.logp[i], alone.logp[0], atol=1e-5, rtol=0)
+        assert torch.allclose(after[i], alone.extend([0], [(7, 8)])[0], atol=1e-5, rtol=0)
+    assert len({float(row[0]) for row in after}) == 4
+    texts = torch.stack(next_token(lm, [CASES[0].prompt], variants))[:, 0]
+    assert torch.allclose(texts, prefix.logp, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", CAUSAL_NAMES)
+def test_divergence_equals_a_plain_one_and_is_zero_for_no_change(name: str) -> None:
+    lm = tiny_lm(name)
+    nothing = Selection(lm.layout("neuron"), torch.zeros(lm.layout("neuron").size, dtype=torch.bool))
+    variants = [None, Variant(nothing), *_variants(lm, "neuron")[1:3]]
+    for budget in (1 << 20, 60):
+        lm.budget = budget
+        base, same, pruned, scaled = score_texts(lm, SENTENCES[:2], variants)
+        assert not base.kl.any()
+        assert float(torch.cat(same.kl_tokens).max()) < 1e-5
+        for scores, variant in ((pruned, variants[2]), (scaled, variants[3])):
+            assert variant is not None
+            edit = Scale(variant.selection, variant.factor)
+            for i, sentence in enumerate(SENTENCES[:2]):
+                expected = torch.tensor(oracle.divergence(lm, sentence, lambda edit=edit: edit.applied(lm)))
+                assert torch.allclose(scores.kl_tokens[i], expected, atol=1e-5, rtol=1e-4)
+                assert abs(float(scores.kl[i]) - float(expected.double().sum())) < 1e-3
+                assert float(scores.kl[i]) > 0.01
+
+
+def test_without_the_unedited_model_nothing_changes() -> None:
+    lm = tiny_lm("llama")
+    variants = _variants(lm, "head")
+    with_base, without = score_texts(lm, SENTENCES, variants)[1:], score_texts(lm, SENTENCES, variants[1:])
+    for one, other in zip(with_base, without, strict=True):
+        assert torch.equal(one.logp, other.logp)
+        assert torch.equal(one.kl, other.kl)
+
+
+def test_a_selection_of_another_model_is_refused() -> None:
+    layout = tiny_lm("gpt2").layout("neuron")
+    with pytest.raises(UsageError, match="select on this model"):
+        score_texts(tiny_lm("llama"), ["a text"], [Variant(Selection.of(layout, [0]))])
+
+
+def test_no_hook_is_left_behind() -> None:
+    lm = tiny_lm("opt")
+    score_texts(lm, SENTENCES, _variants(lm, "neuron"))
+    assert not any(module._forward_pre_hooks for module in lm.model.modules())
