@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import made_run as made
 import plotly.graph_objects as go
 import pytest
 
@@ -16,6 +15,7 @@ from evenhand.report import render
 from evenhand.report.load import load
 from evenhand.report.page import Page, build
 from evenhand.report.render import html
+from report import made_run as made
 
 FEW = ("purchase", "hiring")
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-import made_run as made
 import pytest
 
 from evenhand.core.record import CellRecord
 from evenhand.judge.facts import Facts
 from evenhand.report.sentences import Verdict, say
+from report import made_run as made
 
 
 def verdict(world: made.World, cell: CellRecord | None = None) -> Verdict:
