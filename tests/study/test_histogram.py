@@ -42,3 +42,9 @@ def test_decisions_have_a_bin_each_and_an_empty_group_has_none():
     silent = _readout([1.0, 2, 3, 4], mass=[1.0, 1, 0, 0])
     assert [d.group for d in distributions({"base": [silent]})] == ["a"]
     assert not list(distributions({"base": [readout.where(lambda case: False)]}))
+
+
+def test_a_decision_always_taken_the_same_way_keeps_both_bins():
+    same, turned = _readout([1.0, 1, 1, 1], "choice"), _readout([0.0, 1, 1, 1], "choice")
+    found = list(distributions({"base": [same], "edit": [turned]}))
+    assert [d.mass for d in found] == [(0, 1), (0, 1), (0.5, 0.5), (0, 1)]

@@ -18,7 +18,7 @@ def distributions(subjects: Mapping[str, Sequence[Readout]]) -> Iterator[Distrib
     """Yield a histogram per context, variation, group and subject; `subjects` starts with the unedited model.
 
     Edges come from the pooled 1–99 % range of the unedited model's answers (few distinct values: one
-    bin each). A group without a valid answer has no histogram.
+    bin each; decisions: 0 and 1). A group without a valid answer has no histogram.
     """
     base = next(iter(subjects.values()))
     for kind, readout in enumerate(base):
@@ -41,6 +41,8 @@ def _part(readout: Readout, context: str, variation: str) -> Readout:
 
 def _edges(base: Readout) -> Float[Tensor, " edge"]:
     """Bin edges for one variation; empty without an answer."""
+    if base.kind in ("choice", "text"):
+        return torch.tensor([-0.5, 0.5, 1.5], dtype=torch.float64)
     if not len(base.value):
         return torch.zeros(0, dtype=torch.float64)
     low, high = base.quantile(0.01), base.quantile(0.99)

@@ -1,0 +1,168 @@
+"""A cell is a pure function of its spec, keeps its names apart, and measures everywhere beside its control."""
+
+import json
+import math
+
+import pytest
+
+from evenhand.core.component import Selection
+from evenhand.core.errors import UsageError
+from evenhand.edits.compose import Compose
+from evenhand.edits.scale import Scale
+from evenhand.lm.read import Reading
+from evenhand.scenarios._load import load_scenario
+from evenhand.study import search
+from evenhand.study.bench import Bench
+from evenhand.study.cell import run_cell
+from evenhand.study.config import StudyConfig
+from evenhand.study.engine import run_study
+from evenhand.study.grid import specs
+from evenhand.study.models import identity
+from evenhand.study.readings import read_edits
+from evenhand.study.store import Store
+from evenhand.study.utility import together
+from evenhand.testing.tiny import tiny_lm
+
+SCENARIO = """
+name = "s"
+outcome = "choice"
+options = [" 1", " 2"]
+favourable = " 1"
+[groups]
+a = ["Maria", "Hunter", "Ann", "Bo", "Eve", "Al"]
+b = ["Jamal", "Cy", "Di", "Flo", "Gus", "Hal"]
+[contexts.bus]
+template = "{name} waited for the bus"
+[contexts.lamp]
+template = "{name} bought a {item}"
+[contexts.lamp.variations]
+item = ["lamp", "car"]
+"""
+TEXTS = ("She had an old lamp.", "He gave two apples.", "They waited.", "He asked.", "A pencil was there.", "Yes, 34.")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    (folder / "s.toml").write_text(SCENARIO)
+    items = "".join(f"[[items]]\ntext = {json.dumps(text)}\n" for text in TEXTS)
+    (folder / "u.toml").write_text(f'name = "u"\noutcome = "sentence"\n{items}')
+    return folder
+
+
+def _config(files, **more):
+    given = {"name": "t", "scenario": str(files / "s.toml"), "utility": [str(files / "u.toml")],
+             "models": [{"source": "m", "chat": False}], "methods": [{"name": "random"}], "fitted_on": ["lamp"],
+             "sizes": [1, 4, 16], "bootstrap": {"replicates": 40}, "budget": {"perplexity_rise": 9.0}}  # fmt: skip
+    return StudyConfig.model_validate(given | more)
+
+
+def _cell(files, folder, **more):
+    config = _config(files, **more)
+    lm = tiny_lm("llama")
+    bench = Bench(lm, config, load_scenario(config.scenario), together(config.utility), Store(folder))
+    spec = specs(config, identity(lm), bench.scenario, bench.utility)[0]
+    return bench, spec, run_cell(bench, spec)
+
+
+def test_the_same_spec_gives_the_same_record_with_and_without_a_cache(files, tmp_path):
+    _, _, (first, edit) = _cell(files, tmp_path / "one")
+    _, _, (cached, again) = _cell(files, tmp_path / "one")
+    _, _, (fresh, _) = _cell(files, tmp_path / "two")
+    plain = {record.model_copy(update={"seconds": 0.0}).model_dump_json() for record in (first, cached, fresh)}
+    assert len(plain) == 1
+    assert (edit is None) == (again is None)
+
+
+def test_everything_is_measured_everywhere_and_only_changes_have_q(files, tmp_path):
+    _, spec, (record, edit) = _cell(files, tmp_path, methods=[{"name": "random", "sizes": "paper"}])
+    assert edit is not None
+    assert record.rule.startswith("The method's own size")
+    assert [point.units for point in record.sweep] == [0, 8]
+    assert [point.chosen for point in record.sweep] == [False, True]
+    assert math.isclose(record.sweep[0].perplexity_ratio, 1.0)
+    assert sum(record.per_layer.values()) == len(record.units) == 8
+    assert all(unit.promotes and unit.suppresses for unit in record.units)
+    assert record.edit == f"edits/{spec.hash}"
+    found = {(row.context, row.subject, row.change) for row in record.rows}
+    for context in ("bus", "lamp", "u"):
+        for subject, change in (("base", False), ("edit", False), ("random", False), ("edit", True), ("random", True)):
+            assert (context, subject, change) in found
+    assert all(row.change for row in record.rows if not math.isnan(row.estimate.q))
+    kl = [row.estimate.value for row in record.rows
+          if row.measure == "kl_to_unedited" and row.subject == "edit" and not row.change]  # fmt: skip
+    assert kl[0] > 0
+    assert {d.subject for d in record.distributions} == {"base", "edit", "random"}
+
+
+def test_an_edit_that_helps_nowhere_is_not_made_up(files, tmp_path):
+    """With no budget for damage only the unedited model is allowed."""
+    _, _, (record, edit) = _cell(files, tmp_path, budget={"perplexity_rise": 0.0, "valid_drop": 0.0, "tolerance": 99.0})
+    assert edit is None
+    assert record.edit == ""
+    assert record.sweep[0].chosen
+    assert {row.subject for row in record.rows} == {"base"}
+    assert record.notes[0].startswith("Nothing helped")
+    assert record.share == 0.0
+
+
+def test_names_are_kept_apart_and_methods_see_only_their_own(files, tmp_path, monkeypatch):
+    seen = {}
+    real = search.method_of
+
+    def spying(spec):
+        method = real(spec)
+
+        class Spy:
+            space = method.space
+
+            def path(self, lm, bias, utility, sizes):
+                seen["fit"] = bias
+                seen["texts"] = utility
+                return method.path(lm, bias, utility, sizes)
+
+        return Spy()
+
+    monkeypatch.setattr(search, "method_of", spying)
+    bench, _, _ = _cell(files, tmp_path, fitted_on=["lamp"])
+    names = {part: {(c.group, c.cluster) for c in bench.part(bench.scenario, part, 0).cases}
+             for part in ("fit", "choose", "report")}  # fmt: skip
+    assert sum(len(each) for each in names.values()) == 12
+    assert not names["fit"] & names["choose"]
+    assert {(c.group, c.cluster) for c in seen["fit"].cases} == names["fit"]
+    assert {c.context for c in seen["fit"].cases} == {"lamp"}
+    assert len(seen["texts"].cases) == 2
+
+
+def test_an_edit_that_does_not_scale_is_read_around_its_application(files):
+    lm, scenario = tiny_lm("llama"), load_scenario(str(files / "s.toml"))
+    scale = Scale(Selection.of(lm.layout("neuron"), list(range(0, 144, 5))))
+    other = Scale(Selection.of(lm.layout("neuron"), [3]))
+    mixed = read_edits(lm, scenario, [scale, Compose((scale,)), other], Reading(), lambda *a: None)
+    together_, around, third = (readouts[0].mass for readouts in mixed)
+    assert (together_ - around).abs().max() < 1e-5
+    assert (together_ - third).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [
+        ({"utility": ["facts"]}, "none of facts holds running text"),
+        ({"scenario": "simple_text"}, "has 0 group"),
+        ({"measures": ["standardised_mean_difference", "mena"]}, "unknown name 'mena'; did you mean 'mean'"),
+        ({"methods": [{"name": "contrst"}]}, "unknown name 'contrst'; did you mean 'contrast'"),
+        ({"fitted_on": ["lmp"]}, "has no context 'lmp'; did you mean 'lamp'"),
+        ({"models": [{"source": "${NOT_SET_AT_ALL}/x", "chat": False}]}, "NOT_SET_AT_ALL, which is not set"),
+    ],
+)
+def test_mistakes_are_found_before_a_model_is_loaded(files, tmp_path, more, text):
+    with pytest.raises(UsageError) as caught:
+        run_study(_config(files, **more), tmp_path / "run")
+    assert text in str(caught.value)
+
+
+def test_too_few_names_for_three_parts_is_refused(files, tmp_path):
+    small = files / "small.toml"
+    small.write_text(SCENARIO.replace(', "Ann", "Bo", "Eve", "Al"', ""))
+    with pytest.raises(UsageError, match=r"2 name\(s\) cannot be split into fit, choose, report"):
+        run_study(_config(files, scenario=str(small)), tmp_path / "run")
