@@ -9,6 +9,8 @@ import time
 import pytest
 
 from evenhand.core.record import CellRecord, RunRecord
+from evenhand.study.config import load_study
+from evenhand.study.engine import run_study
 from evenhand.testing.tiny import tiny_lm
 
 GROUPS = {"a": ["Maria", "Hunter", "Ann", "Bo", "Eve", "Al"], "b": ["Jamal", "Cy", "Di", "Flo", "Gus", "Hal"]}
@@ -43,16 +45,6 @@ def study(tmp_path_factory):
     return folder / "study.toml"
 
 
-def _run(study, out):
-    import torch
-
-    from evenhand.study.config import load_study
-    from evenhand.study.engine import run_study
-
-    torch.set_num_threads(1)
-    run_study(load_study(study), out)
-
-
 def _started(study, out):
     """A process that has everything imported already, so that it can be killed in the middle of the work."""
     context = multiprocessing.get_context("forkserver")
@@ -61,7 +53,7 @@ def _started(study, out):
          "scipy.stats", "transformers.models.llama.modeling_llama", "transformers.models.auto.modeling_auto",
          "transformers.models.auto.tokenization_auto", "transformers.conversion_mapping"]
     )  # fmt: skip
-    process = context.Process(target=_run, args=(study, out))
+    process = context.Process(target=run_study, args=(load_study(study), out))
     process.start()
     return process
 
@@ -84,7 +76,8 @@ def _finished(out):
     return found
 
 
-def test_killed_runs_resume(study, tmp_path):
+def test_killed_runs_resume(study, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     whole, out = tmp_path / "whole", tmp_path / "killed"
     process = _started(study, tmp_path / "warm")
     process.join()
