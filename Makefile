@@ -21,10 +21,10 @@ demo: $(READY)   ## the whole loop on the bundled planted model; prints where th
 	@$(BIN)/evenhand demo
 
 test: $(READY)   ## run the tests (real models and data: set EVENHAND_MODELS and EVENHAND_DATA)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n logical --dist loadfile
 
 test-all: $(READY) ## the full matrix of plug-ins and families as well
-	@EVENHAND_FULL=1 $(BIN)/python -m pytest
+	@EVENHAND_FULL=1 $(BIN)/python -m pytest -n logical --dist loadfile
 
 check: $(READY)  ## format, lint, types, import order, links
 	@$(BIN)/ruff format --check .
