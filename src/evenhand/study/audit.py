@@ -62,7 +62,7 @@ def _finding(context: str, groups: tuple[str, ...], rows: Sequence[Row], limit: 
     over = [row for row in rows if row.estimate.low > limit or row.estimate.high < -limit]
     outcome: Outcome
     if over:
-        outcome, shown = "over", over[0]
+        outcome, shown = "over", next((row for row in over if not row.variation), over[0])
         text = f"gap {shown.estimate} in {shown.variation or 'the mean over variations'} is beyond ±{limit:g}"
     elif math.isnan(whole.value) or math.isnan(whole.low):
         outcome, text = "undefined", "no interval for the gap: too few valid answers or names"
