@@ -29,6 +29,14 @@ def test_a_file_of_ones_own_is_found_by_its_path(tmp_path: Path) -> None:
     assert find.build("measures", str(file), {"factor": 3.0}).factor == 3.0
 
 
+def test_a_file_is_one_class_until_it_changes(tmp_path: Path) -> None:
+    file = tmp_path / "own_measure.py"
+    file.write_text(PLUGIN)
+    assert find.build("measures", str(file)) == find.build("measures", str(file))
+    file.write_text(PLUGIN.replace("2.0", "5.0"))
+    assert find.build("measures", str(file)).factor == 5.0
+
+
 def test_a_dotted_module_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "somewhere").mkdir()
     (tmp_path / "somewhere" / "__init__.py").write_text("")

@@ -7,6 +7,7 @@ file or a `.py` file with a function `load() -> Scenario`.
 from __future__ import annotations
 
 import ast
+import hashlib
 import importlib
 import importlib.util
 import sys
@@ -64,12 +65,25 @@ def module(kind: Kind, name: str) -> ModuleType:
     path = path_of(kind, name)
     if path.parent == _HERE / kind:
         return importlib.import_module(f"evenhand.{kind}.{path.stem}")
-    spec = importlib.util.spec_from_file_location(f"evenhand_plugin_{path.stem}", path.resolve())
+    return _from_file(kind, path.resolve())
+
+
+def _from_file(kind: Kind, path: Path) -> ModuleType:
+    """Import a file outside the package once per content, so that two builds of it are of the same class."""
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    name = f"evenhand_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}_{digest}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise UsageError(f"{kind}: {name!r} is not a Python file")
+        raise UsageError(f"{kind}: {str(path)!r} is not a Python file")
     loaded = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = loaded
-    spec.loader.exec_module(loaded)
+    sys.modules[name] = loaded
+    try:
+        spec.loader.exec_module(loaded)
+    except BaseException:
+        del sys.modules[name]
+        raise
     return loaded
 
 

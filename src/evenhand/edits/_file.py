@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 from dataclasses import dataclass
@@ -49,17 +50,23 @@ def save(edit: Edit, folder: Path, model: dict[str, Any], provenance: dict[str, 
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
             tensors = {name: t.contiguous() for name, t in edit.tensors().items()}
             save_file(tensors or {"empty": torch.zeros(0)}, Path(scratch) / "edit.safetensors")
-            text = json.dumps(
-                {"format": FORMAT, "evenhand": __version__, "kind": kind_of(edit), "describes": edit.describe(),
-                 "settings": edit.settings(), "model": model, "provenance": provenance},
-                indent=2, sort_keys=True, ensure_ascii=False,
-            )  # fmt: skip
+            # The two files are replaced one after the other; this tells a pair that a kill has torn apart.
+            digest = _sha256(Path(scratch) / "edit.safetensors")
+            record = {
+                "format": FORMAT, "evenhand": __version__, "kind": kind_of(edit), "describes": edit.describe(),
+                "settings": edit.settings(), "tensors": digest, "model": model, "provenance": provenance,
+            }  # fmt: skip
+            text = json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False)
             (Path(scratch) / "edit.json").write_text(text, encoding="utf-8")
             folder.mkdir(exist_ok=True)
             for name in ("edit.safetensors", "edit.json"):
                 (Path(scratch) / name).replace(folder / name)
     except (OSError, SafetensorError) as error:
         raise CannotRun(f"{folder}: the edit cannot be written ({error}); nothing was changed there") from error
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def load(folder: Path) -> Saved:
@@ -75,6 +82,8 @@ def load(folder: Path) -> Saved:
             raise CannotRun(
                 f"{folder}: written in format {data['format']}, this version reads {FORMAT}; update evenhand"
             )
+        if data.get("tensors") != _sha256(folder / "edit.safetensors"):
+            raise ValueError("edit.safetensors and edit.json do not belong together")
         tensors = load_file(folder / "edit.safetensors")
         edit: Edit = find.plugin("edits", data["kind"]).restore(tensors, data["settings"])
         return Saved(edit, data["model"], data["provenance"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -57,6 +58,8 @@ class Compose(Edit):
 
 
 def kind_of(edit: Edit) -> str:
-    """Return the plug-in name an edit is found by: its module's, or a path for a file outside the package."""
+    """Return the plug-in name an edit is found by: its file's name, its path outside the package, or its module."""
     module = type(edit).__module__
-    return module.rsplit(".", 1)[-1] if module.startswith("evenhand.edits.") else module
+    if module.startswith("evenhand.edits."):
+        return module.rsplit(".", 1)[-1]
+    return str(sys.modules[module].__file__) if module.startswith("evenhand_plugin_") else module

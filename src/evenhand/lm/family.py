@@ -42,7 +42,6 @@ class Family:
     holes: bool = True
     """Whether padding inside a sequence is tolerated (False: sliding windows count slots, not positions)."""
     moe: bool = False
-    eager_only: bool = False
 
 
 def _causal(model_type: str, blocks: str, mlp: str | None, attention: str, embedding: str, **more: bool) -> Family:
@@ -78,7 +77,7 @@ FAMILIES: dict[str, Family] = {
     for row in (
         _causal("gpt2", "transformer.h.#", "mlp.c_proj", "attn.c_proj", "transformer.wte"),
         _causal("gpt_neo", "transformer.h.#", "mlp.c_proj", "attn.attention.out_proj", "transformer.wte",
-                holes=False, eager_only=True),
+                holes=False),
         _causal("gpt_neox", "gpt_neox.layers.#", "mlp.dense_4h_to_h", "attention.dense", "gpt_neox.embed_in"),
         _causal("opt", "model.decoder.layers.#", "fc2", "self_attn.out_proj", "model.decoder.embed_tokens"),
         _llama_like("llama"),

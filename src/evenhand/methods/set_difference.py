@@ -106,7 +106,8 @@ class SetDifference:
         for other in (group for group in scores if group != reference):
             pruned, kept = (other, reference) if self.prune == "minority" else (reference, other)
             rank = torch.empty(len(scores[pruned]))
-            rank[torch.argsort(scores[pruned], descending=True, stable=True)] = torch.arange(len(rank)).float()
+            order = torch.argsort(scores[pruned].nan_to_num(nan=-torch.inf), descending=True, stable=True)
+            rank[order] = torch.arange(len(rank)).float()
             outside = rank.masked_fill(self._top(scores[kept], lm) if protected is None else protected, torch.inf)
             found.append(outside.masked_fill(scores[pruned].isnan(), torch.inf))
         return torch.stack(found).amin(0)

@@ -84,7 +84,8 @@ def _check(config: StudyConfig, scenario: Scenario, utility: Scenario) -> int:
             "budget is measured on; add one, such as 'neutral_text'"
         )
     for part_of in (scenario, utility):
-        split_clusters(part_of, config.seeds[0], config.split.shares)
-    methods = {str((method.name, settings_of(method, seed), method.sizes))
+        for seed in config.seeds:
+            split_clusters(part_of, seed, config.split.shares)
+    methods = {str((method.name, settings_of(method, seed), method.sizes, seed))
                for method in config.methods for seed in config.seeds}  # fmt: skip
     return len(methods) * len(fits(config, scenario))
