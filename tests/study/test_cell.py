@@ -134,6 +134,16 @@ def test_names_are_kept_apart_and_methods_see_only_their_own(files, tmp_path, mo
     assert len(seen["texts"].cases) == 2
 
 
+def test_a_cell_of_one_variation_is_measured_everywhere(files, tmp_path):
+    _, spec, (record, edit) = _cell(files, tmp_path, fitted_on=["lamp/car"],
+                                    methods=[{"name": "random", "sizes": "paper"}])  # fmt: skip
+    assert (spec.fitted_on, spec.variations) == (("lamp",), ("car",))
+    assert edit is not None
+    assert record.sweep[0].gap.n == 4
+    places = {(row.context, row.variation) for row in record.rows if row.subject == "edit" and row.change}
+    assert {("bus", ""), ("lamp", "car"), ("lamp", "lamp"), ("lamp", "")} <= places
+
+
 def test_an_edit_that_does_not_scale_is_read_around_its_application(files):
     lm, scenario = tiny_lm("llama"), load_scenario(str(files / "s.toml"))
     scale = Scale(Selection.of(lm.layout("neuron"), list(range(0, 144, 5))))

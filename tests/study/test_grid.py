@@ -45,6 +45,35 @@ def test_lists_of_contexts_are_taken_together_and_unknown_ones_refused():
         fits(_config(fitted_on=["two"], protocols=["leave-one-out"]), _scenario())
 
 
+def test_a_single_variation_can_be_fitted_on():
+    config = _config(fitted_on=["one/y", ["one/x", "one/z"], "two"], protocols=["specific", "cross-context"])
+    assert fits(config, _scenario()) == [
+        ("specific", ("one",), ("y",)),
+        ("specific", ("one",), ("x", "z")),
+        ("specific", ("two",), ()),
+        ("cross-context", ("two",), ()),
+        ("cross-context", ("one",), ()),
+    ]
+    cell = specs(config, {}, _scenario(), _scenario())[0]
+    assert (cell.fitted_on, cell.variations) == (("one",), ("y",))
+    assert fits(_config(fitted_on=["one/big/x"]), _scenario(("big/x", "y"))) == [("specific", ("one",), ("big/x",))]
+
+
+@pytest.mark.parametrize(
+    ("entry", "text"),
+    [
+        ("one/xx", "context 'one' has no variation 'xx'; did you mean 'x'"),
+        ("onne/x", "has no context 'onne'; did you mean 'one'"),
+        ("two/x", "context 'two' has no variation 'x'"),
+        (["one/x", "two"], "only inside one context"),
+        (["one/x", "one"], "only inside one context"),
+    ],
+)
+def test_a_wrong_variation_is_refused(entry, text):
+    with pytest.raises(UsageError, match=text):
+        fits(_config(fitted_on=[entry]), _scenario())
+
+
 def test_every_choice_that_changes_a_number_changes_the_hash():
     scenario, model = _scenario(), {"sha256": "1"}
     base = [cell.hash for cell in specs(_config(), model, scenario, scenario)]

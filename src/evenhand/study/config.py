@@ -109,7 +109,7 @@ class StudyConfig(Part):
     utility: tuple[str, ...] = Field(min_length=1)
     methods: tuple[MethodConfig, ...] = Field(min_length=1)
     fitted_on: tuple[tuple[str, ...], ...] = ()
-    """Contexts, or lists of contexts taken together; empty: every context alone."""
+    """`context` or `context/variation`, or lists of these taken together; empty: every context alone."""
     protocols: tuple[Protocol_, ...] = Field(default=("specific",), min_length=1)
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     sizes: Sizes = "grid"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from evenhand import __version__, find
-from evenhand.core.errors import UsageError
+from evenhand.core.errors import UsageError, nearest
 from evenhand.core.record import CellSpec, Protocol_
 from evenhand.core.scenario import Scenario
 from evenhand.study.config import MethodConfig, StudyConfig
@@ -49,20 +49,18 @@ def specs(config: StudyConfig, model: dict[str, Any], scenario: Scenario, utilit
 def fits(config: StudyConfig, scenario: Scenario) -> list[Fit]:
     """Return what methods are fitted on: each entry of `fitted_on` under each protocol that applies to it.
 
-    specific: the entry, reported there on names that were not fitted on (and everywhere else, as transfer).
-    leave-one-out: all variations of a single context but one, which is measured.
-    cross-context: all the other contexts of the scenario, for each entry. Source: pruning.md section 7.
+    An entry is a list of contexts, or of `context/variation` of one context. specific: the entry, reported there on
+    names that were not fitted on (and everywhere else, as transfer). leave-one-out: all variations of a single context
+    but one, which is measured. cross-context: all the other contexts of the scenario, for each entry. Source:
+    pruning.md section 7.
     """
-    entries = config.fitted_on or tuple((context.name,) for context in scenario.contexts)
-    for entry in entries:
-        for name in entry:
-            scenario.context(name)
+    written = config.fitted_on or tuple((context.name,) for context in scenario.contexts)
     found: list[Fit] = []
     for protocol in config.protocols:
-        for entry in entries:
+        for entry, variations in (_entry(scenario, each) for each in written):
             if protocol == "specific":
-                found.append((protocol, entry, ()))
-            elif protocol == "leave-one-out" and len(entry) == 1:
+                found.append((protocol, entry, variations))
+            elif protocol == "leave-one-out" and len(entry) == 1 and not variations:
                 found += _left_out(scenario, entry)
             elif protocol == "cross-context":
                 others = tuple(c.name for c in scenario.contexts if c.name not in entry)
@@ -74,7 +72,29 @@ def fits(config: StudyConfig, scenario: Scenario) -> list[Fit]:
             f"protocols: {missing[0]!r} gives no cell with scenario {scenario.name!r}: leave-one-out needs a context "
             "with at least two variations, cross-context at least two contexts"
         )
-    return found
+    return list(dict.fromkeys(found))
+
+
+def _entry(scenario: Scenario, written: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Contexts and variations (empty: all) of one entry of `fitted_on`; unknown names raise naming the nearest."""
+    known = {context.name for context in scenario.contexts}
+    places = [(name, "") if name in known else name.partition("/")[::2] for name in written]
+    for (context, variation), name in zip(places, written, strict=True):
+        variations = scenario.variations(scenario.context(context).name)
+        if name not in known and variation not in variations:
+            raise UsageError(
+                f"fitted_on: context {context!r} has no variation {variation!r}{nearest(variation, variations)} "
+                f"(it has: {', '.join(variations)})"
+            )
+    contexts = tuple(dict.fromkeys(context for context, _ in places))
+    single = tuple(dict.fromkeys(variation for (_, variation), name in zip(places, written, strict=True)
+                                 if name not in known))  # fmt: skip
+    if single and (len(contexts) > 1 or any(name in known for name in written)):
+        raise UsageError(
+            f"fitted_on: {', '.join(written)}: single variations are taken together only inside one context; write "
+            "separate entries, or whole contexts"
+        )
+    return contexts, single
 
 
 def _left_out(scenario: Scenario, entry: tuple[str, ...]) -> Iterator[Fit]:
