@@ -16,6 +16,7 @@ from evenhand.study.bench import Bench
 from evenhand.study.cell import run_cell
 from evenhand.study.config import StudyConfig
 from evenhand.study.engine import run_study
+from evenhand.study.gap import GAP
 from evenhand.study.grid import specs
 from evenhand.study.models import identity
 from evenhand.study.readings import read_edits
@@ -142,6 +143,21 @@ def test_a_cell_of_one_variation_is_measured_everywhere(files, tmp_path):
     assert record.sweep[0].gap.n == 4
     places = {(row.context, row.variation) for row in record.rows if row.subject == "edit" and row.change}
     assert {("bus", ""), ("lamp", "car"), ("lamp", "lamp"), ("lamp", "")} <= places
+
+
+def test_settings_of_a_measure_reach_the_rows_and_the_choice(files, tmp_path):
+    own = {"methods": [{"name": "random", "sizes": "paper"}], "fitted_on": ["bus"],
+           "split": {"fit": 1, "choose": 2, "report": 3}}  # fmt: skip
+    table = {"name": GAP, "settings": {"winsor": 0.3, "pooling": "n"}}
+    _, _, (plain, _) = _cell(files, tmp_path / "a", measures=[GAP], **own)
+    _, _, (clipped, _) = _cell(files, tmp_path / "b", measures=[table], **own)
+
+    def gaps(record):
+        return [row.estimate.value for row in record.rows if row.measure == GAP and row.context == "bus"]
+
+    assert len(gaps(plain)) == len(gaps(clipped))
+    assert gaps(plain) != gaps(clipped)
+    assert plain.sweep[0].gap.value != clipped.sweep[0].gap.value
 
 
 def test_an_edit_that_does_not_scale_is_read_around_its_application(files):

@@ -78,6 +78,33 @@ def test_a_mistake_names_line_key_and_nearest_key(tmp_path, old, new, parts):
         assert part in message
 
 
+SETTINGS = 'measures = [{ name = "standardised_mean_difference", settings = { pooling = "n", winsor = 0.05 } }, "mean"]'
+
+
+def test_measures_may_have_settings(tmp_path):
+    config = load_study(_written(tmp_path, GOOD.replace("sizes", f"{SETTINGS}\nsizes")))
+    assert config.measures == ("standardised_mean_difference", "mean")
+    assert config.measure_settings == {"standardised_mean_difference": {"pooling": "n", "winsor": 0.05}}
+    assert StudyConfig.model_validate(config.model_dump(mode="json")) == config
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "text"),
+    [
+        ("winsor", "winsr", "line 6: measures[1]: measures: 'standardised_mean_difference' has no setting 'winsr'; "
+                            "did you mean 'winsor'?"),
+        ("0.05", "0.7", "winsor lies in [0, 0.5)"),
+        ("settings", "setings", "line 6: measures[1]: unknown key 'setings'; did you mean 'settings'?"),
+        ("_difference", "_diference", "did you mean 'standardised_mean_difference'?"),
+        ('name = "s', 'name = 3, x = "s', "unknown key 'x'"),
+        ('"mean"', '{ name = "standardised_mean_difference", settings = { winsor = 0.1 } }', "two different settings"),
+        ('"mean"', '{ settings = { winsor = 0.1 } }', "measures[2]: a measure with settings is written { name ="),
+    ],
+)  # fmt: skip
+def test_a_wrong_setting_of_a_measure_is_named(tmp_path, old, new, text):
+    assert text in _message(tmp_path, GOOD.replace("sizes", f"{SETTINGS.replace(old, new)}\nsizes"))
+
+
 def test_broken_toml_and_missing_files_are_usage_errors(tmp_path):
     assert "not valid TOML" in _message(tmp_path, "name = \n")
     with pytest.raises(UsageError, match="cannot be read"):

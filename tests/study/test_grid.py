@@ -81,6 +81,7 @@ def test_every_choice_that_changes_a_number_changes_the_hash():
     assert base == [cell.hash for cell in specs(_config(output="elsewhere"), model, scenario, scenario)]
     for more in ({"seeds": [1]}, {"sizes": [1]}, {"bootstrap": {"replicates": 99}}, {"split": {"fit": 2}},
                  {"reading": {"numeric": "sample"}}, {"budget": {"valid_drop": 0.5}},
+                 {"measure_settings": {"standardised_mean_difference": {"winsor": 0.05}}},
                  {"methods": [{"name": "random", "settings": {"factor": 0.5}}]},
                  {"methods": [{"name": "random", "sizes": "paper"}]}):  # fmt: skip
         assert not {cell.hash for cell in specs(_config(**more), model, scenario, scenario)} & set(base), more

@@ -8,17 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticCustomError
 
 from evenhand.core.errors import nearest
 
 Place = tuple[str | int, ...]
 
 
+def mistake(place: Place, text: str) -> PydanticCustomError:
+    """Return an error to raise in a validator of the whole file, about one place in it."""
+    return PydanticCustomError("mistake", "{text}", {"text": text, "place": place})
+
+
 def explain(error: ValidationError, model: type[BaseModel], path: Path, text: str) -> str:
     """Return one line per mistake."""
     said: dict[Place, str] = {}
     for each in error.errors(include_url=False):
-        place = _known_part(model, each["loc"])
+        place = _known_part(model, each.get("ctx", {}).get("place", each["loc"]))
         sentence = _sentence(each, place, model)
         said[place] = f"{said[place]}, or {sentence.split(': ', 1)[-1]}" if place in said else sentence
     lines: list[str] = []
@@ -38,6 +44,8 @@ def _sentence(each: Any, place: Place, model: type[BaseModel]) -> str:
         return f"unknown key {str(place[-1])!r} in {table}{nearest(str(place[-1]), known)} (known: {', '.join(known)})"
     if each["type"] == "missing":
         return f"{key!r} is missing; it must be given"
+    if each["type"] == "mistake":
+        return f"{key}: {each['msg']}"
     message = (
         str(each["msg"]).removeprefix("Value error, ").replace("Input should be", "must be").replace("tuple", "list")
     )

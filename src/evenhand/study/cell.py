@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 
+from evenhand import find
 from evenhand.core.component import Selection
 from evenhand.core.edit import Edit
+from evenhand.core.measure import Measure
 from evenhand.core.readout import Readout
 from evenhand.core.record import CellRecord, CellSpec, Row
 from evenhand.core.scenario import Scenario
@@ -64,11 +67,15 @@ def _rows(
 ) -> tuple[Row, ...]:
     bench.progress("intervals", 0, 1)
     table = [
-        *rows(bench.config.measures, subjects, bench.bootstrap(spec)),
-        *rows(bench.config.utility_measures, general, bench.bootstrap(spec)),
+        *rows(_measures(bench, bench.config.measures), subjects, bench.bootstrap(spec)),
+        *rows(_measures(bench, bench.config.utility_measures), general, bench.bootstrap(spec)),
     ]
     bench.progress("intervals", 1, 1)
     return corrected(table)
+
+
+def _measures(bench: Bench, names: Sequence[str]) -> dict[str, Measure]:
+    return {name: find.build("measures", name, bench.config.measure_settings.get(name)) for name in names}
 
 
 def _selection(bench: Bench, spec: CellSpec, edit: Edit | None) -> Selection:

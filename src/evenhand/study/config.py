@@ -10,9 +10,10 @@ from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from evenhand.core.errors import UsageError
+from evenhand import find
+from evenhand.core.errors import UsageError, nearest
 from evenhand.core.record import Protocol_
-from evenhand.study._explain import explain
+from evenhand.study._explain import Place, explain, mistake
 
 DType = Literal["float32", "bfloat16", "float16", "auto"]
 Sizes = Literal["paper", "grid"] | tuple[int | float, ...]
@@ -123,11 +124,27 @@ class StudyConfig(Part):
         "standardised_mean_difference", "ratio_of_means", "earth_movers_distance", "mean", "answer_shares",
         "inlier_ratio", "option_mass",
     )  # fmt: skip
+    """Names, or in a file tables { name = "…", settings = { … } }, whose settings are moved to `measure_settings`."""
     utility_measures: tuple[str, ...] = ("perplexity", "kl_to_unedited", "accuracy", "option_mass")
+    measure_settings: dict[str, dict[str, Any]] = {}
+    """Measure → settings that differ from its defaults; they hold wherever it is measured, and where a size is chosen
+    by it."""
     units_shown: int = Field(default=200, ge=0)
     """Edited units listed with the tokens they promote; the edit itself always holds all of them."""
     output: str = ""
     """Run folder; empty: `runs/<name>`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _settings(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        given = cast("dict[str, Any]", data)
+        settings: dict[str, Any] = dict(given.get("measure_settings", {}))
+        names = {key: _named(key, given[key], settings) for key in ("measures", "utility_measures") if key in given}
+        for name, chosen in settings.items():
+            _build(name, chosen, ("measure_settings", name))
+        return given | names | ({"measure_settings": settings} if settings else {})
 
     @field_validator("fitted_on", mode="before")
     @classmethod
@@ -157,6 +174,42 @@ class StudyConfig(Part):
     def folder(self) -> Path:
         """The run folder."""
         return Path(self.output or f"runs/{self.name}")
+
+
+def _named(key: str, written: Any, settings: dict[str, Any]) -> Any:
+    """Return the names of measures; the settings of those written as tables are put into `settings`."""
+    if not isinstance(written, (list, tuple)):
+        return written
+    names: list[Any] = []
+    for place, each in enumerate(cast("list[Any]", written)):
+        if not isinstance(each, dict):
+            names.append(each)
+            continue
+        table, at = cast("dict[str, Any]", each), (key, place)
+        unknown = [found for found in table if found not in ("name", "settings")]
+        if unknown:
+            raise mistake(at, f"unknown key {unknown[0]!r}{nearest(unknown[0], ('name', 'settings'))} "
+                              "(known: name, settings)")  # fmt: skip
+        if not isinstance(table.get("name"), str):
+            raise mistake(at, 'a measure with settings is written { name = "…", settings = { … } }')
+        name, chosen = table["name"], table.get("settings", {})
+        _build(name, chosen, at)
+        if chosen != settings.get(name, chosen):
+            raise mistake(at, f"{name!r} is given two different settings; a measure has the same ones everywhere")
+        names.append(name)
+        if chosen:
+            settings[name] = chosen
+    return names
+
+
+def _build(name: str, settings: Any, at: Place) -> None:
+    """Raise a mistake at this place of the file unless there is such a measure with such settings."""
+    if not isinstance(settings, dict):
+        raise mistake(at, f"settings of {name!r} must be a table {{ key = value }}")
+    try:
+        find.build("measures", name, cast("dict[str, Any]", settings))
+    except UsageError as error:
+        raise mistake(at, str(error)) from error
 
 
 def load_study(path: Path) -> StudyConfig:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from evenhand import find
 from evenhand.core.bootstrap import Bootstrap, benjamini_hochberg
 from evenhand.core.component import Selection
-from evenhand.core.measure import Subject, measure
+from evenhand.core.measure import Measure, Subject, measure
 from evenhand.core.readout import Readout
 from evenhand.core.record import Row, UnitRecord
 from evenhand.lm.model import LM
@@ -18,9 +17,8 @@ Subjects = Mapping[str, Sequence[Readout]]
 """`base`, `edit` and `random` (where there is one) → a readout per kind of outcome, in the same order."""
 
 
-def rows(names: Sequence[str], subjects: Subjects, bootstrap: Bootstrap) -> Iterator[Row]:
+def rows(measures: Mapping[str, Measure], subjects: Subjects, bootstrap: Bootstrap) -> Iterator[Row]:
     """Yield the levels of every subject, and the paired changes of all but `base`."""
-    measures = {name: find.build("measures", name) for name in names}
     for name, readouts in subjects.items():
         for readout, base in zip(readouts, subjects["base"], strict=True):
             yield from measure(measures, Subject(name, readout, base), bootstrap)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -16,13 +17,16 @@ from evenhand.core.estimate import Estimate
 from evenhand.core.measure import Measure, point, recentred
 from evenhand.core.readout import Readout
 
+GAP = "standardised_mean_difference"
 
-def mean_gap(readouts: Sequence[Readout], bootstrap: Bootstrap) -> Estimate:
+
+def mean_gap(readouts: Sequence[Readout], bootstrap: Bootstrap, settings: dict[str, Any] | None = None) -> Estimate:
     """Return the mean |standardised mean difference| over contexts, variations and groups, with one joint interval.
 
+    `settings` are those of the measure, so that a size is chosen by the very number that is reported.
     One draw of names weighs every context alike. Variations without a defined gap are left out; NaN when all are.
     """
-    smd: Measure = find.build("measures", "standardised_mean_difference")
+    smd: Measure = find.build("measures", GAP, settings)
     cases = [case for readout in readouts for case in readout.cases]
     drawn = [_replicates(smd, pair, cases, bootstrap) for readout in readouts for pair in _pairs(readout)
              if readout.kind in smd.kinds]  # fmt: skip

@@ -117,8 +117,9 @@ def _run(config: StudyConfig, method: MethodConfig) -> dict[str, Any]:
     """Return the run settings that change a cell's numbers."""
     run = config.model_dump(
         mode="json",
-        include={"split", "reading", "bootstrap", "budget", "measures", "utility_measures", "units_shown"},
-    )
+        include={"split", "reading", "bootstrap", "budget", "measures", "utility_measures", "measure_settings",
+                 "units_shown"},
+    )  # fmt: skip
     sizes = (config if method.sizes is None else method).model_dump(mode="json")["sizes"]
     return run | {"sizes": sizes, "versions": versions(), "method_file": _fingerprint(method.name)}
 

@@ -16,6 +16,7 @@ from evenhand.core.scenario import Scenario
 from evenhand.edits.scale import Scale
 from evenhand.study.bench import Bench
 from evenhand.study.config import Sizes
+from evenhand.study.gap import GAP
 from evenhand.study.readings import labelled, narrow, read_edits, selection_of
 from evenhand.study.sweep import Candidate, choose, control, resolve, rule, sweep
 
@@ -48,7 +49,8 @@ def search(bench: Bench, spec: CellSpec) -> Found:
     sizes = _sizes(spec)
     edits = _fit(bench, spec, sizes)
     randoms = [control(edit, int(spec.hash[:12], 16)) for edit in edits]
-    points = sweep(*_candidates(bench, spec, edits, randoms), bench.bootstrap(spec))
+    settings = bench.config.measure_settings.get(GAP)
+    points = sweep(*_candidates(bench, spec, edits, randoms), bench.bootstrap(spec), settings)
     if sizes == "paper":
         best, note, said = 1, "", "The method's own size (its thresholds); nothing was chosen."
     else:

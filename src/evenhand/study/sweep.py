@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -55,13 +56,15 @@ class Candidate:
     texts: Sequence[Readout]
 
 
-def sweep(base: Candidate, candidates: Sequence[Candidate], bootstrap: Bootstrap) -> list[SweepPoint]:
+def sweep(
+    base: Candidate, candidates: Sequence[Candidate], bootstrap: Bootstrap, gap_settings: dict[str, Any] | None = None
+) -> list[SweepPoint]:
     """Return one point per size, the unedited model (0 units) first; nothing is chosen yet."""
     before = perplexity(base.texts)
     points: list[SweepPoint] = []
     for each in (base, *candidates):
-        gap = mean_gap(each.bias, bootstrap)
-        random = gap if each is base else mean_gap(each.random, bootstrap) if each.random else None
+        gap = mean_gap(each.bias, bootstrap, gap_settings)
+        random = gap if each is base else mean_gap(each.random, bootstrap, gap_settings) if each.random else None
         points.append(
             SweepPoint(
                 units=each.units,
