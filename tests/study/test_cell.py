@@ -19,6 +19,7 @@ from evenhand.study.engine import run_study
 from evenhand.study.gap import GAP
 from evenhand.study.grid import specs
 from evenhand.study.models import identity
+from evenhand.study.provenance import run_record
 from evenhand.study.readings import read_edits
 from evenhand.study.store import Store
 from evenhand.study.utility import together
@@ -160,6 +161,21 @@ def test_settings_of_a_measure_reach_the_rows_and_the_choice(files, tmp_path):
     assert plain.sweep[0].gap.value != clipped.sweep[0].gap.value
 
 
+def test_parts_may_be_split_by_variation(files, tmp_path):
+    many = files / "many.toml"
+    many.write_text(SCENARIO.split("[contexts.bus]")[0] + SCENARIO[SCENARIO.index("[contexts.lamp]") :].replace(
+        '"lamp", "car"', '"lamp", "car", "pencil"'))  # fmt: skip
+    bench, spec, (record, _) = _cell(files, tmp_path, scenario=str(many), split={"by": "variation"},
+                                     methods=[{"name": "random", "sizes": [2]}])  # fmt: skip
+    parts = [bench.part(bench.scenario, part, 0) for part in ("fit", "choose", "report")]
+    assert len({case.variation for part in parts for case in part.cases}) == 3
+    assert all(len({case.variation for case in part.cases}) == 1 for part in parts)
+    assert all(len({case.cluster for case in part.cases}) == 12 for part in parts)
+    assert record.rule.startswith("On variations that were")
+    assert len(bench.part(bench.utility, "fit", 0).cases) == 2
+    assert run_record(bench, [spec], "").scenario.names_per_part["report"] == {"a": 6, "b": 6}
+
+
 def test_an_edit_that_does_not_scale_is_read_around_its_application(files):
     lm, scenario = tiny_lm("llama"), load_scenario(str(files / "s.toml"))
     scale = Scale(Selection.of(lm.layout("neuron"), list(range(0, 144, 5))))
@@ -178,6 +194,7 @@ def test_an_edit_that_does_not_scale_is_read_around_its_application(files):
         ({"measures": ["standardised_mean_difference", "mena"]}, "unknown name 'mena'; did you mean 'mean'"),
         ({"methods": [{"name": "contrst"}]}, "unknown name 'contrst'; did you mean 'contrast'"),
         ({"fitted_on": ["lmp"]}, "has no context 'lmp'; did you mean 'lamp'"),
+        ({"split": {"by": "variation"}}, "context 'bus': 1 variation(s) cannot be split"),
         ({"models": [{"source": "${NOT_SET_AT_ALL}/x", "chat": False}]}, "NOT_SET_AT_ALL, which is not set"),
     ],
 )

@@ -74,6 +74,15 @@ def test_a_wrong_variation_is_refused(entry, text):
         fits(_config(fitted_on=[entry]), _scenario())
 
 
+def test_variations_are_not_both_split_and_chosen():
+    alone = _scenario().only(["one"])
+    split = {"by": "variation"}
+    assert fits(_config(split=split), alone) == [("specific", ("one",), ())]
+    for more in ({"fitted_on": ["one/x"]}, {"protocols": ["leave-one-out"]}):
+        with pytest.raises(UsageError, match="cannot be fitted on chosen ones"):
+            fits(_config(split=split, **more), alone)
+
+
 def test_every_choice_that_changes_a_number_changes_the_hash():
     scenario, model = _scenario(), {"sha256": "1"}
     base = [cell.hash for cell in specs(_config(), model, scenario, scenario)]

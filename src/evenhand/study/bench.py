@@ -30,8 +30,9 @@ class Bench:
     progress: Progress = silent
 
     def part(self, scenario: Scenario, part: Part, seed: int) -> Scenario:
-        """Return the names (or utility texts) of one part."""
-        return scenario.part(part, seed, self.config.split.shares)
+        """Return the names, or variations, of one part; of any other scenario than the bench's, the texts."""
+        split = self.config.split
+        return scenario.part(part, seed, split.shares, split.by if scenario is self.scenario else "name")
 
     def base(self, spec: CellSpec, scenario: Scenario, part: Part) -> list[Readout]:
         """Return the unedited model's readouts of one part, from the cache where they are."""

@@ -62,6 +62,8 @@ class SplitConfig(Part):
     fit: float = Field(default=1.0, gt=0)
     choose: float = Field(default=1.0, gt=0)
     report: float = Field(default=1.0, gt=0)
+    by: Literal["name", "variation"] = "name"
+    """What the parts do not share: names, or the variations of each context (utility texts: always the texts)."""
 
     @property
     def shares(self) -> tuple[float, float, float]:

@@ -14,7 +14,7 @@ from typing import Any
 from evenhand import __version__, find
 from evenhand.core.errors import UsageError, nearest
 from evenhand.core.record import CellSpec, Protocol_
-from evenhand.core.scenario import Scenario
+from evenhand.core.scenario import Scenario, split_variations
 from evenhand.study.config import MethodConfig, StudyConfig
 
 Fit = tuple[Protocol_, tuple[str, ...], tuple[str, ...]]
@@ -72,7 +72,20 @@ def fits(config: StudyConfig, scenario: Scenario) -> list[Fit]:
             f"protocols: {missing[0]!r} gives no cell with scenario {scenario.name!r}: leave-one-out needs a context "
             "with at least two variations, cross-context at least two contexts"
         )
+    if config.split.by == "variation":
+        _check_split(config, scenario, found)
     return list(dict.fromkeys(found))
+
+
+def _check_split(config: StudyConfig, scenario: Scenario, found: list[Fit]) -> None:
+    """Raise where variations cannot be both dealt out to the parts and chosen one by one."""
+    for seed in config.seeds:
+        split_variations(scenario, seed, config.split.shares)
+    if any(variations for _, _, variations in found):
+        raise UsageError(
+            "split: by = 'variation' deals the variations out to fit, choose and report, so cells cannot be fitted on "
+            "chosen ones; use by = 'name' with leave-one-out and with context/variation"
+        )
 
 
 def _entry(scenario: Scenario, written: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:

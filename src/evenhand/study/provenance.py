@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from evenhand.core.record import CellRef, CellSpec, ContextRecord, RunRecord, ScenarioRecord
-from evenhand.core.scenario import PARTS, Scenario, split_clusters
+from evenhand.core.scenario import PARTS, Scenario
 from evenhand.lm.model import LM
 from evenhand.lm.tokens import render
 from evenhand.scenarios._load import load_scenario
@@ -44,12 +44,12 @@ def _ref(cell: CellSpec) -> CellRef:
 
 
 def _scenario(bench: Bench, scenario: Scenario) -> ScenarioRecord:
-    place = split_clusters(scenario, bench.config.seeds[0], bench.config.split.shares)
     groups = scenario.groups or tuple(dict.fromkeys(case.group for case in scenario.cases))
-    counts = {
-        part: {group: sum(p == part and g == group for (g, _), p in place.items()) for group in groups}
+    names = {
+        part: {(case.group, case.cluster) for case in bench.part(scenario, part, bench.config.seeds[0]).cases}
         for part in PARTS
-    }  # fmt: skip
+    }
+    counts = {part: {group: sum(g == group for g, _ in names[part]) for group in groups} for part in PARTS}
     return ScenarioRecord(
         name=scenario.name,
         version=scenario.version,

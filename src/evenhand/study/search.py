@@ -55,7 +55,7 @@ def search(bench: Bench, spec: CellSpec) -> Found:
         best, note, said = 1, "", "The method's own size (its thresholds); nothing was chosen."
     else:
         best, note = choose(points, bench.config.budget)
-        said = rule(bench.config.budget)
+        said = rule(bench.config.budget, bench.config.split.by)
     points[best] = points[best].model_copy(update={"chosen": True})
     notes = [note] if note else []
     if any(random is None for random in randoms):

@@ -78,10 +78,10 @@ def sweep(
     return points
 
 
-def rule(budget: BudgetConfig) -> str:
-    """Return the rule of `choose` in words, for the record."""
+def rule(budget: BudgetConfig, by: str = "name") -> str:
+    """Return the rule of `choose` in words, for the record; `by` says what the parts do not share."""
     return (
-        "On names that were neither fitted on nor reported on: among the sizes whose perplexity rises by at most "
+        f"On {by}s that were neither fitted on nor reported on: among the sizes whose perplexity rises by at most "
         f"{budget.perplexity_rise:.1%} and whose share of valid answers falls by at most {budget.valid_drop:.1%}, the "
         f"smallest one whose mean absolute gap is within {budget.tolerance:g} sd of the smallest gap. 0 units, the "
         "unedited model, is one of the sizes."
