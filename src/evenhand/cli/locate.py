@@ -24,6 +24,7 @@ def locate(
     ] = "contrast",
     space: Annotated[str, typer.Option(help="Kind of unit: neuron or head.")] = "neuron",
     top: Annotated[float, typer.Option(min=0, help="How many units; below 1, the share of all units.")] = 20,
+    layers: options.Layers = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="A setting of the locator, key=value.")] = None,
     chat: options.Chat = None,
     dtype: options.DTypeOption = DType.float32,
@@ -41,13 +42,16 @@ def locate(
     from evenhand import find
     from evenhand.core.select import describe
     from evenhand.core.select import top as highest
+    from evenhand.study.readings import only_layers
 
+    wanted = options.layers_of(layers)
     settings = dict(options.setting(text) for text in set_ or [])
     plan = find.build("locate", locator, {"space": space} | settings)
     asked = options.open_scenario(scenario, context)
     lm = options.open_lm(model, chat, dtype=dtype.value, device=device, revision=revision)
     attribution = plan.score(lm, asked)
     selection = highest(attribution, share=top) if top < 1 else highest(attribution, count=int(top))
+    selection = only_layers(selection, wanted) if wanted is not None else selection
     units = _units(lm, attribution, selection)
     if out is not None:
         _save(attribution, out, {"model": lm.identity.to_json(), "locator": locator, "settings": settings,

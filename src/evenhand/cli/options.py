@@ -44,6 +44,10 @@ Chat = Annotated[
     typer.Option("--chat/--no-chat", help="Put prompts through the chat template, or not.", show_default=False),
 ]
 Revision = Annotated[str | None, typer.Option("--revision", help="Commit of a hub model.")]
+Layers = Annotated[
+    str | None,
+    typer.Option("--layers", help="Of the units found, keep those in these layers, such as 2,3 (the first is 0)."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON on stdout, and nothing else there.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of everything that is drawn.")]
 
@@ -76,11 +80,21 @@ def setting(text: str) -> tuple[str, Any]:
 
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise UsageError(f"--set {text!r}: write key=value, such as --set layers=[1,2]")
+        raise UsageError(f"--set {text!r}: write key=value, such as --set factor=0.5")
     try:
         return key.strip(), tomllib.loads(f"x = {value}")["x"]
     except tomllib.TOMLDecodeError:
         return key.strip(), value.strip()
+
+
+def layers_of(text: str | None) -> tuple[int, ...] | None:
+    """Read `2,3`; None stays None, which means all layers."""
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise UsageError(f"--layers {text!r}: write numbers of layers with commas between, such as --layers 2,3")
+    return tuple(sorted({int(part) for part in parts}))
 
 
 def write_text(path: Path, text: str) -> None:

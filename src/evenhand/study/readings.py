@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from evenhand.core.component import Selection
 from evenhand.core.edit import Edit
+from evenhand.core.errors import CannotRun, UsageError
 from evenhand.core.progress import Progress
 from evenhand.core.readout import Readout
 from evenhand.core.scenario import Scenario
+from evenhand.core.select import in_layers
 from evenhand.edits.scale import Scale
 from evenhand.lm.model import LM
 from evenhand.lm.read import Reading, read, read_variants
@@ -47,6 +49,24 @@ def reading_of(config: ReadingConfig, seed: int) -> Reading:
 def selection_of(edit: Edit) -> Selection | None:
     """Return the units an edit scales; None when it does something else."""
     return edit.selection if isinstance(edit, Scale) else None
+
+
+def only_layers(selection: Selection, layers: Collection[int]) -> Selection:
+    """Keep the units in these layers (from 0, through all stacks); raises for a layer the model does not have."""
+    last = int(selection.layout.layers().max())
+    if absent := [layer for layer in layers if not 0 <= layer <= last]:
+        raise UsageError(f"layers: there is no layer {absent[0]}; the model's layers are 0 to {last}")
+    return in_layers(selection, layers)
+
+
+def within_layers(edit: Edit, layers: Collection[int], lm: LM) -> Scale:
+    """Return the edit with only its units in these layers; raises CannotRun when it does not scale units."""
+    if not isinstance(edit, Scale):
+        raise CannotRun(
+            f"layers: this edit of {lm.identity.source} does not scale units, so it cannot be kept to layers; leave "
+            "layers out"
+        )
+    return Scale(only_layers(edit.selection, layers), edit.factor, edit.mechanism)
 
 
 def labelled(progress: Progress, prefix: str) -> Progress:
