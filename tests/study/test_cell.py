@@ -176,6 +176,18 @@ def test_parts_may_be_split_by_variation(files, tmp_path):
     assert run_record(bench, [spec], "").scenario.names_per_part["report"] == {"a": 6, "b": 6}
 
 
+def test_a_method_can_be_kept_to_layers(files, tmp_path):
+    method = {"name": "random", "sizes": [20, 40], "layers": [1]}
+    _, spec, (record, _) = _cell(files, tmp_path, methods=[method])
+    assert spec.run["layers"] == [1]
+    assert 0 < record.sweep[1].units < 20
+    assert record.sweep[1].units < record.sweep[2].units < 40
+    assert next(iter(record.per_layer.values())) == 0
+    assert any("only the units in layers 1 were kept" in note for note in record.notes)
+    with pytest.raises(UsageError, match="there is no layer 7"):
+        _cell(files, tmp_path, methods=[method | {"layers": [7]}])
+
+
 def test_an_edit_that_does_not_scale_is_read_around_its_application(files):
     lm, scenario = tiny_lm("llama"), load_scenario(str(files / "s.toml"))
     scale = Scale(Selection.of(lm.layout("neuron"), list(range(0, 144, 5))))

@@ -6,7 +6,7 @@ import os
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -49,11 +49,13 @@ class ModelConfig(Part):
 
 
 class MethodConfig(Part):
-    """A method by name with its settings; `sizes` overrides the study's."""
+    """A method by name with its settings; `sizes` overrides the study's, `layers` keeps its units to these layers."""
 
     name: str
     settings: dict[str, Any] = {}
     sizes: Sizes | None = None
+    layers: tuple[Annotated[int, Field(ge=0)], ...] | None = None
+    """Layers (from 0) whose units are kept of each candidate; the sizes recorded are those after."""
 
 
 class SplitConfig(Part):

@@ -134,7 +134,12 @@ def _run(config: StudyConfig, method: MethodConfig) -> dict[str, Any]:
                  "units_shown"},
     )  # fmt: skip
     sizes = (config if method.sizes is None else method).model_dump(mode="json")["sizes"]
-    return run | {"sizes": sizes, "versions": versions(), "method_file": _fingerprint(method.name)}
+    return run | {
+        "sizes": sizes,
+        "layers": method.layers and list(method.layers),
+        "versions": versions(),
+        "method_file": _fingerprint(method.name),
+    }
 
 
 def _fingerprint(method: str) -> str:

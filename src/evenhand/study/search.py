@@ -17,7 +17,7 @@ from evenhand.edits.scale import Scale
 from evenhand.study.bench import Bench
 from evenhand.study.config import Sizes
 from evenhand.study.gap import GAP
-from evenhand.study.readings import labelled, narrow, read_edits, selection_of
+from evenhand.study.readings import labelled, narrow, read_edits, selection_of, within_layers
 from evenhand.study.sweep import Candidate, choose, control, resolve, rule, sweep
 
 
@@ -58,6 +58,9 @@ def search(bench: Bench, spec: CellSpec) -> Found:
         said = rule(bench.config.budget, bench.config.split.by)
     points[best] = points[best].model_copy(update={"chosen": True})
     notes = [note] if note else []
+    if spec.run["layers"] is not None:
+        kept = ", ".join(map(str, spec.run["layers"]))
+        notes.append(f"Of each candidate only the units in layers {kept} were kept; sizes are counted after that.")
     if any(random is None for random in randoms):
         notes.append("The edit does not scale units, so there is no random edit of the same size beside it.")
     edit, random = (edits[best - 1], randoms[best - 1]) if best else (None, None)
@@ -95,7 +98,8 @@ def _fit(bench: Bench, spec: CellSpec, sizes: Sizes) -> list[Edit]:
         if len(edits) != len(counts):
             raise CannotRun(f"method {spec.method!r} returned {len(edits)} edits for {len(counts)} sizes")
     bench.progress(f"fit {spec.method}", 1, 1)
-    return edits
+    layers = spec.run["layers"]
+    return edits if layers is None else [within_layers(edit, layers, bench.lm) for edit in edits]
 
 
 def _texts(utility: Scenario) -> Scenario:
