@@ -9,6 +9,7 @@ from evenhand.core.case import Case
 from evenhand.core.errors import CannotRun, UsageError
 from evenhand.lm.forward import next_token, score_options, score_texts
 from evenhand.lm.model import LM
+from evenhand.lm.packed import packable
 from evenhand.lm.prefix import Prefix
 from evenhand.lm.tokens import encode
 from evenhand.testing.tiny import CAUSAL_NAMES, FAMILY_NAMES, MOE_NAMES, SENTENCES, SEQ2SEQ_NAMES, tiny_lm
@@ -65,6 +66,21 @@ def test_batch_size_and_order_do_not_matter(name: str) -> None:
     alone = torch.cat([*(score_options(lm, [case])[0][0] for case in CASES),
                        *(score_texts(lm, [s])[0].logp_tokens[0] for s in SENTENCES)])  # fmt: skip
     assert max(float((run - alone).abs().max()) for run in runs) <= 1e-4
+
+
+@pytest.mark.parametrize(
+    ("name", "change"), [("mistral", {"sliding_window": None}), ("llama", {"_attn_implementation": "eager"})]
+)
+def test_rows_are_packed_only_where_a_mask_decides_what_is_seen(name: str, change: dict[str, object]) -> None:
+    lm = tiny_lm(name)
+    assert packable(lm) == (name == "llama")
+    for key, value in change.items():
+        setattr(lm.model.config, key, value)
+    assert packable(lm)
+    expected = torch.tensor([oracle.option(lm, CASES[0].prompt, option) for option in CASES[0].options])
+    assert torch.allclose(score_options(lm, CASES[:1])[0][0].float(), expected, atol=2e-5, rtol=0)
+    lm.model.config._attn_implementation = "flash_attention_2"
+    assert not packable(lm)
 
 
 @pytest.mark.parametrize("name", LEFT_TO_RIGHT)

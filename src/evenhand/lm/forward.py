@@ -32,8 +32,8 @@ def score_options(
     Causal: teacher-forced after the rendered prompt, which is read once for all options. Encoder–decoder: the encoder
     reads the rendered prompt, the option is the decoder's target, without end token. Masked: pseudo-log-likelihood of
     the option's tokens. A case without a prompt (`pair`) has whole texts for options: they are scored as `score_texts`
-    does, without chat template. Raises UsageError for a case without options or with an empty one, CannotRun when
-    prompt and option together are longer than the context.
+    does, without chat template or system prompt. Raises UsageError for a case without options or with an empty one,
+    CannotRun when prompt and option together are longer than the context.
     """
     for case in cases:
         if not case.options or not all(case.options):

@@ -22,9 +22,12 @@ Branches = tuple[Tokens, Sequence[Tokens]]
 
 
 def packable(lm: LM) -> bool:
-    """Whether all attention of this causal model is full, so that a mask alone decides what a token sees."""
-    layers: Any = getattr(lm.model.config, "layer_types", None) or ()
-    return lm.kind == "causal" and lm.family.holes and all(kind == "full_attention" for kind in layers)
+    """Whether this causal model's attention is full and takes a mask, so that the mask alone decides what is seen."""
+    config = lm.model.config
+    layers: Any = getattr(config, "layer_types", None) or ()
+    full = lm.family.holes or getattr(config, "sliding_window", 0) is None
+    masked = getattr(config, "_attn_implementation", None) in ("eager", "sdpa")
+    return lm.kind == "causal" and masked and full and all(kind == "full_attention" for kind in layers)
 
 
 def packed_logits(lm: LM, rows: Sequence[Branches], wanted: Sequence[tuple[int, int]]) -> Float[Tensor, "k vocab"]:
