@@ -86,6 +86,6 @@ def _check(config: StudyConfig, scenario: Scenario, utility: Scenario) -> int:
     for part_of in (scenario, utility):
         for seed in config.seeds:
             split_clusters(part_of, seed, config.split.shares)
-    methods = {str((method.name, settings_of(method, seed), method.sizes, seed))
+    methods = {str((method.name, settings_of(method, seed), method.sizes, method.layers, seed))
                for method in config.methods for seed in config.seeds}  # fmt: skip
     return len(methods) * len(fits(config, scenario))
