@@ -16,10 +16,10 @@ from evenhand.lm.read import read
 from evenhand.planted import model_path, spec_path, truth
 from evenhand.planted.audit import exact_gaps
 from evenhand.planted.gaps import averages, gaps_of
+from evenhand.planted.known import Truth
 from evenhand.planted.outcomes import rows_of
 from evenhand.planted.spec import read_spec
 from evenhand.planted.tail import Tail, answers
-from evenhand.planted.truth import Truth
 from evenhand.planted.units import addresses
 from evenhand.planted.world import World, world_of
 from evenhand.scenarios._load import load_scenario
@@ -134,7 +134,7 @@ def test_switching_off_one_set(lm: LM, known: Truth, world: World, number: int) 
 
 
 def test_record_agrees_with_the_slow_way(lm: LM, known: Truth, world: World) -> None:
-    for case in world.cases[::4]:
+    for case in world.cases[::7]:
         slow = planted_gap.gap(lm.model, lm.tokenizer, world, case)
         assert slow == pytest.approx(known.variations[case.context][case.variation], abs=1e-3), case.variation
 
@@ -160,3 +160,11 @@ def test_whole_truth_is_the_union_of_its_sets(known: Truth) -> None:
             assert known.carriers(context) == each.selection
     assert union == known.selection
     assert known.carriers("rent") is None
+
+
+def test_no_module_hides_a_public_function() -> None:
+    import evenhand.planted.known
+    import evenhand.planted.make
+
+    for name in ("model_path", "spec_path", "truth", "plant"):
+        assert callable(getattr(evenhand.planted, name)), name

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from evenhand.core.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from evenhand.planted.plant import Planted
-    from evenhand.planted.truth import Truth
+    from evenhand.planted.known import Truth
+    from evenhand.planted.make import Planted
 
 _HERE = Path(__file__).parent
 
@@ -30,13 +30,13 @@ def spec_path() -> Path:
 
 def truth() -> Truth:
     """Return what is known about the shipped model: which units carry which gap, and how large every gap is."""
-    from evenhand.planted.truth import read_truth
+    from evenhand.planted.known import read_truth
 
     return read_truth(model_path(), _HERE / "truth.json")
 
 
 def plant(spec_path: Path, out: Path, progress: Progress = silent) -> Planted:
-    """Train a planted model as a specification says; see `evenhand.planted.plant.plant`."""
-    from evenhand.planted.plant import plant as run
+    """Train a planted model as a specification says; see `evenhand.planted.make.make`."""
+    from evenhand.planted.make import make
 
-    return run(spec_path, out, progress)
+    return make(spec_path, out, progress)

@@ -31,14 +31,14 @@ from evenhand.scenarios._load import load_scenario
 
 @dataclass(frozen=True, slots=True)
 class Planted:
-    """What `plant` made: the model folder, the measured record, and how many minutes this run took."""
+    """What `make` made: the model folder, the measured record, and how many minutes this run took."""
 
     model: Path
     truth: dict[str, Any]
     minutes: float
 
 
-def plant(spec_path: Path, out: Path, progress: Progress = silent) -> Planted:
+def make(spec_path: Path, out: Path, progress: Progress = silent) -> Planted:
     """Train a planted model as a specification says, into `out/model` and `out/truth.json`; a killed run goes on.
 
     The states it goes on from are in `out/work`. The same specification gives the same weights on the same machine and
