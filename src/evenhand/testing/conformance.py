@@ -1,7 +1,7 @@
 """The laws every locator, method and edit obeys, as functions that raise AssertionError; for plug-ins of any tree.
 
 `check_locator("my/locator.py", lm, bias)` and `check_method("my/method.py", lm, bias, utility)` are what our own test
-suite calls for every file in `locate/` and `methods/`.
+suite calls for every file in `locate/` and `methods/`. `check_beats_random` asks more, and needs a model with a gap.
 """
 
 from __future__ import annotations
@@ -19,13 +19,24 @@ import torch
 from torch import Tensor
 
 from evenhand import find
+from evenhand.core.bootstrap import Bootstrap
 from evenhand.core.case import Case
+from evenhand.core.contracts import Method
 from evenhand.core.edit import Edit
+from evenhand.core.measure import Subject, measure
+from evenhand.core.readout import Readout
 from evenhand.core.scenario import Scenario
+from evenhand.core.select import matched_random
 from evenhand.edits import _file
 from evenhand.edits.scale import Scale
 from evenhand.lm.forward import score_options
 from evenhand.lm.model import LM
+from evenhand.lm.read import read_variants
+from evenhand.lm.variants import Variant
+
+_DRAWS = 19
+"""Random edits a method must beat, every one of them: one that chooses blindly does so one time in 20 (of three draws
+it beats all one time in 4)."""
 
 
 def check_settings(kind: find.Kind, name: str) -> Any:
@@ -106,6 +117,36 @@ def check_method(name: str, lm: LM, bias: Scenario, utility: Scenario) -> None:
     before = _answers(lm, bias.cases)
     with nothing.applied(lm):
         assert torch.equal(_answers(lm, bias.cases), before), f"{name}: an empty selection is not the identity"
+
+
+def check_beats_random(
+    name: str | Method, lm: LM, bias: Scenario, utility: Scenario, report: Scenario, size: int
+) -> None:
+    """Check that a method which selects units lowers |gap| on the report names more than random units do.
+
+    `name` is a method's name, its file, or the method itself where it needs settings; `report` holds the questions of
+    `bias` about other names. The random edits have as many units in every layer (19 draws); |gap| is that of the
+    standardised mean difference, mean over contexts and groups, and must be there to begin with.
+    """
+    method: Method = find.build("methods", name) if isinstance(name, str) else name
+    (edit,) = method.path(lm, bias, utility, [size])
+    assert isinstance(edit, Scale), f"{name}: {type(edit).__name__} selects no units; nothing random is of its size"
+    assert len(edit.selection) == size, f"{name}: asked for {size} units, got {len(edit.selection)}"
+    draws = [matched_random(edit.selection, torch.Generator().manual_seed(seed)) for seed in range(_DRAWS)]
+    variants = [None, *(Variant(selection, edit.factor) for selection in (edit.selection, *draws))]
+    before, after, *others = (_absolute_gap(readouts) for readouts in read_variants(lm, report, variants))
+    assert before > 0, f"{name}: there is no gap on the report names to lower (|gap| {before:.3f})"
+    assert after < min(before, *others), (
+        f"{name}: |gap| {before:.4f} became {after:.4f}; random units make it {min(others):.4f} to {max(others):.4f}"
+    )
+
+
+def _absolute_gap(readouts: list[Readout]) -> float:
+    """Mean of |standardised mean difference| over contexts and groups; each is a mean over variations."""
+    gap = {"gap": find.build("measures", "standardised_mean_difference")}
+    rows = [row for r in readouts for row in measure(gap, Subject("model", r), Bootstrap(20))]
+    found = [abs(row.estimate.value) for row in rows if row.key == "value" and not row.variation]
+    return sum(found) / len(found) if found else float("nan")
 
 
 def check_edit(edit: Edit, lm: LM, cases: tuple[Case, ...]) -> None:
