@@ -107,7 +107,7 @@ def test_answers_are_numbers(lm: LM, scenario: Scenario) -> None:
     assert float(numbers.shares["open"].max()) <= 0.01
     found = 1 - numbers.shares["not_number"]
     assert float(found.mean()) >= 0.99
-    assert float(found.min()) >= 0.98
+    assert float(found.min()) >= 0.99
 
 
 def scenario_names(scenario: Scenario) -> dict[str, list[str]]:
