@@ -51,11 +51,12 @@ def loss_of(lm: LM, scenario: Scenario, utility: Scenario, tolerance: float) -> 
             base_gaps.append(before[0] - before[1])
             gaps.append(after[0] - after[1])
             moved = abs(sum(after) / 2 - sum(before) / 2)
-            shifts.append(max(0.0, moved - abs(gaps[-1] - base_gaps[-1]) / 2))
+            shifts.append(max(0.0, moved - abs(gaps[-1] - base_gaps[-1])))
         kl = sum(float((b.exp() * (b - n)).sum()) for b, n in zip(base_text, now_text, strict=True))
         tokens = sum(len(b) for b in base_text)
         rms = mean([gap**2 for gap in gaps]) ** 0.5 + mean(shifts)
-        return rms / mean([gap**2 for gap in base_gaps]) ** 0.5 + kl / tokens / tolerance
+        damage = kl / tokens / tolerance
+        return rms / mean([gap**2 for gap in base_gaps]) ** 0.5 + 0.1 * damage + max(0.0, damage - 1)
 
     return loss
 

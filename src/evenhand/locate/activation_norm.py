@@ -61,6 +61,7 @@ class ActivationNorm:
                     per_row = per_row / seen.clamp(min=1)[:, None]
                 sums[site.path] += per_row.sum(0).cpu()
                 counts[site.path] += int((seen > 0).sum())
+            del batch  # so that two batches are never held at once
         means = [sums[path] / counts[path] if counts[path] else sums[path] * torch.nan for path in sums]
         scores = torch.cat([mean.sqrt() if self.mode == "l2" else mean for mean in means]).float()
         return Attribution(layout, scores, "activation_norm", {"mode": self.mode, "tokens": self.tokens})

@@ -66,10 +66,11 @@ class Contrast:
                 outcome[groups[case]] += float(value) * share[groups[case]]
             if sums is not None:
                 sums.add(batch)
-                continue
-            effect = torch.cat([batch.effect(site).double().cpu() for site in layout.sites], dim=1)
-            for case, one in zip(batch.cases, effect, strict=True):
-                carried[groups[case]] += one * share[groups[case]]
+            else:
+                effect = torch.cat([batch.effect(site).double().cpu() for site in layout.sites], dim=1)
+                for case, one in zip(batch.cases, effect, strict=True):
+                    carried[groups[case]] += one * share[groups[case]]
+            del batch  # so that two batches are never held at once
         return sums.carried() if sums is not None else carried, outcome
 
 

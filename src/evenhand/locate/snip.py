@@ -38,4 +38,5 @@ class Snip:
         for batch in trace(lm, answer_rows(lm, scenario), layout, gradients=True):
             for total, site in zip(sums, layout.sites, strict=True):
                 total += batch.effect(site).abs().double().sum(0).cpu()
+            del batch  # so that two batches are never held at once
         return Attribution(layout, (torch.cat(sums) / len(scenario.cases)).float(), "snip")

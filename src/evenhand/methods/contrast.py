@@ -6,16 +6,17 @@ units, and exact ablation with a guard on utility, as FASP does for heads (Zayed
 What it does: (1) `locate/contrast` scores every unit by the first-order change of the gap. (2) With `rerank`, each of
 the best `candidates` is switched off alone, many side by side in a batch, and they are put in order of
 
-    loss(S) = (rms gap(S) + shift(S)) / rms gap(∅) + KL(S) / tolerance          (1 for the empty set)
+    loss(S) = (rms gap(S) + shift(S)) / rms gap(∅) + 0.1 KL(S)/tolerance + max(0, KL(S)/tolerance − 1)     (1 for ∅)
 
 with rms over context × variation × other group, gaps in standard deviations; shift = how much further the groups'
-common level moved than closing the gap explains (mean of max(0, |Δlevel| − ½|Δgap|)); KL per token of the utility
-texts, in nats. (3) In that order each is switched off on top of those already taken, and taken if the loss falls by
-`least`. So a unit is left alone if it overshoots, carries the task rather than the gap, or if text pays for it.
+common level moved than the gap closed (mean of max(0, |Δlevel| − |Δgap|)); KL per token of the utility texts, in nats:
+nearly free up to the tolerance, dear beyond it. (3) In that order each is switched off on top of those already taken,
+and taken if the loss falls by `least`. So a unit is left alone if it overshoots, carries the task rather than the gap,
+or if ordinary text pays for it.
 
 Defaults: at most 16 units, 48 candidates, 6 names per group and variation, 8 utility texts, tolerance 0.02 nats, least
 0.005. `path` returns the first n of one order: units taken; candidates that help alone but not on top; units never
-tried, by first-order score; candidates that hurt. Sizes beyond the first part are for the dose-response: expect no gain.
+tried, by first-order score; candidates that hurt. Expect no gain beyond the first part (it is for the dose-response).
 
 Pitfalls: a gap carried by many units at once, none of which matters alone, needs more candidates; units that read the
 group early in the model count as carriers too, and serve other contexts; scores, choice of size and report need
@@ -40,6 +41,9 @@ from evenhand.lm.probe import Probe
 from evenhand.lm.variants import Variant
 from evenhand.locate.contrast import Contrast as ContrastScores
 
+_SLIGHT = 0.1
+"""Weight of damage within the tolerance: of two units that do the same for the gap, the gentler one is better."""
+
 
 @dataclass(frozen=True)
 class Contrast:
@@ -52,7 +56,7 @@ class Contrast:
     names: int = 6
     texts: int = 8
     tolerance: float = 0.02
-    """KL per token of utility text (nats) that weighs as much as the whole gap."""
+    """KL per token of utility text (nats) that is tolerated; twice as much weighs as much as the whole gap."""
     least: float = 0.005
     """By how much of the whole gap a unit must lower the loss to be taken."""
     factor: float = 0.0
@@ -79,11 +83,11 @@ class Contrast:
         by_score = [int(unit) for unit in torch.argsort(scores, descending=True, stable=True)]
         if not self.rerank:
             return by_score, len(by_score)
+        pool = [unit for unit in by_score[: self.candidates] if scores[unit] > 0]
         loss = Loss(self, lm, bias, utility)
-        if not loss.defined:
+        if not pool or not loss.defined:
             lm.notify("contrast: there is no gap at all between the groups, so no unit is worth taking")
             return by_score, 0
-        pool = [unit for unit in by_score[: self.candidates] if scores[unit] > 0]
         taken, left, harmful = taking(loss, pool, self.least)
         tried = set(pool)
         return [*taken, *left, *(unit for unit in by_score if unit not in tried), *harmful], len(taken)
@@ -105,12 +109,11 @@ class Loss:
 
     def of(self, sets: Sequence[Sequence[int]]) -> list[float]:
         """Return the loss of each set."""
-        if not sets:
-            return []
         found = self.probe.effects([Variant(Selection.of(self.layout, list(s)), self.method.factor) for s in sets])
         closed = (found.gap - self.base.gap).abs()
-        shift = ((found.level - self.base.level).abs() - closed / 2).clamp(min=0).mean(1)
-        loss = (_rms(found.gap) + shift) / _rms(self.base.gap) + found.divergence / self.method.tolerance
+        shift = ((found.level - self.base.level).abs() - closed).clamp(min=0).mean(1)
+        damage = found.divergence / self.method.tolerance
+        loss = (_rms(found.gap) + shift) / _rms(self.base.gap) + _SLIGHT * damage + (damage - 1).clamp(min=0)
         return [float(value) for value in loss]
 
 
