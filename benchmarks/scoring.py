@@ -1,7 +1,6 @@
 """How fast batched scoring is: against the same scores one at a time, and against the machine's own matmul rate.
 
-Random weights of real shapes, prompts and texts made of a few words; every number is measured in this run. Run it with
-`python benchmarks/scoring.py [--threads N] [--device cuda] [--dtype bfloat16] [--clock cpu]`.
+Random weights of real shapes, prompts and texts made of a few words; every number is measured in this run.
 """
 
 from __future__ import annotations
@@ -38,10 +37,8 @@ def build(settings: dict[str, Any], device: str, dtype: torch.dtype) -> LM:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     config = AutoConfig.for_model(**settings, bos_token_id=None, eos_token_id=1, pad_token_id=0)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = AutoModelForCausalLM.from_config(config)
-    return wrap(model.to(device, dtype), tiny_tokenizer(), Identity("random weights"))
+    model = AutoModelForCausalLM.from_config(config).to(device, dtype)
+    return wrap(model, tiny_tokenizer(), Identity("random weights"))
 
 
 def words(rng: random.Random, low: int, high: int) -> str:
@@ -50,7 +47,7 @@ def words(rng: random.Random, low: int, high: int) -> str:
 
 def one_by_one(lm: LM, pairs: list[tuple[str, str]]) -> list[float]:
     """The obvious loop: one forward pass per prompt and option, log-softmax over all of its logits."""
-    scores: list[float] = []
+    scores = []
     for prompt, option in pairs:
         out = lm.tokenizer(prompt + option, return_offsets_mapping=True)
         ids = torch.tensor([out["input_ids"]], device=lm.device)
@@ -88,8 +85,8 @@ def flops(lm: LM, pairs: list[tuple[str, str]], needed: bool) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--dtype", default="float32")
+    for option, default in (("--device", "cpu"), ("--dtype", "float32")):
+        parser.add_argument(option, default=default)
     parser.add_argument("--prompts", type=int, default=32)
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu is fairer on a busy machine")
     given = parser.parse_args()
@@ -114,7 +111,7 @@ def main() -> None:
             rate = 2 * n**3 / seconds(lambda: square @ square, clock)[0]
             slow, plain = seconds(lambda lm=lm, pairs=pairs: one_by_one(lm, pairs), clock, 1)
             fast, scores = seconds(ours, clock)
-            apart = float((scores - torch.tensor(plain, dtype=torch.float64)).abs().max())
+            apart = float((scores - scores.new_tensor(plain)).abs().max())
             tokens = sum(len(lm.tokenizer(prompt + option)["input_ids"]) for prompt, option in pairs)
             shares = (flops(lm, pairs, True) / fast / rate, flops(lm, pairs, False) / slow / rate)
             table.add_row(shape, job, str(tokens), f"{slow:.2f} s", f"{fast:.2f} s", f"{slow / fast:.1f}×",
