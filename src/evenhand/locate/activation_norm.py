@@ -22,7 +22,7 @@ from evenhand.lm.answers import answer_rows
 from evenhand.lm.family import transposed
 from evenhand.lm.model import LM
 from evenhand.lm.rows import prompt_rows
-from evenhand.lm.trace import trace
+from evenhand.lm.trace import Batch, trace
 
 Mode = Literal["paper", "l2"]
 
@@ -53,18 +53,24 @@ class ActivationNorm:
         counts = dict.fromkeys(sums, 0)
         for batch in trace(lm, rows, layout):
             for site in layout.sites:
-                mask = batch.mask(site, self.tokens)
-                size = _written(batch.captured[site.path], grams[site.path], site)
-                seen = mask.sum(1)
-                per_row = (size if self.mode == "l2" else size.sqrt()).mul(mask[:, :, None]).sum(1).double()
-                if self.mode == "paper":
-                    per_row = per_row / seen.clamp(min=1)[:, None]
-                sums[site.path] += per_row.sum(0).cpu()
-                counts[site.path] += int((seen > 0).sum())
+                total, seen = self._batch(batch, site, grams[site.path])
+                sums[site.path] += total
+                counts[site.path] += seen
             del batch  # so that two batches are never held at once
         means = [sums[path] / counts[path] if counts[path] else sums[path] * torch.nan for path in sums]
         scores = torch.cat([mean.sqrt() if self.mode == "l2" else mean for mean in means]).float()
         return Attribution(layout, scores, "activation_norm", {"mode": self.mode, "tokens": self.tokens})
+
+    def _batch(
+        self, batch: Batch, site: Site, gram: Float[Tensor, "unit width width"]
+    ) -> tuple[Float[Tensor, " unit"], int]:
+        """Sum over the batch's rows of what each unit of a site writes, and how many rows have such tokens."""
+        mask = batch.mask(site, self.tokens)
+        size, seen = _written(batch.captured[site.path], gram, site), mask.sum(1)
+        per_row = (size if self.mode == "l2" else size.sqrt()).mul(mask[:, :, None]).sum(1).double()
+        if self.mode == "paper":
+            per_row = per_row / seen.clamp(min=1)[:, None]
+        return per_row.sum(0).cpu(), int((seen > 0).sum())
 
 
 def _gram(lm: LM, site: Site) -> Float[Tensor, "unit width width"]:
