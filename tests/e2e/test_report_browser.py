@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import html
-import importlib.util
 import json
 import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from evenhand.report import render
+from report import made_run
 
 pytestmark = pytest.mark.browser
 
@@ -85,23 +84,11 @@ def chromium() -> str:
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report with the watching script before, and the acting one after, everything else."""
     folder = tmp_path_factory.mktemp("browser")
-    path = render(_made_run().build(folder / "run", fitted=("purchase", "tenancy application with guarantor")))
+    path = render(made_run.build(folder / "run", fitted=("purchase", "tenancy application with guarantor")))
     text = path.read_text(encoding="utf-8")
     text = text.replace("<title>", WATCH + "<title>", 1)
     path.write_text(text.replace("</body>", ACT + "</body>"), encoding="utf-8")
     return path
-
-
-def _made_run() -> Any:
-    """The hand-made run of the report's own tests."""
-    path = Path(__file__).parents[1] / "report" / "made_run.py"
-    spec = importlib.util.spec_from_file_location("made_run", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault("made_run", module)
-    spec.loader.exec_module(module)
-    return module
 
 
 def _open(chromium: str, page: Path, profile: Path) -> dict[str, Any]:
