@@ -15,16 +15,6 @@ def judged(world: made.World, cell: CellRecord | None = None) -> Judgement:
     return judge(Facts(made.scenario(others=world.others), cell or made.cell(world)))
 
 
-def kept(world: made.World) -> CellRecord:
-    """A cell in which the study chose to edit nothing: only the unedited model was measured."""
-    cell = made.cell(world)
-    points = tuple(p.model_copy(update={"chosen": p.units == 0}) for p in cell.sweep)
-    return cell.model_copy(
-        update={"rows": tuple(r for r in cell.rows if r.subject == "base"), "sweep": points, "units": (),
-                "per_layer": {}, "edit": ""}
-    )  # fmt: skip
-
-
 def test_variations_that_cancel_are_a_bias_although_their_mean_is_none() -> None:
     context = ContextRecord(name="purchase", outcome="number", variations=("bicycle", "car", "piano"))
     cell = made.cell(made.World(base={"purchase": 0.0}, half=0.05), contexts=(context,))
@@ -48,7 +38,7 @@ def test_a_gap_too_small_to_notice_is_none_however_narrow_its_interval() -> None
 
 def test_size_zero_where_there_is_no_gap_says_nothing_to_remove() -> None:
     world = made.World(base={**made.BASE, "purchase": 0.02})
-    assert judged(world, kept(world)).kind == "nothing"
+    assert judged(world, made.kept(world)).kind == "nothing"
 
 
 def test_left_out_variations_are_not_home() -> None:

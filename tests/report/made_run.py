@@ -187,6 +187,16 @@ def cell(
     )  # fmt: skip
 
 
+def kept(world: World) -> CellRecord:
+    """A cell in which the study chose to edit nothing: only the unedited model was measured."""
+    whole = cell(world)
+    points = tuple(p.model_copy(update={"chosen": p.units == 0}) for p in whole.sweep)
+    return whole.model_copy(
+        update={"rows": tuple(r for r in whole.rows if r.subject == "base"), "sweep": points, "units": (),
+                "per_layer": {}, "edit": ""}
+    )  # fmt: skip
+
+
 def distributions(world: World, contexts: Sequence[ContextRecord]) -> Iterator[Distribution]:
     for context in contexts:
         base = world.base[context.name]

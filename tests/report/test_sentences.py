@@ -16,16 +16,6 @@ def verdict(world: made.World, cell: CellRecord | None = None) -> Verdict:
     return say(Facts(made.scenario(others=world.others), cell or made.cell(world)))
 
 
-def kept(world: made.World) -> CellRecord:
-    """A cell in which the study chose to edit nothing: only the unedited model was measured."""
-    cell = made.cell(world)
-    points = tuple(p.model_copy(update={"chosen": p.units == 0}) for p in cell.sweep)
-    return cell.model_copy(
-        update={"rows": tuple(r for r in cell.rows if r.subject == "base"), "sweep": points, "units": (),
-                "per_layer": {}, "edit": ""}
-    )  # fmt: skip
-
-
 def test_a_fall_is_told_with_its_interval_and_the_random_control() -> None:
     found = verdict(made.World(after={"purchase": 0.05}))
     assert found.judgement.kind == "fell"
@@ -125,7 +115,7 @@ def test_no_fall_shown_and_a_gap_that_grew() -> None:
 
 
 def test_size_zero() -> None:
-    found = verdict(made.World(), kept(made.World()))
+    found = verdict(made.World(), made.kept(made.World()))
     assert found.judgement.kind == "size_zero"
     assert "nothing was switched off" in found.first
     assert "stays at 0.84 standard deviations against black names" in found.first
