@@ -1,0 +1,117 @@
+"""Write the pages about plug-ins from their docstrings: `docs/methods/NAME.md`, `docs/locators.md`, `docs/measures.md`.
+
+Run `.venv/bin/python docs/make_pages.py` after a docstring or a setting has changed; a test fails until it is done.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import json
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from evenhand import find
+from evenhand.core.component import Space
+
+DOCS = Path(__file__).parent
+MADE = "<!-- Made by docs/make_pages.py from docstrings: change those and run it again. -->\n"
+LOCATORS = """# Locators
+A locator gives every unit one score; the highest are looked at first:
+`evenhand locate MODEL --scenario my_case.toml --locator NAME --set key=value`.
+"""
+MEASURES = """# Measures
+A measure turns what a model said into named numbers, each with an interval. A [study](studies.md) names
+those it takes, with settings where they differ from the defaults.
+"""
+WORDS: dict[Any, str] = {
+    int: "whole number", float: "number", bool: "true or false", str: "text",
+    Space: '`"neuron"` or `"head"`',  # rows and weights have addresses, but nothing scores them yet
+}  # fmt: skip
+
+
+def pages() -> dict[str, str]:
+    """Return every page as path below `docs/` → text."""
+    made = {f"methods/{name}.md": method(name) for name in find.names("methods")}
+    rows = [f"| [{name}]({name}.md) | {line} |" for name, line in find.names("methods").items()]
+    index = [MADE, "# Methods", "A method looks at a model through a scenario and returns an edit.\n"]
+    made["methods/README.md"] = "\n".join([*index, "| method | in short |", "|---|---|", *rows, ""])
+    for path, kind, intro in (("locators.md", "locate", LOCATORS), ("measures.md", "measures", MEASURES)):
+        made[path] = "\n".join([MADE, intro, *(section(kind, name) for name in find.names(kind))])
+    return made
+
+
+def method(name: str) -> str:
+    """Return the page of one method."""
+    fields = dataclasses.fields(find.plugin("methods", name))
+    given = {f.name: json.dumps(f.default) for f in fields if f.default is not None}
+    every = "\n".join(f"{key} = {value}" for key, value in given.items())
+    example = next((f" --set {key}={value}" for key, value in given.items() if value[0].isdigit()), "")
+    return f"""{MADE}
+{section("methods", name, "#", "../../")}
+## Use it
+```console
+evenhand fit MODEL --scenario my_case.toml --method {name}{example} --out my_edit
+```
+In a [study](../studies.md), here with every default written out:
+
+```toml
+[[methods]]
+name = "{name}"
+
+[methods.settings]
+{every}
+```
+"""
+
+
+def section(kind: find.Kind, name: str, level: str = "##", up: str = "../") -> str:
+    """Return title, docstrings, settings and source of one plug-in."""
+    cls = find.plugin(kind, name)
+    first, _, rest = (inspect.getdoc(inspect.getmodule(cls)) or "").partition("\n")
+    file = find.path_of(kind, name).name
+    parts = [f"{level} {name}", f"**{first}**", rest.strip(), inspect.getdoc(cls) or "", answers(cls), settings(cls),
+             f"Source: [{file}]({up}src/evenhand/{kind}/{file})"]  # fmt: skip
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def answers(cls: type[Any]) -> str:
+    """Return which answers a measure is read from; nothing for another plug-in."""
+    if not hasattr(cls, "comparison"):
+        return ""
+    each = "compares two groups" if cls.comparison else "for each group and for all"
+    return f"Read from answers of kind {', '.join(cls.kinds)}; {each}."
+
+
+def settings(cls: type[Any]) -> str:
+    """Return the table of a plug-in's settings: type, default, docstring."""
+    types, said = get_type_hints(cls), docstrings(cls)
+    rows = [f"| `{f.name}` | {kind_of(types[f.name])} | `{json.dumps(f.default)}` | {said.get(f.name, '')} |"
+            for f in dataclasses.fields(cls)]  # fmt: skip
+    return "\n".join(["| setting | is | default | meaning |", "|---|---|---|---|", *rows]) if rows else "No settings."
+
+
+def docstrings(cls: type[Any]) -> dict[str, str]:
+    """Return the text under each field of a class, on one line."""
+    body = next(node for node in ast.parse(inspect.getsource(cls)).body if isinstance(node, ast.ClassDef)).body
+    return {
+        field.target.id: " ".join(str(text.value.value).split()).replace("|", "\\|")
+        for field, text in pairwise(body)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
+    }  # fmt: skip
+
+
+def kind_of(hint: Any) -> str:
+    """Return a type in words."""
+    if hint not in WORDS and get_origin(hint) is Literal:
+        return " or ".join(f"`{json.dumps(each)}`" for each in get_args(hint))
+    return WORDS.get(hint, f"`{inspect.formatannotation(hint)}`")
+
+
+if __name__ == "__main__":
+    (DOCS / "methods").mkdir(exist_ok=True)
+    for path, text in pages().items():
+        (DOCS / path).write_text(text, encoding="utf-8")

@@ -1,0 +1,90 @@
+"""The page about studies: its examples load, and it names every key there is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from evenhand.scenarios._load import load_scenario
+from evenhand.study.config import (
+    BootstrapConfig,
+    BudgetConfig,
+    MethodConfig,
+    ModelConfig,
+    ReadingConfig,
+    SplitConfig,
+    StudyConfig,
+    load_study,
+)
+from evenhand.study.grid import specs
+
+PAGE = (Path(__file__).parents[2] / "docs" / "studies.md").read_text(encoding="utf-8")
+SHORT, FULL = re.findall(r"^```toml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+TABLES = {
+    "At the top": StudyConfig,
+    "`[[models]]`": ModelConfig,
+    "`[[methods]]`": MethodConfig,
+    "`[split]`": SplitConfig,
+    "`[reading]`": ReadingConfig,
+    "`[bootstrap]`": BootstrapConfig,
+    "`[budget]`": BudgetConfig,
+}
+
+
+def loaded(text: str, folder: Path) -> StudyConfig:
+    file = folder / "study.toml"
+    file.write_text(text, encoding="utf-8")
+    return load_study(file)
+
+
+def keys(title: str) -> list[str]:
+    """The keys that the first column of one table of the page names."""
+    part = re.search(rf"^### {re.escape(title)}.*?\n(.*?)(?=^##|\Z)", PAGE, re.MULTILINE | re.DOTALL)
+    assert part is not None, title
+    cells = re.findall(r"^\| (`.*?) \|", part[1], re.MULTILINE)
+    return [key for cell in cells for key in re.findall(r"`(\w+)`", cell)]
+
+
+def tables_of(model: type[BaseModel]) -> Iterator[str]:
+    """The fields of the study that are tables with a heading of their own."""
+    yield from ("models", "methods")
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield name
+
+
+@pytest.mark.parametrize("title", TABLES)
+def test_every_key_stands_in_its_table_and_no_other(title: str) -> None:
+    fields = set(TABLES[title].model_fields)
+    if title == "At the top":
+        own = set(tables_of(StudyConfig))
+        assert {f"`[{name}]`" for name in own - {"models", "methods"}} < set(TABLES)
+        fields -= own
+    found = keys(title)
+    assert sorted(found) == sorted(fields)
+
+
+def test_the_defaults_told_are_those_of_the_shortest_study(tmp_path: Path) -> None:
+    config = loaded(SHORT, tmp_path)
+    for title, part in (("`[reading]`", config.reading), ("`[bootstrap]`", config.bootstrap),
+                        ("`[budget]`", config.budget), ("`[split]`", config.split)):  # fmt: skip
+        table = PAGE.split(f"### {title}")[1].split("###")[0]
+        for names, told in re.findall(r"^\| (`.*?) \| (.*?) \|", table, re.MULTILINE):
+            for name in re.findall(r"`(\w+)`", names):
+                value = getattr(part, name)
+                said = f'"{value}"' if isinstance(value, str) else str(value).lower().removesuffix(".0")
+                assert told.removesuffix(" each").strip("`").removesuffix(".0") == said, name
+
+
+def test_the_full_example(tmp_path: Path) -> None:
+    config = loaded(FULL, tmp_path)
+    assert [model.chat for model in config.models] == [True, False]
+    assert config.measure_settings == {"standardised_mean_difference": {"winsor": 0.05}}
+    assert config.methods[1].layers == (4, 5, 6, 7)
+    scenario, utility = load_scenario(config.scenario), load_scenario(config.utility[0])
+    assert "it makes 36 cells for each of its two models" in PAGE
+    assert len(specs(config, {"source": "one"}, scenario, utility)) == 36
