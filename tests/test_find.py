@@ -53,11 +53,23 @@ def test_a_dotted_module_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         ("not.a.module", {}, "cannot be imported"),
         ("_hidden", {}, "unknown name '_hidden'"),
         ("standardised_mean_difference", {"poling": "n"}, "did you mean 'pooling'"),
+        ("standardised_mean_difference", {"pooling": "equl"}, "cannot be 'equl'; did you mean 'equal'.*'equal' or 'n'"),
+        ("standardised_mean_difference", {"winsor": "five"}, "winsor cannot be 'five' .*valid number"),
     ],
 )
 def test_wrong_names_say_what_is_known(name: str, settings: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         find.build("measures", name, settings)
+
+
+def test_settings_take_the_types_of_their_fields(tmp_path: Path) -> None:
+    file = tmp_path / "own_measure.py"
+    file.write_text(PLUGIN + "    steps: tuple[int, ...] = ()\n")
+    built = find.build("measures", str(file), {"factor": 3, "steps": [1, 2]})
+    assert (repr(built.factor), built.steps) == ("3.0", (1, 2))
+    file.write_text("from __future__ import annotations\n" + PLUGIN.split("\n", 1)[1].replace("float", "Unknown"))
+    with pytest.raises(UsageError, match=r"must be importable when it runs .*'Unknown'"):
+        find.build("measures", str(file), {"factor": 3})
 
 
 def test_a_file_without_its_class_says_which_is_missing(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+import typing
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -98,7 +99,7 @@ def plugin(kind: Kind, name: str) -> type[Any]:
 
 
 def build(kind: Kind, name: str, settings: dict[str, Any] | None = None) -> Any:
-    """Build a plug-in with these settings; an unknown setting raises naming the nearest field."""
+    """Build a plug-in with these settings; an unknown one, or a value its field cannot take, raises UsageError."""
     cls = plugin(kind, name)
     fields: dict[str, Any] = getattr(cls, "__dataclass_fields__", {})
     for key in settings or {}:
@@ -106,4 +107,22 @@ def build(kind: Kind, name: str, settings: dict[str, Any] | None = None) -> Any:
             raise UsageError(
                 f"{kind}: {name!r} has no setting {key!r}{nearest(key, fields)} (it has: {', '.join(fields) or 'none'})"
             )
-    return cls(**(settings or {}))
+    return cls(**{key: _value(f"{kind}: {name!r}", cls, key, value) for key, value in (settings or {}).items()})
+
+
+def _value(where: str, cls: type[Any], key: str, value: Any) -> Any:
+    """Return a setting as its field's type has it (a list from TOML becomes a tuple), or raise what it may be."""
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+    try:
+        hint = typing.get_type_hints(cls)[key]
+    except NameError as error:
+        raise UsageError(f"{where}: its fields' types must be importable when it runs ({error})") from error
+    try:
+        return TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
+    except ValidationError as error:
+        choices = [str(each) for each in typing.get_args(hint)] if typing.get_origin(hint) is Literal else []
+        said = error.errors()[0]["msg"]
+        raise UsageError(
+            f"{where}: setting {key} cannot be {value!r}{nearest(str(value), choices)} ({said[0].lower()}{said[1:]})"
+        ) from error

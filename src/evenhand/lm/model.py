@@ -86,12 +86,15 @@ class LM:
         module = self.module(path)
         weight: torch.Tensor = module.get_parameter("weight")
         if self.quantised() or not weight.is_floating_point():
-            raise CannotRun(f"{path}: the model is quantised, so its weights cannot be edited; load it unquantised")
+            raise CannotRun(
+                f"{path}: the model is quantised, so its weights cannot be edited; use mechanism 'activation', or load "
+                "it unquantised"
+            )
         if weight.ndim != 2 or writer_inputs(module) != width:
             raise CannotRun(f"{path}: weight of shape {tuple(weight.shape)}, expected two axes with {width} inputs")
         if weight.device.type == "meta":
             raise CannotRun(
-                f"{path}: the weight is offloaded, so an edit in place would change nothing; use the edit's "
+                f"{path}: the weight is offloaded, so an edit in place would change nothing; use "
                 "mechanism 'activation', or load with a device_map that keeps it in memory"
             )
         return weight

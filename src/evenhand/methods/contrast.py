@@ -35,7 +35,7 @@ from torch import Tensor
 from evenhand.core.component import Selection, Space
 from evenhand.core.errors import UsageError
 from evenhand.core.scenario import Scenario
-from evenhand.edits.scale import Scale
+from evenhand.edits.scale import Mechanism, Scale
 from evenhand.lm.model import LM
 from evenhand.lm.probe import Probe
 from evenhand.lm.variants import Variant
@@ -60,6 +60,8 @@ class Contrast:
     least: float = 0.005
     """By how much of the whole gap a unit must lower the loss to be taken."""
     factor: float = 0.0
+    mechanism: Mechanism = "weight"
+    """`activation` where the model's weights are offloaded or quantised."""
 
     def fit(self, lm: LM, bias: Scenario, utility: Scenario) -> Scale:
         """Return the edit of at most `units` units; with `rerank` only those that were worth taking."""
@@ -75,7 +77,7 @@ class Contrast:
         return [self._edit(lm, order[:n]) for n in sizes]
 
     def _edit(self, lm: LM, units: Sequence[int]) -> Scale:
-        return Scale(Selection.of(lm.layout(self.space), list(units)), self.factor)
+        return Scale(Selection.of(lm.layout(self.space), list(units)), self.factor, self.mechanism)
 
     def _order(self, lm: LM, bias: Scenario, utility: Scenario) -> tuple[list[int], int]:
         """All units, best first, and how many of them are worth taking."""

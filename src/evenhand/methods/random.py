@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from evenhand.core.component import Space
 from evenhand.core.scenario import Scenario
 from evenhand.core.select import top
-from evenhand.edits.scale import Scale
+from evenhand.edits.scale import Mechanism, Scale
 from evenhand.lm.model import LM
 from evenhand.locate.random import Random as RandomScores
 
@@ -29,6 +29,8 @@ class Random:
     units: int = 8
     seed: int = 0
     factor: float = 0.0
+    mechanism: Mechanism = "weight"
+    """`activation` where the model's weights are offloaded or quantised."""
 
     def fit(self, lm: LM, bias: Scenario, utility: Scenario) -> Scale:
         """Return an edit of `units` random units."""
@@ -37,4 +39,4 @@ class Random:
     def path(self, lm: LM, bias: Scenario, utility: Scenario, sizes: Sequence[int]) -> list[Scale]:
         """Return nested random edits of these sizes."""
         scores = RandomScores(self.space, self.seed).score(lm, bias)
-        return [Scale(top(scores, count=size), self.factor) for size in sizes]
+        return [Scale(top(scores, count=size), self.factor, self.mechanism) for size in sizes]

@@ -37,7 +37,7 @@ from evenhand.core.component import Attribution, Selection, Space
 from evenhand.core.errors import UsageError
 from evenhand.core.scenario import Scenario
 from evenhand.core.select import top
-from evenhand.edits.scale import Scale
+from evenhand.edits.scale import Mechanism, Scale
 from evenhand.lm.model import LM
 from evenhand.lm.objective import cells
 from evenhand.locate.activation_norm import ActivationNorm
@@ -60,12 +60,14 @@ class SetDifference:
     """For `vote`: in how many variations a unit must be chosen; 0 is a majority of them."""
     tokens: Literal["prompt", "answer", "all"] = "prompt"
     factor: float = 0.0
+    mechanism: Mechanism = "weight"
+    """`activation` where the model's weights are offloaded or quantised (the neuron scores need them in memory)."""
 
     def fit(self, lm: LM, bias: Scenario, utility: Scenario) -> Scale:
         """Return the paper's edit at τmin and τmaj."""
         need = max(1, self._count(lm, self.neuron_minority, self.head_minority))
         reached = self._reached(lm, bias, utility)
-        edit = Scale(Selection(lm.layout(self.space), reached < need), self.factor)
+        edit = self._edit(Selection(lm.layout(self.space), reached < need))
         if not len(edit.selection):
             lm.notify(
                 "set_difference: no unit is left; fewer variations, a larger τ for the minority, or combine 'vote'"
@@ -82,7 +84,10 @@ class SetDifference:
                 f"top of {'the utility texts' if self.less == 'utility' else 'the other group'} in enough variations"
             )
         order = torch.argsort(reached, stable=True)
-        return [Scale(Selection.of(lm.layout(self.space), order[:size]), self.factor) for size in sizes]
+        return [self._edit(Selection.of(lm.layout(self.space), order[:size])) for size in sizes]
+
+    def _edit(self, selection: Selection) -> Scale:
+        return Scale(selection, self.factor, self.mechanism)
 
     def _reached(self, lm: LM, bias: Scenario, utility: Scenario) -> Float[Tensor, " unit"]:
         """For each unit the number of units τmin must admit before it is in P; infinite if it never is."""
