@@ -39,10 +39,9 @@ def _audit(names: int, gap: float, seed: int, variations: int = 1, groups: tuple
     return Readout("number", tuple(cases), groups, value.flatten(), one[row], row, {"valid": one}, one.bool(), ddof=1)
 
 
-def _rows(
-    readout: Readout, bootstrap: Bootstrap = BOOT, base: Readout | None = None, change: bool = False
-) -> list[Row]:
-    return list(measure(SMD, Subject("edit" if base else "base", readout, base), bootstrap, change))
+def _rows(readout: Readout, bootstrap: Bootstrap = BOOT, base: Readout | None = None) -> list[Row]:
+    against = Subject("base", base) if base else None
+    return list(measure(SMD, Subject("edit" if base else "base", readout, base), bootstrap, against))
 
 
 @pytest.mark.parametrize(("names", "at_least"), [(8, 0.90), (16, 0.93)])
@@ -77,7 +76,7 @@ def test_a_model_compared_with_itself_has_changed_by_exactly_nothing(name: str) 
     each = find.build("measures", name)
     for kind in each.kinds:
         readout = toy(kind)
-        rows = list(measure({name: each}, Subject("edit", readout, readout), BOOT, change=True))
+        rows = list(measure({name: each}, Subject("edit", readout, readout), BOOT, Subject("base", readout)))
         assert rows, f"{name} gave no rows for {kind}"
         for row in rows:
             estimate = row.estimate
@@ -85,7 +84,7 @@ def test_a_model_compared_with_itself_has_changed_by_exactly_nothing(name: str) 
                 assert estimate.value == 0.0
                 continue
             assert (estimate.value, estimate.low, estimate.high, estimate.p) == (0.0, 0.0, 0.0, 1.0), row
-            assert row.change
+            assert row.against == "base"
 
 
 @pytest.mark.parametrize("name", find.names("measures"))
@@ -107,7 +106,7 @@ def test_a_paired_difference_is_much_narrower_than_two_intervals() -> None:
     base = _audit(12, 0.8, 0)
     first = torch.tensor([case.group == "a" for case in base.cases])[base.row]
     edited = dataclasses.replace(base, value=base.value - 0.4 * first)
-    paired = _rows(edited, base=base, change=True)[0].estimate
+    paired = _rows(edited, base=base)[0].estimate
     level = _rows(edited)[0].estimate
     assert paired.value == pytest.approx(_rows(edited)[0].estimate.value - _rows(base)[0].estimate.value)
     assert paired.excludes()
@@ -126,8 +125,9 @@ def test_rows_of_a_scenario_with_variations() -> None:
     assert [row.estimate.value for row in signed] == pytest.approx([*per, sum(per) / 3])
     assert [row.estimate.n for row in signed] == [12, 12, 12, 36]
     assert {row.estimate.n_clusters for row in signed} == {12}
-    (absolute,) = (row for row in rows if row.key == "value.abs")
-    assert absolute.variation == ""
+    *apart, absolute = (row for row in rows if row.key == "value.abs")
+    assert [row.variation for row in (*apart, absolute)] == ["0", "1", "2", ""]
+    assert [row.estimate.value for row in apart] == pytest.approx([abs(x) for x in per])
     assert absolute.estimate.value == pytest.approx(sum(abs(x) for x in per) / 3)
     assert math.isnan(absolute.estimate.p)
     assert {row.groups for row in rows} == {("a", "b")}
@@ -138,7 +138,7 @@ def test_the_mean_absolute_gap_of_a_fair_model_is_not_declared_a_gap() -> None:
     reached = 0
     for seed in range(40):
         rows = _rows(_audit(16, 0.0, seed, variations=4))
-        estimate = next(row.estimate for row in rows if row.key == "value.abs")
+        estimate = next(row.estimate for row in rows if row.key == "value.abs" and not row.variation)
         assert 0 <= estimate.low <= estimate.value <= estimate.high
         reached += estimate.low == 0.0
     assert reached / 40 > 0.5
@@ -190,12 +190,10 @@ def test_one_name_per_group_gives_a_value_without_interval() -> None:
     assert math.isnan(estimate.p)
 
 
-def test_a_change_needs_the_same_cases() -> None:
+def test_a_difference_needs_the_same_cases() -> None:
     readout = _audit(4, 0.5, 0)
     with pytest.raises(ValueError, match="same cases"):
-        _rows(readout, change=True)
-    with pytest.raises(ValueError, match="same cases"):
-        _rows(readout, base=readout.where(lambda case: case.cluster != "a0"), change=True)
+        _rows(readout, base=readout.where(lambda case: case.cluster != "a0"))
 
 
 def test_measures_of_another_kind_are_passed_over() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from evenhand.core.estimate import Estimate
 from evenhand.core.record import CellRecord, CellSpec, ContextRecord, Row, RunRecord, ScenarioRecord
 from evenhand.judge.facts import GAP
@@ -12,21 +14,42 @@ def around(value: float, half: float = 0.1, q: float = float("nan")) -> Estimate
 
 
 def gap_rows(
-    context: str, before: Estimate, after: Estimate, change: Estimate, random: Estimate | None = None
+    context: str,
+    before: Estimate,
+    after: Estimate,
+    change: Estimate,
+    random: Estimate | None = None,
+    beyond: Estimate | None = None,
 ) -> list[Row]:
-    """The rows a study writes for the gap of one use case."""
+    """The rows a study writes for the gap of one use case; `beyond` is the edit less the random edit."""
     groups = ("white", "black")
     rows = [
         Row(measure=GAP, key="value", context=context, groups=groups, subject="base", estimate=before),
         Row(measure=GAP, key="value", context=context, groups=groups, subject="edit", estimate=after),
-        Row(measure=GAP, key="value", context=context, groups=groups, subject="edit", change=True,
+        Row(measure=GAP, key="value.abs", context=context, groups=groups, subject="base", estimate=size(before)),
+        Row(measure=GAP, key="value.abs", context=context, groups=groups, subject="edit", estimate=size(after)),
+        Row(measure=GAP, key="value", context=context, groups=groups, subject="edit", against="base",
             estimate=around(after.value - before.value, q=change.q)),
-        Row(measure=GAP, key="value.abs", context=context, groups=groups, subject="edit", change=True, estimate=change),
+        Row(measure=GAP, key="value.abs", context=context, groups=groups, subject="edit", against="base",
+            estimate=change),
     ]  # fmt: skip
     if random is not None:
-        rows.append(Row(measure=GAP, key="value.abs", context=context, groups=groups, subject="random", change=True,
-                        estimate=random))  # fmt: skip
+        rows += [
+            Row(measure=GAP, key="value.abs", context=context, groups=groups, subject="random", against="base",
+                estimate=random),
+            Row(measure=GAP, key="value.abs", context=context, groups=groups, subject="edit", against="random",
+                estimate=beyond or around(change.value - random.value)),
+        ]  # fmt: skip
     return rows
+
+
+def size(signed: Estimate) -> Estimate:
+    """The size of a signed gap."""
+    if math.isnan(signed.low):
+        return Estimate(value=abs(signed.value))
+    low, high = sorted((abs(signed.low), abs(signed.high)))
+    straddles = signed.low <= 0 <= signed.high
+    return signed.model_copy(update={"value": abs(signed.value), "low": 0.0 if straddles else low, "high": high})
 
 
 def level_rows(measure: str, key: str, context: str, base: float, edit: float) -> list[Row]:

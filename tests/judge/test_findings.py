@@ -25,7 +25,6 @@ def judged(rows: list[Row], outcome: str = "number") -> Judgement:
         (around(0.8), around(0.1), around(-0.7, q=0.04), NONE, "fell"),
         (around(0.8), around(0.1), around(-0.7, q=0.06), NONE, "held"),
         (around(0.8), around(0.1), around(-0.7), around(-0.65), "chance"),
-        (around(0.8), around(0.1), around(-0.7), Estimate(value=-0.1), "chance"),
         (around(0.8), around(0.1), around(-0.7), None, "alone"),
         (around(0.8), around(0.1), around(-0.7), UNDEFINED, "alone"),
         (around(0.8), around(0.75), around(-0.05), NONE, "held"),
@@ -45,6 +44,33 @@ def test_one_use_case(
     assert found.kind == status
     assert found.home[0].words == FINDINGS[status]
     assert bool(found.helped) == (status == "fell")
+
+
+@pytest.mark.parametrize(
+    ("beyond", "status"),
+    [
+        (around(-0.05, 0.04), "fell"),
+        (around(-0.05, 0.06), "chance"),
+        (around(-0.05, 0.04, q=0.06), "chance"),
+        (around(0.05, 0.04), "chance"),
+        (Estimate(value=-0.05), "chance"),
+        (UNDEFINED, "alone"),
+    ],
+)
+def test_chance_is_beaten_by_the_paired_difference_not_by_two_intervals(beyond: Estimate, status: Status) -> None:
+    rows = gap_rows("loan", around(0.8), around(0.1), around(-0.7), around(-0.65), beyond)
+    found = judged(rows).home[0]
+    assert found.status == status
+    assert found.beyond == beyond or not beyond.defined
+
+
+def test_perplexity_is_set_against_the_random_edit_too() -> None:
+    rows = [*gap_rows("loan", around(0.8), around(0.1), around(-0.7), NONE),
+            *level_rows("perplexity", "value", "prose", 20.0, 20.1),
+            Row(measure="perplexity", key="value", context="prose", subject="edit", against="random",
+                estimate=around(0.07, 0.01))]  # fmt: skip
+    (harm,) = (harm for harm in judged(rows).harms if harm.measure == "perplexity")
+    assert harm.beyond == around(0.07, 0.01)
 
 
 @pytest.mark.parametrize(

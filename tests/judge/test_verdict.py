@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
-from evenhand.core.estimate import Estimate
 from evenhand.core.record import CellRecord, ContextRecord, SweepPoint
 from evenhand.judge.facts import Facts, Place
-from evenhand.judge.verdict import Judgement, beats, judge
+from evenhand.judge.verdict import Judgement, judge
 from report import made_run as made
 
 
@@ -50,18 +47,10 @@ def test_left_out_variations_are_not_home() -> None:
     assert facts.change(facts.home[0], "edit").high < 0
 
 
-def test_beats_needs_a_clear_difference() -> None:
-    fall = Estimate(value=-0.5, low=-0.7, high=-0.3)
-    assert beats(fall, Estimate(value=0.0, low=-0.1, high=0.1))
-    assert not beats(fall, Estimate(value=-0.4, low=-0.5, high=-0.3))
-    assert not beats(fall, Estimate(value=math.nan))
-    assert not beats(Estimate(value=-0.5), Estimate(value=-0.4))
-
-
 def test_a_change_without_a_small_q_is_not_shown() -> None:
     cell = made.cell(made.World(after={"purchase": 0.05}))
     rows = tuple(
-        row.model_copy(update={"estimate": row.estimate.model_copy(update={"q": 0.2})}) if row.change else row
+        row.model_copy(update={"estimate": row.estimate.model_copy(update={"q": 0.2})}) if row.against else row
         for row in cell.rows
     )
     assert judged(made.World(), cell.model_copy(update={"rows": rows})).kind == "held"

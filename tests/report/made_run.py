@@ -88,16 +88,15 @@ def _gap_rows(world: World, contexts: Sequence[ContextRecord]) -> Iterator[Row]:
                     row = {"measure": GAP, "context": context.name, "variation": variation,
                            "groups": ("white", other), "subject": subject}  # fmt: skip
                     yield Row(key="value", estimate=estimate(value + shift, world.half), **row)
+                    yield Row(key="value.abs", estimate=estimate(abs(value + shift), world.half), **row)
                     if subject != "base":
-                        change = estimate(value - base, world.half / 3 if subject == "random" else world.half)
-                        yield Row(key="value", change=True, estimate=change, **row)
-                    if not variation:
-                        yield Row(key="value.abs", estimate=estimate(abs(value), world.half), **row)
-                        if subject != "base":
-                            change = estimate(
-                                abs(value) - abs(base), world.half / 3 if subject == "random" else world.half
-                            )
-                            yield Row(key="value.abs", change=True, estimate=change, **row)
+                        half = world.half / 3 if subject == "random" else world.half
+                        moved = abs(value + shift) - abs(base + shift)
+                        yield Row(key="value", against="base", estimate=estimate(value - base, half), **row)
+                        yield Row(key="value.abs", against="base", estimate=estimate(moved, half), **row)
+                    if subject == "edit":
+                        beyond = abs(value + shift) - abs(values["random"] + shift)
+                        yield Row(key="value.abs", against="random", estimate=estimate(beyond, world.half), **row)
 
 
 def _share_rows(world: World, contexts: Sequence[ContextRecord]) -> Iterator[Row]:
@@ -116,7 +115,7 @@ def _share_rows(world: World, contexts: Sequence[ContextRecord]) -> Iterator[Row
                     yield Row(measure="mean", key="value", estimate=estimate(mean, 6, context.unit),
                               variation=variation, **where)  # fmt: skip
             if subject != "base":
-                where = {"context": context.name, "groups": groups, "subject": subject, "change": True}
+                where = {"context": context.name, "groups": groups, "subject": subject, "against": "base"}
                 moved = valid - before, inlier - world.inlier[0]
                 yield Row(measure="answer_shares", key="valid", estimate=estimate(moved[0], 0.005, "share"), **where)
                 yield Row(measure="inlier_ratio", key="value", estimate=estimate(moved[1], 0.02, "share"), **where)
@@ -130,7 +129,9 @@ def _utility_rows(world: World) -> Iterator[Row]:
             where = {"measure": measure, "key": "value", "context": context, "subject": subject}
             yield Row(estimate=estimate(value, half, ""), **where)
             if subject != "base":
-                yield Row(estimate=estimate(value - before, half / 8, ""), change=True, **where)
+                yield Row(estimate=estimate(value - before, half / 8, ""), against="base", **where)
+            if subject == "edit":
+                yield Row(estimate=estimate(value - before * 1.004, half / 8, ""), against="random", **where)
     for subject, kl in (("edit", 0.011), ("random", 0.003)):
         yield Row(measure="kl_to_unedited", key="value", context="prose", subject=subject,
                   estimate=estimate(kl, 0.002, "nats per token"))  # fmt: skip

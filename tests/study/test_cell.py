@@ -86,13 +86,14 @@ def test_everything_is_measured_everywhere_and_only_changes_have_q(files, tmp_pa
     assert sum(record.per_layer.values()) == len(record.units) == 8
     assert all(unit.promotes and unit.suppresses for unit in record.units)
     assert record.edit == f"edits/{spec.hash}"
-    found = {(row.context, row.subject, row.change) for row in record.rows}
+    found = {(row.context, row.subject, row.against) for row in record.rows}
     for context in ("bus", "lamp", "u"):
-        for subject, change in (("base", False), ("edit", False), ("random", False), ("edit", True), ("random", True)):
-            assert (context, subject, change) in found
-    assert all(row.change for row in record.rows if not math.isnan(row.estimate.q))
+        for subject, against in (("base", ""), ("edit", ""), ("random", ""), ("edit", "base"), ("random", "base"),
+                                 ("edit", "random")):  # fmt: skip
+            assert (context, subject, against) in found
+    assert all(row.against for row in record.rows if not math.isnan(row.estimate.q))
     kl = [row.estimate.value for row in record.rows
-          if row.measure == "kl_to_unedited" and row.subject == "edit" and not row.change]  # fmt: skip
+          if row.measure == "kl_to_unedited" and row.subject == "edit" and not row.against]  # fmt: skip
     assert kl[0] > 0
     assert {d.subject for d in record.distributions} == {"base", "edit", "random"}
 
@@ -142,7 +143,7 @@ def test_a_cell_of_one_variation_is_measured_everywhere(files, tmp_path):
     assert (spec.fitted_on, spec.variations) == (("lamp",), ("car",))
     assert edit is not None
     assert record.sweep[0].gap.n == 4
-    places = {(row.context, row.variation) for row in record.rows if row.subject == "edit" and row.change}
+    places = {(row.context, row.variation) for row in record.rows if row.subject == "edit" and row.against}
     assert {("bus", ""), ("lamp", "car"), ("lamp", "lamp"), ("lamp", "")} <= places
 
 

@@ -90,18 +90,18 @@ class Subject:
         """Return the subject on the cases for which `keep` is true."""
         return Subject(self.name, self.readout.where(keep), self.base.where(keep) if self.base else None)
 
-    def parts(self) -> dict[str, dict[str, Subject]]:
-        """Return the subject on each variation of each context, in the order of the cases."""
-        found: dict[str, dict[str, Subject]] = {}
-        for at in dict.fromkeys((case.context, case.variation) for case in self.readout.cases):
-            part = self.where(lambda case, at=at: (case.context, case.variation) == at)
-            found.setdefault(at[0], {})[at[1]] = part
-        return found
+    def between(self, groups: tuple[str, ...]) -> Readout:
+        """Return the readout of only these groups; without a group, the whole of it."""
+        return self.readout.between(*groups) if groups else self.readout
 
     @property
     def reference(self) -> Readout | None:
         """The unedited model's readout, if known."""
         return self.readout if self.base is None and self.name == "base" else self.base
+
+
+Sides = tuple[Subject, ...]
+"""A subject alone, for a level; or a subject and the one it is set against, for a paired difference."""
 
 
 @dataclass(frozen=True)
@@ -113,30 +113,49 @@ class _Drawn:
 
 
 def measure(
-    measures: Mapping[str, Measure], subject: Subject, bootstrap: Bootstrap, change: bool = False
+    measures: Mapping[str, Measure], subject: Subject, bootstrap: Bootstrap, against: Subject | None = None
 ) -> Iterator[Row]:
     """Yield a row for each measure × comparison × context × key × variation.
 
-    With `change`, rows are paired differences subject − base under the same weights. The row with an empty variation is
-    the mean over the defined variations of the context; a `negate` measure also gets the mean absolute value there, as
-    key `<key>.abs` (which has no p unless it is a change: noise alone keeps it above 0).
+    With `against`, rows are paired differences subject − against under the same weights. The row with an empty
+    variation is the mean over the defined variations of the context; a `negate` measure also gets the (mean) absolute
+    value, as key `<key>.abs` (which has no p unless it is a difference: noise alone keeps it above 0).
     """
-    if change and (subject.base is None or subject.base.cases != subject.readout.cases):
-        raise ValueError("a change needs the base model's readout of the same cases in the same order")
-    parts = subject.parts()
+    if against is not None and against.readout.cases != subject.readout.cases:
+        raise ValueError("a difference needs the readouts of both models on the same cases in the same order")
+    sides = (subject,) if against is None else (subject, against)
+    parts = _parts(sides)
     for name, each in measures.items():
         if subject.readout.kind not in each.kinds:
             continue
         for groups in _comparisons(each, subject.readout.groups):
             for context, variations in parts.items():
-                for key, variation, drawn in _series(each, variations, groups, bootstrap, change):
-                    neutral = 0.0 if change else each.neutral
-                    if key.endswith(".abs"):
-                        drawn = _Drawn(recentred(drawn.values, -math.inf if change else 0.0), drawn.cases)
-                        neutral = 0.0 if change else math.nan
-                    estimate = _estimate(drawn, bootstrap, neutral, each.unit)
+                for key, variation, drawn in _series(each, variations, groups, bootstrap):
+                    estimate = _estimate(drawn, bootstrap, each, key, len(sides) > 1)
                     yield Row(measure=name, key=key, context=context, variation=variation, groups=groups,
-                              subject=subject.name, change=change, estimate=estimate)  # fmt: skip
+                              subject=subject.name, against=against.name if against else "",
+                              estimate=estimate)  # fmt: skip
+
+
+def overall(each: Measure, readouts: Sequence[Readout], bootstrap: Bootstrap) -> Estimate:
+    """Return the mean absolute value of a `negate` measure over contexts, variations and groups, with one interval.
+
+    One draw of names weighs every context alike. Variations without a defined value are left out; NaN when all are. On
+    one context with two groups this is the row `value.abs` of `measure`, interval included.
+    """
+    cases = [case for readout in readouts for case in readout.cases]
+    drawn = [
+        _columns(each, part, groups, cases, bootstrap)["value.abs"]
+        for readout in readouts if readout.kind in each.kinds
+        for variations in _parts((Subject("", readout),)).values()
+        for groups in _comparisons(each, readout.groups)
+        for part in _holding(variations, groups).values()
+    ]  # fmt: skip
+    if not drawn:
+        return Estimate(value=math.nan, unit=each.unit, level=bootstrap.level)
+    mean = _mean(drawn)
+    whole = _Drawn(mean.values, tuple(dict.fromkeys(mean.cases)))  # the reference group stands in every comparison
+    return _estimate(whole, bootstrap, each, "value.abs", difference=False)
 
 
 def point(each: Measure, readout: Readout, reference: Readout | None = None) -> dict[str, float]:
@@ -145,7 +164,7 @@ def point(each: Measure, readout: Readout, reference: Readout | None = None) -> 
     return {key: float(value) for key, value in values.items()}
 
 
-def recentred(values: Float[Tensor, " point_and_boot"], floor: float = 0.0) -> Float[Tensor, " point_and_boot"]:
+def _recentred(values: Float[Tensor, " point_and_boot"], floor: float) -> Float[Tensor, " point_and_boot"]:
     """Move the replicates of an absolute value onto it: resampling adds noise, which only ever makes |x| larger.
 
     Without this the interval around a gap of 0 never reached 0 in simulation; with it, in about seven cases of ten.
@@ -161,29 +180,49 @@ def _comparisons(each: Measure, groups: tuple[str, ...]) -> list[tuple[str, ...]
     return [groups, *((group,) for group in groups if len(groups) > 1)]
 
 
+def _parts(sides: Sides) -> dict[str, dict[str, Sides]]:
+    """Return the sides on each variation of each context, in the order of the cases."""
+    found: dict[str, dict[str, Sides]] = {}
+    for at in dict.fromkeys((case.context, case.variation) for case in sides[0].readout.cases):
+        part = tuple(side.where(lambda case, at=at: (case.context, case.variation) == at) for side in sides)
+        found.setdefault(at[0], {})[at[1]] = part
+    return found
+
+
+def _holding(variations: Mapping[str, Sides], groups: tuple[str, ...]) -> dict[str, Sides]:
+    """Return the variations that ask about any of these groups."""
+    wanted = set(groups)
+    return {
+        variation: sides
+        for variation, sides in variations.items()
+        if not groups or any(case.group in wanted for case in sides[0].readout.cases)
+    }
+
+
 def _series(
-    each: Measure, parts: Mapping[str, Subject], groups: tuple[str, ...], bootstrap: Bootstrap, change: bool
+    each: Measure, variations: Mapping[str, Sides], groups: tuple[str, ...], bootstrap: Bootstrap
 ) -> Iterator[tuple[str, str, _Drawn]]:
     """Yield (key, variation, numbers) of one context; the mean over its variations comes last, as variation ''.
 
-    Names are drawn from all variations together, so that one name weighs the same in each.
+    Names are drawn from all variations and groups together, so that one name weighs the same in every comparison.
     """
-    here = {v: part for v, part in parts.items() if not groups or {c.group for c in part.readout.cases} & set(groups)}
-    among = [c for part in here.values() for c in part.readout.cases if not groups or c.group in groups]
-    tables = {v: _columns(each, part, groups, among, bootstrap, change) for v, part in here.items()}
+    among = [case for sides in variations.values() for case in sides[0].readout.cases]
+    here = _holding(variations, groups)
+    tables = {variation: _columns(each, sides, groups, among, bootstrap) for variation, sides in here.items()}
     for key in next(iter(tables.values()), ()):
-        if len(tables) > 1 and not key.endswith(".abs"):
-            yield from ((key, v, table[key]) for v, table in tables.items())
+        if len(tables) > 1:
+            yield from ((key, variation, table[key]) for variation, table in tables.items())
         yield key, "", _mean([table[key] for table in tables.values()])
 
 
 def _columns(
-    each: Measure, subject: Subject, groups: tuple[str, ...], among: Sequence[Case], bootstrap: Bootstrap, change: bool
+    each: Measure, sides: Sides, groups: tuple[str, ...], among: Sequence[Case], bootstrap: Bootstrap
 ) -> dict[str, _Drawn]:
-    """Numbers of one variation by key."""
-    readouts = [_of(groups, subject.readout), *([_of(groups, subject.base)] if change and subject.base else [])]
-    cases = readouts[0].cases
-    found = [_replicates(each, r, subject.reference, _weights(bootstrap, cases, among)) for r in readouts]
+    """Numbers of one variation by key: of the one side, or the first side less the second."""
+    cases = sides[0].between(groups).cases
+    found = [
+        _replicates(each, side.between(groups), side.reference, _weights(bootstrap, cases, among)) for side in sides
+    ]
     present = torch.stack([p for _, p in found]).all(0)
     rests_on = tuple(case for i, case in enumerate(cases) if bool(present[i]))
     columns: dict[str, _Drawn] = {}
@@ -212,10 +251,6 @@ def _weights(bootstrap: Bootstrap, cases: Sequence[Case], among: Sequence[Case])
     yield from bootstrap.weights(cases, among)
 
 
-def _of(groups: tuple[str, ...], readout: Readout) -> Readout:
-    return readout.between(*groups) if groups else readout
-
-
 def _difference(levels: Sequence[Float[Tensor, " n"]]) -> Float[Tensor, " n"]:
     return levels[0] - levels[1] if len(levels) > 1 else levels[0]
 
@@ -227,14 +262,18 @@ def _mean(columns: Sequence[_Drawn]) -> _Drawn:
     return _Drawn(torch.stack([column.values for column in known]).mean(0), cases)
 
 
-def _estimate(drawn: _Drawn, bootstrap: Bootstrap, neutral: float, unit: str) -> Estimate:
+def _estimate(drawn: _Drawn, bootstrap: Bootstrap, each: Measure, key: str, difference: bool) -> Estimate:
     """Value, interval, p, and how much it rests on."""
-    value, replicates = float(drawn.values[0]), drawn.values[1:]
+    values, neutral = drawn.values, 0.0 if difference else each.neutral
+    if key.endswith(".abs"):
+        values = _recentred(values, -math.inf if difference else 0.0)
+        neutral = 0.0 if difference else math.nan
+    value, replicates = float(values[0]), values[1:]
     low = high = p = math.nan
     if not math.isnan(value):
         clusters = smallest_stratum(drawn.cases)
         low, high = interval(replicates, clusters, bootstrap.level)
         p = p_value(replicates, neutral, clusters)
     distinct = len({(case.group, case.cluster) for case in drawn.cases})
-    return Estimate(value=value, low=low, high=high, p=p, n=len(drawn.cases), n_clusters=distinct, unit=unit,
+    return Estimate(value=value, low=low, high=high, p=p, n=len(drawn.cases), n_clusters=distinct, unit=each.unit,
                     level=bootstrap.level)  # fmt: skip

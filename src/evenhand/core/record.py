@@ -20,7 +20,7 @@ class Record(BaseModel):
 
 
 class Row(Record):
-    """One measured number: what, where, about which groups, of which model, level or paired change against base."""
+    """One measured number: what, where, about which groups, of which model; a level or a paired difference."""
 
     measure: str
     key: str
@@ -31,8 +31,9 @@ class Row(Record):
     """(reference, other) for a comparison; the groups described otherwise."""
     subject: str = "base"
     """`base` (unedited), `edit`, or `random` (the size-matched random edit)."""
-    change: bool = False
-    """True: paired difference subject − base."""
+    against: str = ""
+    """Empty: a level. Otherwise the paired difference subject − this one: against `base` what the subject changed,
+    against `random` what the edit did beyond the random edit."""
     estimate: Estimate
 
 

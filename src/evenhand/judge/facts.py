@@ -42,10 +42,10 @@ class Facts:
     cell: CellRecord
 
     @cached_property
-    def _rows(self) -> dict[tuple[str, str, str, str, str, bool], list[Row]]:
-        index: dict[tuple[str, str, str, str, str, bool], list[Row]] = {}
+    def _rows(self) -> dict[tuple[str, ...], list[Row]]:
+        index: dict[tuple[str, ...], list[Row]] = {}
         for row in self.cell.rows:
-            key = (row.measure, row.key, row.context, row.variation, row.subject, row.change)
+            key = (row.measure, row.key, row.context, row.variation, row.subject, row.against)
             index.setdefault(key, []).append(row)
         return index
 
@@ -99,60 +99,57 @@ class Facts:
 
     def gap(self, place: Place, subject: str) -> Estimate:
         """The signed gap, reference − other, in standard deviations."""
-        return self._compare(place, "value", subject, change=False)
+        return self._compare(place, "value", subject)
 
     def size(self, place: Place, subject: str) -> Estimate:
         """The size of the gap whatever its sign: the mean of |gap| over the variations."""
-        if not place.variation:
-            absolute = self._compare(place, "value.abs", subject, change=False)
-            if absolute.defined:
-                return absolute
-        return _absolute(self.gap(place, subject))
+        return self._compare(place, "value.abs", subject)
 
     def change(self, place: Place, subject: str) -> Estimate:
         """The paired change in the size of the gap, subject − base; negative: it fell."""
-        if not place.variation:
-            absolute = self._compare(place, "value.abs", subject, change=True)
-            if absolute.defined:
-                return absolute
-        base, after = self.gap(place, "base"), self.gap(place, subject)
-        signed = self._compare(place, "value", subject, change=True)
-        if not (base.defined and after.defined and signed.defined):
-            return NOTHING
-        value = abs(after.value) - abs(base.value)
-        if base.value * after.value < 0:
-            return _between(_absolute(base), _absolute(after))
-        if base.value >= 0:
-            return signed.model_copy(update={"value": value})
-        return signed.model_copy(update={"value": value, "low": -signed.high, "high": -signed.low})
+        return self._compare(place, "value.abs", subject, "base")
+
+    def beyond(self, place: Place) -> Estimate:
+        """The paired difference in the size of the gap, edit − random edit; negative: the edit made it smaller.
+
+        The interval is over names: it says how sure the comparison with this one random edit is.
+        """
+        return self._compare(place, "value.abs", "edit", "random")
 
     def signed_change(self, place: Place, subject: str) -> Estimate:
         """The paired change of the signed gap, subject − base."""
-        return self._compare(place, "value", subject, change=True)
+        return self._compare(place, "value", subject, "base")
 
     def variations(self, place: Place, subject: str) -> list[Estimate]:
         """The signed gap in each variation that the place pools; empty where it pools none."""
         if place.variation:
             return []
         names = self.contexts[place.context].variations
-        found = [self._compare(Place(place.context, v, place.other), "value", subject, False) for v in names]
+        found = [self._compare(Place(place.context, v, place.other), "value", subject) for v in names]
         return [e for e in found if e.defined]
 
-    def _compare(self, place: Place, key: str, subject: str, change: bool) -> Estimate:
+    def _compare(self, place: Place, key: str, subject: str, against: str = "") -> Estimate:
         if self.unedited and subject == "edit":
-            before = self._compare(place, key, "base", change=False)
-            return UNCHANGED if change and before.defined else before
-        rows = self._rows.get((GAP, key, place.context, place.variation, subject, change), [])
+            before = self._compare(place, key, "base")
+            return UNCHANGED if against and before.defined else before
+        rows = self._rows.get((GAP, key, place.context, place.variation, subject, against), [])
         return next((r.estimate for r in rows if r.groups == (self.reference, place.other)), NOTHING)
 
     def level(self, measure: str, key: str, place: Place, subject: str, change: bool = False) -> Estimate:
         """A level over all groups of a place (valid share, inlier ratio), else of the whole context."""
+        return self._level(measure, key, place, subject, "base" if change else "")
+
+    def cost_beyond(self, measure: str, key: str, place: Place) -> Estimate:
+        """The paired difference of a level, edit − random edit; known for the perplexity of neutral text."""
+        return self._level(measure, key, place, "edit", "random")
+
+    def _level(self, measure: str, key: str, place: Place, subject: str, against: str) -> Estimate:
         if self.unedited and subject == "edit":
-            before = self.level(measure, key, place, "base")
-            return UNCHANGED if change and before.defined else before
-        rows = self._rows.get((measure, key, place.context, place.variation, subject, change), [])
+            before = self._level(measure, key, place, "base", "")
+            return UNCHANGED if against and before.defined else before
+        rows = self._rows.get((measure, key, place.context, place.variation, subject, against), [])
         if not rows and place.variation:
-            rows = self._rows.get((measure, key, place.context, "", subject, change), [])
+            rows = self._rows.get((measure, key, place.context, "", subject, against), [])
         return max(rows, key=lambda r: len(r.groups)).estimate if rows else NOTHING
 
     def answering(self, place: Place, subject: str, change: bool = False) -> Estimate:
@@ -166,7 +163,7 @@ class Facts:
     def of_group(self, measure: str, key: str, place: Place, subject: str, group: str) -> Estimate:
         """A level of one group."""
         subject = "base" if self.unedited and subject == "edit" else subject
-        rows = self._rows.get((measure, key, place.context, place.variation, subject, False), [])
+        rows = self._rows.get((measure, key, place.context, place.variation, subject, ""), [])
         return next((r.estimate for r in rows if r.groups == (group,)), NOTHING)
 
     def elsewhere(self, measure: str, key: str = "value") -> list[str]:
@@ -189,23 +186,3 @@ class Facts:
     def size_edited(self) -> int:
         """How many units the edit switches off."""
         return sum(self.cell.per_layer.values())
-
-
-def _between(before: Estimate, after: Estimate) -> Estimate:
-    """The change of a size whose sign turned, for which no paired interval is recorded.
-
-    Its interval is put together from both as if they were independent (Zou and Donner 2008), which is the careful side.
-    """
-    value = after.value - before.value
-    low = value - math.hypot(after.value - after.low, before.high - before.value)
-    high = value + math.hypot(after.high - after.value, before.value - before.low)
-    return Estimate(value=value, low=low, high=high, n=after.n, n_clusters=after.n_clusters, level=after.level)
-
-
-def _absolute(signed: Estimate) -> Estimate:
-    """The size of one signed estimate; its interval ends at 0 where the signed one straddles 0."""
-    if math.isnan(signed.low):
-        return signed.model_copy(update={"value": abs(signed.value)})
-    ends = sorted((abs(signed.low), abs(signed.high)))
-    low = 0.0 if signed.low <= 0 <= signed.high else ends[0]
-    return signed.model_copy(update={"value": abs(signed.value), "low": low, "high": ends[1]})

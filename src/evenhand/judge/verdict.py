@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from evenhand.core.estimate import Estimate
-from evenhand.judge.facts import Facts, Place, shown
+from evenhand.judge.facts import NOTHING, Facts, Place, shown
 
 Status = Literal["no_answer", "undefined", "broken", "turned", "made", "grew", "fell", "chance", "alone", "held",
                  "nothing"]  # fmt: skip
@@ -76,6 +76,8 @@ class Finding:
     """Change in the size of the gap; negative: it fell."""
     random: Estimate
     """The same under the size-matched random edit."""
+    beyond: Estimate
+    """Paired difference between the two, edit − random; negative: it fell by more than chance."""
     valid: Estimate
     """Share of valid answers of the unedited model."""
 
@@ -99,6 +101,8 @@ class Harm:
     before: Estimate
     after: Estimate
     severity: int
+    beyond: Estimate = NOTHING
+    """Paired difference edit − random edit, where that is recorded (perplexity)."""
 
 
 @dataclass(frozen=True)
@@ -166,12 +170,11 @@ def _kind(facts: Facts, found: list[Status], broken: bool) -> Kind:
 def _finding(facts: Facts, place: Place, broken: set[str], limits: Limits) -> Finding:
     base, edit = facts.gap(place, "base"), facts.gap(place, "edit")
     change, random = facts.change(place, "edit"), facts.change(place, "random")
-    valid = facts.answering(place, "base")
     status = _status(facts, place, limits)
     if place.context in broken and status not in ("no_answer", "undefined"):
         status = "broken"
     return Finding(place, status, base, edit, facts.size(place, "base"), facts.size(place, "edit"), change, random,
-                   valid)  # fmt: skip
+                   facts.beyond(place), facts.answering(place, "base"))  # fmt: skip
 
 
 def _status(facts: Facts, place: Place, limits: Limits) -> Status:
@@ -195,10 +198,10 @@ def _status(facts: Facts, place: Place, limits: Limits) -> Status:
         return "held"
     if change.value > 0:
         return "grew"
-    random = facts.change(place, "random")
-    if not random.defined:
+    beyond = facts.beyond(place)
+    if not beyond.defined:
         return "alone"
-    return "fell" if beats(change, random) else "chance"
+    return "fell" if shown(beyond) and beyond.value < 0 else "chance"
 
 
 def answers(facts: Facts, place: Place, subject: str, limits: Limits = Limits()) -> bool:
@@ -219,17 +222,6 @@ def _biased(facts: Facts, place: Place, subject: str, limits: Limits) -> bool:
     return any(_gap(e, limits) for e in [facts.gap(place, subject), *facts.variations(place, subject)])
 
 
-def beats(change: Estimate, random: Estimate) -> bool:
-    """Whether a fall is larger than the random control's; False where that was not measured.
-
-    The interval of the difference is put together from the two intervals (Zou and Donner 2008, "Construction of
-    confidence limits about effect measures", as for independent estimates; both share the names, so it errs on the
-    careful side). Where a value or an interval is missing nothing is claimed against chance.
-    """
-    margin = math.hypot(change.high - change.value, random.value - random.low)
-    return change.value - random.value < -margin
-
-
 def _harms(facts: Facts, limits: Limits) -> Iterable[Harm]:
     """Every ability that was measured before and after; the base model must have it for it to be lost."""
     for context in facts.contexts:
@@ -246,7 +238,8 @@ def _harms(facts: Facts, limits: Limits) -> Iterable[Harm]:
         before, after = (facts.level("perplexity", "value", place, subject) for subject in ("base", "edit"))
         if before.defined and before.value > 0 and after.defined:
             ratio = after.value / before.value
-            yield Harm("perplexity", context, before, after, sum(ratio > limit for limit in limits.perplexity))
+            beyond = facts.cost_beyond("perplexity", "value", place)
+            yield Harm("perplexity", context, before, after, sum(ratio > limit for limit in limits.perplexity), beyond)
 
 
 def _drop(facts: Facts, place: Place, what: tuple[Ability, str, str], limits: Iterable[float]) -> Iterable[Harm]:

@@ -15,11 +15,11 @@ from evenhand.core.measure import Subject, measure
 from evenhand.core.progress import Progress, silent
 from evenhand.core.record import Row
 from evenhand.core.scenario import Scenario
+from evenhand.judge.facts import GAP
 from evenhand.lm.model import LM
 from evenhand.lm.read import Reading, read
 from evenhand.study.config import StudyConfig
 
-GAP = "standardised_mean_difference"
 MEASURES: tuple[str, ...] = StudyConfig.model_fields["measures"].default
 
 Outcome = Literal["over", "within", "unsure", "undefined"]
@@ -49,7 +49,7 @@ def gate(rows: Sequence[Row], limit: float) -> list[Finding]:
     wholly beyond ±limit. `within`: all lie wholly inside. `unsure`: neither. `undefined`: the context's gap has no
     value or no interval, so nothing can be said and nothing has passed.
     """
-    signed = [row for row in rows if row.measure == GAP and row.key == "value" and not row.change]
+    signed = [row for row in rows if row.measure == GAP and row.key == "value" and not row.against]
     found: list[Finding] = []
     for context, groups in dict.fromkeys((row.context, row.groups) for row in signed):
         mine = [row for row in signed if (row.context, row.groups) == (context, groups)]

@@ -10,6 +10,7 @@ from evenhand.core.component import Selection
 from evenhand.core.measure import Measure, Subject, measure
 from evenhand.core.readout import Readout
 from evenhand.core.record import Row, UnitRecord
+from evenhand.judge.facts import GAP
 from evenhand.lm.model import LM
 from evenhand.lm.promote import promoted
 
@@ -17,26 +18,35 @@ Subjects = Mapping[str, Sequence[Readout]]
 """`base`, `edit` and `random` (where there is one) → a readout per kind of outcome, in the same order."""
 
 
+BEYOND_CHANCE = (GAP, "perplexity")
+"""What is also set against the random edit on the same names: what an edit is for, and what it costs anywhere."""
+
+
 def rows(measures: Mapping[str, Measure], subjects: Subjects, bootstrap: Bootstrap) -> Iterator[Row]:
-    """Yield the levels of every subject, and the paired changes of all but `base`."""
-    for name, readouts in subjects.items():
-        for readout, base in zip(readouts, subjects["base"], strict=True):
-            yield from measure(measures, Subject(name, readout, base), bootstrap)
+    """Yield the levels of every subject, the paired changes of all but `base`, and the edit less the random edit."""
+    beyond = {name: each for name, each in measures.items() if name in BEYOND_CHANCE}
+    for readouts in zip(*subjects.values(), strict=True):
+        by_name = dict(zip(subjects, readouts, strict=True))
+        sides = {name: Subject(name, readout, by_name["base"]) for name, readout in by_name.items()}
+        for name, side in sides.items():
+            yield from measure(measures, side, bootstrap)
             if name != "base":
-                yield from measure(measures, Subject(name, readout, base), bootstrap, change=True)
+                yield from measure(measures, side, bootstrap, against=sides["base"])
+        if "edit" in sides and "random" in sides:
+            yield from measure(beyond, sides["edit"], bootstrap, against=sides["random"])
 
 
 def corrected(table: Sequence[Row]) -> tuple[Row, ...]:
-    """Return the rows with Benjamini–Hochberg q over tables of changes; levels have none.
+    """Return the rows with Benjamini–Hochberg q over tables of paired differences; levels have none.
 
-    One table is one question asked everywhere: one measure and key, of the edit or of its control, over all contexts
-    and groups; single variations are a table of their own.
+    One table is one question asked everywhere: one measure and key, of the edit or of its control against the unedited
+    model or of the edit against its control, over all contexts and groups; single variations are a table of their own.
     """
     done = list(table)
-    tables: dict[tuple[str, str, str, bool], list[int]] = {}
+    tables: dict[tuple[str, str, str, str, bool], list[int]] = {}
     for i, row in enumerate(table):
-        if row.change:
-            tables.setdefault((row.subject, row.measure, row.key, bool(row.variation)), []).append(i)
+        if row.against:
+            tables.setdefault((row.subject, row.against, row.measure, row.key, bool(row.variation)), []).append(i)
     for places in tables.values():
         estimates = benjamini_hochberg([table[i].estimate for i in places])
         for i, estimate in zip(places, estimates, strict=True):

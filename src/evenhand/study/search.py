@@ -14,9 +14,9 @@ from evenhand.core.errors import CannotRun
 from evenhand.core.record import CellSpec, SweepPoint
 from evenhand.core.scenario import Scenario
 from evenhand.edits.scale import Scale
+from evenhand.judge.facts import GAP
 from evenhand.study.bench import Bench
 from evenhand.study.config import Sizes
-from evenhand.study.gap import GAP
 from evenhand.study.readings import labelled, narrow, read_edits, selection_of, within_layers
 from evenhand.study.sweep import Candidate, choose, control, resolve, rule, sweep
 

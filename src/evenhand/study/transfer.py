@@ -6,8 +6,7 @@ import math
 
 from evenhand.core.estimate import Estimate
 from evenhand.core.record import CellRecord, CellSpec, Record
-
-GAP = "standardised_mean_difference"
+from evenhand.judge.facts import GAP
 
 
 class Entry(Record):
@@ -28,7 +27,7 @@ class Entry(Record):
 def transfer(record: CellRecord, key: str = "value.abs") -> list[Entry]:
     """Return an entry per context and comparison; undefined where the unedited model was kept."""
     table = {
-        (row.context, row.groups, row.subject, row.change): row.estimate
+        (row.context, row.groups, row.subject, row.against): row.estimate
         for row in record.rows
         if row.measure == GAP and row.key == key and not row.variation
     }
@@ -39,12 +38,12 @@ def transfer(record: CellRecord, key: str = "value.abs") -> list[Entry]:
             groups=groups,
             units=next((point.units for point in record.sweep if point.chosen), 0),
             before=before,
-            after=table.get((context, groups, "edit", False), none),
-            change=table.get((context, groups, "edit", True), none),
-            random=table.get((context, groups, "random", True), none),
+            after=table.get((context, groups, "edit", ""), none),
+            change=table.get((context, groups, "edit", "base"), none),
+            random=table.get((context, groups, "random", "base"), none),
         )
-        for (context, groups, subject, change), before in table.items()
-        if subject == "base" and not change
+        for (context, groups, subject, against), before in table.items()
+        if subject == "base" and not against
     ]
 
 
