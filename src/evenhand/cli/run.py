@@ -10,8 +10,9 @@ import typer
 from evenhand.cli import options
 
 if TYPE_CHECKING:
-    from evenhand.core.record import CellRecord
+    from evenhand.core.record import CellRecord, CellSpec
     from evenhand.study.config import StudyConfig
+    from evenhand.study.engine import NotRun
 
 
 def run(
@@ -21,18 +22,21 @@ def run(
 ) -> None:
     """Run a study. A run that was stopped, killed or failed goes on where it was when started again.
 
+    A cell that cannot be computed does not stop the others; the end lists them, with exit code 3 (2 for a mistake).
+
     Example: evenhand run studies/planted.toml
     """
     from evenhand.study.config import load_study
+    from evenhand.study.engine import Unfinished
 
     config = load_study(study)
     folder = out or config.folder
-    records = carry_out(config, folder)
-    if json_:
-        _print_json(folder, records)
-    else:
-        _print_table(records)
-        print(f"finished: {folder}\nnext: evenhand report {folder}")
+    try:
+        records = carry_out(config, folder)
+    except Unfinished as error:
+        _print(folder, error.records, error.not_run, json_)
+        raise
+    _print(folder, records, [], json_)
 
 
 def carry_out(config: StudyConfig, folder: Path) -> list[CellRecord]:
@@ -41,18 +45,21 @@ def carry_out(config: StudyConfig, folder: Path) -> list[CellRecord]:
 
     from evenhand.cli.main import INTERRUPTED
     from evenhand.cli.screen import bars, clock, notify
-    from evenhand.study.engine import Listener, run_study
+    from evenhand.study.engine import Listener, NotRun, run_study
 
     command = " ".join(["evenhand", *sys.argv[1:]])
     try:
         with bars() as shown:
 
-            def finished(record: CellRecord, place: int, total: int, fresh: bool) -> None:
+            def ended(cell: CellRecord | NotRun, place: int, total: int, fresh: bool) -> None:
                 shown.cell(place, total, fresh)
-                took = clock(record.seconds) if fresh else "was there already"
-                shown.line(f"[{place}/{total}] {summary(record)} ({took})")
+                if isinstance(cell, NotRun):
+                    shown.line(f"[{place}/{total}] could not be run: {cell}")
+                else:
+                    took = clock(cell.seconds) if fresh else "was there already"
+                    shown.line(f"[{place}/{total}] {summary(cell)} ({took})")
 
-            return run_study(config, folder, Listener(shown.progress, finished, notify), command)
+            return run_study(config, folder, Listener(shown.progress, ended, notify), command)
     except KeyboardInterrupt:
         notify(f"stopped; finished cells are in {folder}. Run the same command again: it goes on where it stopped")
         raise typer.Exit(INTERRUPTED) from None
@@ -73,6 +80,14 @@ def _effect(record: CellRecord) -> str:
     return "; ".join(f"|gap| in {e.context} {e.before.value:.2g} → {e.after.value:.2g}" for e in own)
 
 
+def _print(folder: Path, records: list[CellRecord], not_run: list[NotRun], json_: bool) -> None:
+    if json_:
+        _print_json(folder, records, not_run)
+        return
+    _print_table(records)
+    print(f"{'not finished' if not_run else 'finished'}: {folder}\nnext: evenhand report {folder}")
+
+
 def _print_table(records: list[CellRecord]) -> None:
     from evenhand.cli.screen import table
     from evenhand.study.transfer import fitted, transfer
@@ -88,21 +103,20 @@ def _print_table(records: list[CellRecord]) -> None:
     table("Mean absolute gap (sd) on names kept for the report; * was fitted on, 0 units: unedited", head, body)
 
 
-def _print_json(folder: Path, records: list[CellRecord]) -> None:
-    import json
-
+def _print_json(folder: Path, records: list[CellRecord], not_run: list[NotRun]) -> None:
+    from evenhand.cli.screen import document
     from evenhand.study.transfer import transfer
 
-    def plain(record: CellRecord) -> dict[str, Any]:
+    def plain(spec: CellSpec) -> dict[str, Any]:
         return {
-            "hash": record.spec.hash, "model": record.spec.model, "method": record.spec.method,
-            "protocol": record.spec.protocol, "fitted_on": record.spec.fitted_on, "seed": record.spec.seed,
-            "variations": record.spec.variations, "edit": record.edit, "notes": record.notes,
-            "transfer": [json.loads(entry.model_dump_json()) for entry in transfer(record)],
+            "hash": spec.hash, "model": spec.model, "method": spec.method, "protocol": spec.protocol,
+            "fitted_on": spec.fitted_on, "seed": spec.seed, "variations": spec.variations,
         }  # fmt: skip
 
-    print(
-        json.dumps(
-            {"run": str(folder), "cells": [plain(record) for record in records]}, ensure_ascii=False, allow_nan=False
-        )
-    )
+    cells = [
+        plain(record.spec) | {"edit": record.edit, "notes": record.notes,
+                              "transfer": [entry.model_dump(mode="json") for entry in transfer(record)]}
+        for record in records
+    ]  # fmt: skip
+    failed = [plain(each.spec) | {"reason": str(each.error)} for each in not_run]
+    document({"run": str(folder), "cells": cells, "not_run": failed})

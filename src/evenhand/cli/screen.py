@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import math
 import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -38,7 +40,9 @@ class Bars:
             self.bars.remove_task(self.inside.pop(label))
 
     def cell(self, place: int, total: int, fresh: bool) -> None:
-        """Show how many cells are finished, and about how long the rest takes at the pace of those computed now."""
+        """Show how many cells have ended, and about how long the rest takes at the pace of those computed now."""
+        while self.inside:  # what a cell was at when it could not go on
+            self.bars.remove_task(self.inside.popitem()[1])
         self.fresh += fresh
         left = (time.monotonic() - self.started) / self.fresh * (total - place) if self.fresh else 0.0
         text = f"cells, about {clock(left)} left" if self.fresh and place < total else "cells"
@@ -68,6 +72,19 @@ def clock(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def document(value: Any) -> None:
+    """Print one JSON document on stdout; what is undefined or infinite is null, because JSON has no word for it."""
+    print(json.dumps(_plain(value), ensure_ascii=False, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in cast("dict[str, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in cast("list[Any]", value)]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def table(title: str, head: list[str], body: list[list[str]]) -> None:

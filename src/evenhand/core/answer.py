@@ -13,6 +13,8 @@ from evenhand.core.numeral import CURRENCIES, Ended, State
 
 Result = Literal["ok", "range", "refusal", "no_number", "truncated"]
 Cue = Literal["first", "last"]
+Numeric = Literal["auto", "exact", "sample"]
+"""How numeric answers are read (see `evenhand.lm.read.Reading`)."""
 Side = Literal["favourable", "unfavourable", "refusal", "truncated", "other"]
 
 

@@ -10,16 +10,16 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast, get_args
 from urllib.parse import urlsplit
 
 import torch
 
+from evenhand.core.dtype import DTypeName
 from evenhand.core.errors import CannotRun, UsageError, nearest
 from evenhand.lm.family import Family, family_of, family_row
 from evenhand.lm.model import LM, Identity
 
-DTypeName = Literal["float32", "bfloat16", "float16", "auto"]
 _IDENTITY_FILES = re.compile(r"(.*\.safetensors|.*\.json|.*\.model|.*\.txt|.*\.jinja|.*\.py)$")
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from evenhand.core.answer import Cue
+from evenhand.core.answer import Cue, Numeric
 from evenhand.core.case import Case, Outcome
 from evenhand.core.errors import UsageError
 from evenhand.core.progress import Progress, silent
@@ -29,7 +28,7 @@ class Reading:
     `lm.notify` advises sampling. `temperature` and `top_p` shape both. Texts are always sampled.
     """
 
-    numeric: Literal["auto", "exact", "sample"] = "auto"
+    numeric: Numeric = "auto"
     samples: int = 50
     temperature: float = 1.0
     top_p: float = 1.0

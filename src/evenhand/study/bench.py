@@ -38,7 +38,7 @@ class Bench:
         """Return the unedited model's readouts of one part, from the cache where they are."""
         cases = self.part(scenario, part, spec.seed)
         depends = [spec.model, scenario.fingerprint, part, spec.seed, spec.run["split"], spec.run["reading"],
-                   spec.run["versions"]]  # fmt: skip
+                   spec.run["versions"], spec.run["code"]["evenhand"]]  # fmt: skip
         key = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]
         progress = labelled(self.progress, f"unedited model, {part} part")
         return self.store.readouts(key, cases, lambda: read(self.lm, cases, self.reading(spec), progress))

@@ -11,11 +11,12 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from evenhand import find
+from evenhand.core.answer import Cue, Numeric
+from evenhand.core.dtype import DTypeName
 from evenhand.core.errors import UsageError, nearest
 from evenhand.core.record import Protocol_
 from evenhand.study._explain import Place, explain, mistake
 
-DType = Literal["float32", "bfloat16", "float16", "auto"]
 Sizes = Literal["paper", "grid"] | tuple[int | float, ...]
 
 
@@ -31,7 +32,7 @@ class ModelConfig(Part):
     source: str
     """A folder, a hub id, or `planted` (the bundled model); `${VARIABLES}` are filled in from the environment."""
     chat: bool
-    dtype: DType = "float32"
+    dtype: DTypeName = "float32"
     device: str | None = None
     device_map: str | dict[str, Any] | None = None
     revision: str | None = None
@@ -76,7 +77,7 @@ class SplitConfig(Part):
 class ReadingConfig(Part):
     """How numeric answers are read (see `evenhand.lm.read.Reading`)."""
 
-    numeric: Literal["auto", "exact", "sample"] = "auto"
+    numeric: Numeric = "auto"
     samples: int = Field(default=50, ge=1)
     temperature: float = Field(default=1.0, gt=0)
     top_p: float = Field(default=1.0, gt=0, le=1)
@@ -84,7 +85,7 @@ class ReadingConfig(Part):
     open_share: float = Field(default=0.01, gt=0, lt=1)
     max_new_tokens: int = Field(default=24, ge=1)
     anywhere: bool = False
-    cue: Literal["first", "last"] = "last"
+    cue: Cue = "last"
 
 
 class BootstrapConfig(Part):

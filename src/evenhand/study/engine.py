@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from evenhand import find
-from evenhand.core.errors import UsageError
+from evenhand.core.errors import EvenhandError, UsageError
 from evenhand.core.progress import Progress, silent
 from evenhand.core.record import CellRecord, CellSpec
-from evenhand.core.scenario import Scenario, split_clusters
+from evenhand.core.scenario import Scenario
 from evenhand.scenarios._load import load_scenario
 from evenhand.study.bench import Bench
 from evenhand.study.cell import run_cell
@@ -18,21 +18,43 @@ from evenhand.study.config import StudyConfig
 from evenhand.study.grid import fits, settings_of, specs
 from evenhand.study.models import identity, open_model
 from evenhand.study.provenance import run_record
-from evenhand.study.store import Store
+from evenhand.study.store import CannotWrite, Store
+from evenhand.study.transfer import fitted
 from evenhand.study.utility import together
 
 
-def _nobody(record: CellRecord, place: int, total: int, fresh: bool) -> None:
-    """Tell no one."""
+@dataclass(frozen=True)
+class NotRun:
+    """A cell that could not be computed, and why."""
+
+    spec: CellSpec
+    error: EvenhandError
+
+    def __str__(self) -> str:
+        spec = self.spec
+        return f"{spec.method} on {fitted(spec)} ({spec.model['source']}, seed {spec.seed}): {self.error}"
+
+
+class Unfinished(EvenhandError):
+    """Some cells of a run could not be computed; `records` are the others, finished and kept."""
+
+    def __init__(self, records: Sequence[CellRecord], not_run: Sequence[NotRun]) -> None:
+        self.records = list(records)
+        self.not_run = list(not_run)
+        self.exit_code = max(each.error.exit_code for each in not_run)
+        super().__init__(
+            f"{len(not_run)} of {len(records) + len(not_run)} cells could not be run; the others are finished. The "
+            "same command tries these again:\n" + "\n".join(f"  {each}" for each in not_run)
+        )
 
 
 @dataclass(frozen=True)
 class Listener:
-    """Who is told how a run goes: progress inside a cell, each finished cell, plain lines."""
+    """Who is told how a run goes: progress inside a cell, each cell that ended, plain lines."""
 
     progress: Progress = silent
-    finished: Callable[[CellRecord, int, int, bool], None] = _nobody
-    """Called as `finished(record, place, total, fresh)`; `fresh` is False for a cell that was there already."""
+    ended: Callable[[CellRecord | NotRun, int, int, bool], None] = lambda cell, place, total, fresh: None
+    """Called as `ended(cell, place, total, fresh)`; `fresh` is False for a cell that was there already."""
     notify: Callable[[str], None] = lambda line: None
 
 
@@ -41,13 +63,14 @@ def run_study(
 ) -> list[CellRecord]:
     """Run a study to its end and return its cells; finished ones are read from the folder, not computed again.
 
-    Raises UsageError for a mistake in the study (before any model is loaded where it can be seen then) and CannotRun
-    when a model or the disk fails; finished cells stay as they are.
+    A cell that cannot be computed (a model that gives no numbers, too few units) does not stop the others; at the end
+    Unfinished is raised, which holds both. Raises UsageError for a mistake in the study that can be seen before a model
+    is loaded, and CannotRun when a model cannot be loaded or the disk fails; finished cells stay as they are.
     """
     scenario, utility = load_scenario(config.scenario), together(config.utility)
     total = len(config.models) * _check(config, scenario, utility)
     store = Store(folder, listener.notify)
-    records: list[CellRecord] = []
+    ended: list[CellRecord | NotRun] = []
     with store.locked():
         grid: list[CellSpec] = []
         for model in config.models:
@@ -58,14 +81,21 @@ def run_study(
             store.write_run(run_record(bench, grid, command))
             for spec in mine:
                 done = store.cell(spec)
-                record = done or _finish(bench, spec)
-                records.append(record)
-                listener.finished(record, len(records), total, done is None)
+                ended.append(done or _compute(bench, spec))
+                listener.ended(ended[-1], len(ended), total, done is None)
+    records = [cell for cell in ended if isinstance(cell, CellRecord)]
+    if len(records) < len(ended):
+        raise Unfinished(records, [cell for cell in ended if isinstance(cell, NotRun)])
     return records
 
 
-def _finish(bench: Bench, spec: CellSpec) -> CellRecord:
-    record, edit = run_cell(bench, spec)
+def _compute(bench: Bench, spec: CellSpec) -> CellRecord | NotRun:
+    try:
+        record, edit = run_cell(bench, spec)
+    except CannotWrite:
+        raise
+    except EvenhandError as error:
+        return NotRun(spec, error)
     bench.store.write_cell(record, edit)
     return record
 
@@ -83,9 +113,9 @@ def _check(config: StudyConfig, scenario: Scenario, utility: Scenario) -> int:
             f"utility: none of {', '.join(config.utility)} holds running text (outcome 'sentence'), which the damage "
             "budget is measured on; add one, such as 'neutral_text'"
         )
-    for part_of in (scenario, utility):
-        for seed in config.seeds:
-            split_clusters(part_of, seed, config.split.shares)
+    for seed in config.seeds:
+        scenario.part("report", seed, config.split.shares, config.split.by)
+        utility.part("report", seed, config.split.shares)
     methods = {str((method.name, settings_of(method, seed), method.sizes, method.layers, seed))
                for method in config.methods for seed in config.seeds}  # fmt: skip
     return len(methods) * len(fits(config, scenario))

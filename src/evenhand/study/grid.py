@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import inspect
 import json
 from collections.abc import Iterator
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from evenhand import __version__, find
 from evenhand.core.errors import UsageError, nearest
 from evenhand.core.record import CellSpec, Protocol_
-from evenhand.core.scenario import Scenario, split_variations
+from evenhand.core.scenario import Scenario
+from evenhand.study.code import fingerprints
 from evenhand.study.config import MethodConfig, StudyConfig
 
 Fit = tuple[Protocol_, tuple[str, ...], tuple[str, ...]]
@@ -72,20 +70,12 @@ def fits(config: StudyConfig, scenario: Scenario) -> list[Fit]:
             f"protocols: {missing[0]!r} gives no cell with scenario {scenario.name!r}: leave-one-out needs a context "
             "with at least two variations, cross-context at least two contexts"
         )
-    if config.split.by == "variation":
-        _check_split(config, scenario, found)
-    return list(dict.fromkeys(found))
-
-
-def _check_split(config: StudyConfig, scenario: Scenario, found: list[Fit]) -> None:
-    """Raise where variations cannot be both dealt out to the parts and chosen one by one."""
-    for seed in config.seeds:
-        split_variations(scenario, seed, config.split.shares)
-    if any(variations for _, _, variations in found):
+    if config.split.by == "variation" and any(variations for _, _, variations in found):
         raise UsageError(
             "split: by = 'variation' deals the variations out to fit, choose and report, so cells cannot be fitted on "
             "chosen ones; use by = 'name' with leave-one-out and with context/variation"
         )
+    return list(dict.fromkeys(found))
 
 
 def _entry(scenario: Scenario, written: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -138,14 +128,11 @@ def _run(config: StudyConfig, method: MethodConfig) -> dict[str, Any]:
         "sizes": sizes,
         "layers": method.layers and list(method.layers),
         "versions": versions(),
-        "method_file": _fingerprint(method.name),
+        "code": fingerprints(
+            [("methods", method.name), *(("measures", name) for name in (*config.measures, *config.utility_measures))],
+            [method.settings, *config.measure_settings.values()],
+        ),
     }
-
-
-def _fingerprint(method: str) -> str:
-    """Return the sha256 (16 characters) of a method's file, so that a changed method is a different cell."""
-    file = inspect.getsourcefile(find.plugin("methods", method))
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16] if file else ""
 
 
 def versions() -> dict[str, str]:

@@ -18,14 +18,18 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from evenhand.core.edit import Edit
-from evenhand.core.errors import CannotRun, UsageError
+from evenhand.core.errors import CannotRun, EvenhandError, UsageError
 from evenhand.core.readout import Readout
 from evenhand.core.record import CellRecord, CellSpec, RunRecord
 from evenhand.core.scenario import Scenario
-from evenhand.edits._file import save
+from evenhand.edits._file import load, save
 from evenhand.study._readouts import decode, encode
 
 _SCRATCH = ".tmp-"
+
+
+class CannotWrite(CannotRun):
+    """The disk is full or cannot be written: no later cell could be kept either."""
 
 
 @dataclass(frozen=True)
@@ -68,16 +72,21 @@ class Store:
         return self.folder / "cells" / f"{hash_}.json"
 
     def cell(self, spec: CellSpec) -> CellRecord | None:
-        """Return a finished cell, or None; one that cannot be read is announced and will be made again."""
+        """Return a finished cell, or None; one whose record or edit cannot be read is announced and made again."""
         path = self.cell_path(spec.hash)
         try:
             record = CellRecord.model_validate_json(path.read_bytes())
+            if record.edit:
+                load(self.folder / record.edit)
         except FileNotFoundError:
             return None
-        except (OSError, ValidationError, ValueError) as error:
+        except EvenhandError as error:
+            self.notify(f"{error}; this cell is computed again")
+            return None
+        except (OSError, ValueError) as error:
             self.notify(f"{path}: damaged ({str(error).splitlines()[0]}); this cell is computed again")
             return None
-        return record if not record.edit or (self.folder / record.edit / "edit.json").is_file() else None
+        return record
 
     def write_cell(self, record: CellRecord, edit: Edit | None) -> None:
         """Write a cell: first its edit, then its record."""
@@ -135,7 +144,7 @@ def writing(path: Path) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        raise CannotRun(
+        raise CannotWrite(
             f"{path}: cannot be written ({error.strerror or error}); finished cells are intact. Free some space or "
             "choose another output folder, then run the same command again: it goes on where it stopped"
         ) from error
