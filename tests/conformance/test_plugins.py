@@ -11,13 +11,16 @@ from evenhand import find
 from evenhand.core.case import Case
 from evenhand.core.scenario import Context, Scenario
 from evenhand.lm.model import LM
-from evenhand.testing.conformance import check_locator, check_method
+from evenhand.testing.conformance import check_beats_random, check_locator, check_method
+from evenhand.testing.rigged import Rigged, rigged
 from evenhand.testing.tiny import FAMILY_NAMES, tiny_lm
 
 FULL = bool(os.environ.get("EVENHAND_FULL"))
 MOE = {"mixtral", "qwen3_moe"}
 # One family per mechanism that differs: plain, transposed weights, flattened MLP input, masked, encoder–decoder.
 FAMILIES = [f for f in FAMILY_NAMES if f not in MOE] if FULL else ["llama", "gpt2", "opt", "bert", "t5"]
+CONTROL = "random"
+"""The method that the others have to beat."""
 DTYPES = [torch.float32, torch.bfloat16]
 
 
@@ -64,3 +67,22 @@ def test_locators_obey_the_laws(name: str, family: str, dtype: torch.dtype) -> N
 @pytest.mark.parametrize("name", find.names("methods"))
 def test_methods_obey_the_laws(name: str, family: str, dtype: torch.dtype) -> None:
     check_method(name, _lm(family, dtype), _bias(), _utility())
+
+
+@pytest.fixture(scope="module")
+def toy() -> Rigged:
+    return rigged()
+
+
+@pytest.mark.parametrize("space", ["neuron", "head"])
+@pytest.mark.parametrize("name", [name for name in find.names("methods") if name != CONTROL])
+def test_methods_beat_random_units(name: str, space: str, toy: Rigged) -> None:
+    takes_spaces = "space" in find.plugin("methods", name).__dataclass_fields__
+    check_beats_random(find.build("methods", name, {"space": space} if takes_spaces else {}), toy)
+
+
+@pytest.mark.parametrize("space", ["neuron", "head"])
+def test_random_units_do_not_beat_random_units(space: str, toy: Rigged) -> None:
+    """The check must be able to fail: units chosen blindly do not pass it."""
+    with pytest.raises(AssertionError, match="random units make it"):
+        check_beats_random(find.build("methods", CONTROL, {"space": space}), toy)

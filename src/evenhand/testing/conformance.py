@@ -1,7 +1,8 @@
 """The laws every locator, method and edit obeys, as functions that raise AssertionError; for plug-ins of any tree.
 
 `check_locator("my/locator.py", lm, bias)` and `check_method("my/method.py", lm, bias, utility)` are what our own test
-suite calls for every file in `locate/` and `methods/`. `check_beats_random` asks more, and needs a model with a gap.
+suite calls for every file in `locate/` and `methods/`. `check_beats_random("my/method.py")` asks for more: that it
+finds units which carry a gap, on a toy made for that (`evenhand.testing.rigged`).
 """
 
 from __future__ import annotations
@@ -24,15 +25,17 @@ from evenhand.core.case import Case
 from evenhand.core.contracts import Method
 from evenhand.core.edit import Edit
 from evenhand.core.measure import Subject, measure
+from evenhand.core.progress import silent
 from evenhand.core.readout import Readout
 from evenhand.core.scenario import Scenario
-from evenhand.core.select import matched_random
 from evenhand.edits import _file
 from evenhand.edits.scale import Scale
 from evenhand.lm.forward import score_options
 from evenhand.lm.model import LM
-from evenhand.lm.read import read_variants
-from evenhand.lm.variants import Variant
+from evenhand.lm.read import Reading, read
+from evenhand.study.readings import read_edits
+from evenhand.study.sweep import control
+from evenhand.testing.rigged import Rigged, rigged
 
 _DRAWS = 19
 """Random edits a method must beat, every one of them: one that chooses blindly does so one time in 20 (of three draws
@@ -119,25 +122,26 @@ def check_method(name: str, lm: LM, bias: Scenario, utility: Scenario) -> None:
         assert torch.equal(_answers(lm, bias.cases), before), f"{name}: an empty selection is not the identity"
 
 
-def check_beats_random(
-    name: str | Method, lm: LM, bias: Scenario, utility: Scenario, report: Scenario, size: int
-) -> None:
-    """Check that a method which selects units lowers |gap| on the report names more than random units do.
+def check_beats_random(name: str | Method, toy: Rigged | None = None) -> None:
+    """Check that a method lowers |gap| on names it has not seen, and by more than random units do.
 
-    `name` is a method's name, its file, or the method itself where it needs settings; `report` holds the questions of
-    `bias` about other names. The random edits have as many units in every layer (19 draws); |gap| is that of the
-    standardised mean difference, mean over contexts and groups, and must be there to begin with.
+    `name` is a method's name, its file, or the method itself where it needs settings; `toy` is by default that of
+    `evenhand.testing.rigged`. The method is asked for as many units as carry the gap there; 19 random edits have as
+    many in every layer (an edit that does not select units has none beside it). |gap| is that of the standardised mean
+    difference, mean over contexts and groups, and must be there to begin with.
     """
     method: Method = find.build("methods", name) if isinstance(name, str) else name
-    (edit,) = method.path(lm, bias, utility, [size])
-    assert isinstance(edit, Scale), f"{name}: {type(edit).__name__} selects no units; nothing random is of its size"
-    assert len(edit.selection) == size, f"{name}: asked for {size} units, got {len(edit.selection)}"
-    draws = [matched_random(edit.selection, torch.Generator().manual_seed(seed)) for seed in range(_DRAWS)]
-    variants = [None, *(Variant(selection, edit.factor) for selection in (edit.selection, *draws))]
-    before, after, *others = (_absolute_gap(readouts) for readouts in read_variants(lm, report, variants))
+    toy = rigged() if toy is None else toy
+    size = len(toy.carriers[method.space])
+    (edit,) = method.path(toy.lm, toy.bias, toy.utility, [size])
+    draws = [control(edit, seed) for seed in range(_DRAWS)]
+    assert draws[0] is None or len(draws[0].selection) == size, f"{name}: asked for {size} units, got {edit.describe()}"
+    edits = [edit, *(draw for draw in draws if draw is not None)]
+    before = _absolute_gap(read(toy.lm, toy.report))
+    after, *others = (_absolute_gap(said) for said in read_edits(toy.lm, toy.report, edits, Reading(), silent))
     assert before > 0, f"{name}: there is no gap on the report names to lower (|gap| {before:.3f})"
-    assert after < min(before, *others), (
-        f"{name}: |gap| {before:.4f} became {after:.4f}; random units make it {min(others):.4f} to {max(others):.4f}"
+    assert after < min([before, *others]), f"{name}: |gap| {before:.4f} became {after:.4f}" + (
+        f"; random units make it {min(others):.4f} to {max(others):.4f}" if others else ""
     )
 
 
