@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from typer import completion
 
 from evenhand.find import KINDS, names
 
@@ -27,6 +28,29 @@ def test_every_command_shows_an_example(evenhand, command):
     said = evenhand(command, "--help")
     assert said.code == 0
     assert f"Example: evenhand {command}" in said.out
+
+
+@pytest.mark.parametrize(("shell", "has"), [("bash", "complete -o default"), ("zsh", "#compdef"), ("fish", "complete")])
+def test_shells_are_told_how_to_complete(shell, has, evenhand, monkeypatch):
+    monkeypatch.setattr(completion, "_get_shell_name", lambda: shell)
+    said = evenhand("--show-completion")
+    assert said.code == 0
+    assert has in said.out
+    assert "_EVENHAND_COMPLETE" in said.out
+
+
+def test_completion_is_installed_and_completes(evenhand, monkeypatch, tmp_path):
+    monkeypatch.setattr(completion, "_get_shell_name", lambda: "bash")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert evenhand("--install-completion").code == 0
+    assert "_EVENHAND_COMPLETE" in (tmp_path / ".bash_completions" / "evenhand.sh").read_text()
+    for typed, expected in (("au", "audit"), ("locate --dev", "--device\n--device-map")):
+        words = ["evenhand", *typed.split()]
+        for name, value in (("_EVENHAND_COMPLETE", "complete_bash"), ("COMP_WORDS", " ".join(words)),
+                            ("COMP_CWORD", str(len(words) - 1))):  # fmt: skip
+            monkeypatch.setenv(name, value)
+        said = evenhand()
+        assert (said.code, said.out.strip()) == (0, expected)
 
 
 def test_list_shows_every_plug_in(evenhand):

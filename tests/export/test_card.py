@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from evenhand.core.errors import UsageError
-from evenhand.export.card import Checked, ModelCard, costs, licence_of, text
+from evenhand.export.card import Checked, Licence, ModelCard, costs, licence_of, text
 from evenhand.judge.facts import Facts
 from evenhand.lm.model import Identity
 from export.records import around, cell, gap_rows, level_rows, run
@@ -77,14 +77,14 @@ def test_without_measurements_the_card_says_so() -> None:
     assert "**None came with this edit.**" in card
     assert "- Anywhere." in card
     assert "- method: contrast\n- fitted on: loan, sport\n\n" in card
-    assert "license: unknown" in card
-    assert "**unknown**" in _section(card, "Licence")
+    assert "license: unknown\n" in card
+    assert "**Unknown: ask the maker of the base model**" in _section(card, "Licence")
 
 
 def test_a_local_model_is_named_by_its_folder_and_its_licence_is_read(tmp_path: Path) -> None:
     folder = tmp_path / "base_model"
     folder.mkdir()
-    assert licence_of(folder) == ""
+    assert licence_of(folder) == Licence()
     (folder / "README.md").write_text("---\ntags:\n- x\nlicense: apache-2.0\n---\nlicense: none of this\n")
     card = text(ModelCard(), Identity(str(folder), sha256="ef" * 32), CHECKED)
     assert "license: apache-2.0" in card
@@ -92,7 +92,37 @@ def test_a_local_model_is_named_by_its_folder_and_its_licence_is_read(tmp_path: 
     assert "# base\\_model, edited" in card
     assert "ef" * 32 in card
     (folder / "README.md").write_text("license: apache-2.0\n")
-    assert licence_of(folder) == ""
+    assert licence_of(folder) == Licence()
+
+
+@pytest.mark.parametrize(
+    ("front", "tag", "name"),
+    [
+        ("license: other\nlicense_name: Our Own  # see below", "other", "Our Own"),
+        ('license: "mit"', "mit", "mit"),
+        ("licence: cc-by-4.0", "cc-by-4.0", "cc-by-4.0"),
+        ("license: other", "unknown", Licence().name),
+        ("license: unknown", "unknown", Licence().name),
+        ("license:\ntags: [x]", "unknown", Licence().name),
+    ],
+)
+def test_a_licence_is_read_from_the_models_own_card(front: str, tag: str, name: str, tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text(f"---\n{front}\n---\n")
+    assert licence_of(tmp_path) == Licence(tag, name)
+
+
+@pytest.mark.parametrize(
+    ("given", "front", "said"),
+    [
+        ("Apache-2.0", "license: apache-2.0\ntags:", "stated as Apache-2.0;"),
+        ("Llama 3 terms", 'license: other\nlicense_name: "Llama 3 terms"\ntags:', "stated as Llama 3 terms;"),
+    ],
+)
+def test_a_licence_that_is_given_comes_first(given: str, front: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("---\nlicense: mit\n---\n")
+    card = text(ModelCard(licence=given), Identity(str(tmp_path)), CHECKED)
+    assert front in card.split("---\n")[1]
+    assert said in _section(card, "Licence")
 
 
 def test_costs_are_those_of_everyone_and_only_what_was_measured() -> None:

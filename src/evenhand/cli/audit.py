@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from evenhand.cli import options
-from evenhand.cli.options import DType, Numeric
+from evenhand.core.answer import Numeric
+from evenhand.core.errors import CannotRun, UsageError
 
 if TYPE_CHECKING:
     from evenhand.core.record import Row
@@ -20,14 +20,19 @@ def audit(
     model: options.Model,
     scenario: options.ScenarioName = "name_audit",
     context: options.Contexts = None,
-    numeric: Annotated[Numeric, typer.Option(help="How numeric answers are read.")] = Numeric.auto,
+    numeric: Annotated[Numeric, typer.Option(help="How numeric answers are read.")] = "auto",
     samples: Annotated[int, typer.Option(min=1, help="Answers per prompt when sampled.")] = 20,
+    temperature: Annotated[float, typer.Option(min=0, help="Of the answers, drawn or exact; 0 is greedy.")] = 1.0,
+    top_p: Annotated[float, typer.Option(min=0, max=1, help="Only the likeliest tokens that reach this share.")] = 1.0,
+    node_budget: Annotated[int, typer.Option(min=1, help="Most steps of the exact search per prompt.")] = 400,
     replicates: Annotated[int, typer.Option(min=20, help="Bootstrap replicates.")] = 1000,
     seed: options.Seed = 0,
     chat: options.Chat = None,
-    dtype: options.DTypeOption = DType.float32,
+    dtype: options.DType = "float32",
     device: options.Device = None,
+    device_map: options.DeviceMap = None,
     revision: options.Revision = None,
+    trust_remote_code: options.TrustRemoteCode = False,
     variations: Annotated[bool, typer.Option("--variations", help="A line for each variation too.")] = False,
     fail_over: Annotated[
         float | None, typer.Option(min=0, help="Exit 1 when the interval of a gap lies wholly beyond this many sd.")
@@ -39,46 +44,41 @@ def audit(
 
     Example: evenhand audit planted --scenario planted --fail-over 0.2
     """
-    from evenhand.cli.screen import bars
+    from dataclasses import asdict
+
+    from evenhand.cli.screen import bars, document
     from evenhand.core.bootstrap import Bootstrap
-    from evenhand.core.errors import CannotRun, UsageError
     from evenhand.lm.read import Reading
     from evenhand.study import audit as work
     from evenhand.study.models import identity
 
     if junit is not None and fail_over is None:
         raise UsageError("--junit writes findings over a limit: give the limit with --fail-over, such as 0.2")
+    reading = Reading(numeric, samples, temperature, top_p, seed, node_budget=node_budget)
     asked = options.open_scenario(scenario, context)
-    lm = options.open_lm(model, chat, dtype=dtype.value, device=device, revision=revision)
-    reading = Reading(numeric=numeric.value, samples=samples, seed=seed)
+    lm = options.open_lm(model, chat, dtype=dtype, device=device, device_map=device_map, revision=revision,
+                         trust_remote_code=trust_remote_code)  # fmt: skip
     with bars() as shown:
         rows = work.audit(lm, asked, reading, Bootstrap(replicates, seed=seed), shown.progress)
     findings = work.gate(rows, fail_over) if fail_over is not None else []
     if json_:
-        record = {"model": identity(lm), "scenario": asked.name, "scenario_fingerprint": asked.fingerprint,
-                  "reading": {"numeric": numeric.value, "samples": samples, "seed": seed},
-                  "rows": [json.loads(row.model_dump_json()) for row in rows],
-                  "findings": [vars_of(finding) for finding in findings]}  # fmt: skip
-        print(json.dumps(record, ensure_ascii=False, allow_nan=False))
+        document({"model": identity(lm), "scenario": asked.name, "scenario_fingerprint": asked.fingerprint,
+                  "reading": asdict(reading), "rows": [row.model_dump(mode="json") for row in rows],
+                  "findings": [asdict(finding) for finding in findings]})  # fmt: skip
     else:
         _print(rows, findings, variations)
     if junit is not None:
         options.write_text(junit, work.junit(findings, f"evenhand {asked.name}"))
+    _end(findings)
+
+
+def _end(findings: list[Finding]) -> None:
+    """Exit 1 for a gap over the limit; a gap that could not be measured has not passed either."""
     if any(finding.outcome == "over" for finding in findings):
         raise typer.Exit(1)
     blind = [finding.context for finding in findings if finding.outcome == "undefined"]
     if blind:
         raise CannotRun(f"no gap could be measured in {', '.join(blind)}, so --fail-over has nothing to judge there")
-
-
-def vars_of(finding: Finding) -> dict[str, object]:
-    """Return a finding as plain data."""
-    return {
-        "context": finding.context,
-        "groups": list(finding.groups),
-        "outcome": finding.outcome,
-        "text": finding.text,
-    }
 
 
 def _print(rows: list[Row], findings: list[Finding], variations: bool) -> None:

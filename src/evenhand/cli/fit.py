@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from evenhand.cli import options
-from evenhand.cli.options import DType
+
+if TYPE_CHECKING:
+    from evenhand.core.edit import Edit
 
 
 def fit(
@@ -24,40 +26,49 @@ def fit(
     layers: options.Layers = None,
     utility: Annotated[list[str] | None, typer.Option(help="Texts to leave alone; may be repeated.")] = None,
     chat: options.Chat = None,
-    dtype: options.DTypeOption = DType.float32,
+    dtype: options.DType = "float32",
     device: options.Device = None,
+    device_map: options.DeviceMap = None,
     revision: options.Revision = None,
+    trust_remote_code: options.TrustRemoteCode = False,
     json_: options.Json = False,
 ) -> None:
     """Fit an edit on all names of a scenario and save it. To choose its size and to prove it, use `evenhand run`.
 
     Example: evenhand fit planted --scenario planted --context loan --method contrast --units 12 --out loan_edit
     """
-    import json
-
     from evenhand import find
-    from evenhand.core.select import describe
     from evenhand.edits._file import save
-    from evenhand.study.readings import selection_of, within_layers
+    from evenhand.study.readings import within_layers
     from evenhand.study.utility import together
 
     wanted = options.layers_of(layers)
-    settings = dict(options.setting(text) for text in set_ or [])
+    settings = options.settings(set_)
     plan = find.build("methods", method, settings)
     asked = options.open_scenario(scenario, context)
     texts = together(tuple(utility or ("neutral_text",)))
-    lm = options.open_lm(model, chat, dtype=dtype.value, device=device, revision=revision)
+    lm = options.open_lm(model, chat, dtype=dtype, device=device, device_map=device_map, revision=revision,
+                         trust_remote_code=trust_remote_code)  # fmt: skip
     edit = plan.fit(lm, asked, texts) if units is None else plan.path(lm, asked, texts, [units])[0]
     edit = within_layers(edit, wanted, lm) if wanted is not None else edit
-    selection = selection_of(edit)
-    save(edit, out, lm.identity.to_json(), {
+    about: dict[str, Any] = {
         "method": method, "settings": settings, "units_asked_for": units, "layers": wanted, "scenario": asked.name,
         "scenario_fingerprint": asked.fingerprint, "fitted_on": [c.name for c in asked.contexts],
         "utility_fingerprint": texts.fingerprint,
-    })  # fmt: skip
+    }  # fmt: skip
+    save(edit, out, lm.identity.to_json(), about)
+    _print(edit, out, json_)
+
+
+def _print(edit: Edit, out: Path, json_: bool) -> None:
+    from evenhand.cli.screen import document
+    from evenhand.core.select import describe
+    from evenhand.study.readings import selection_of
+
+    selection = selection_of(edit)
     if json_:
         counts = selection.per_layer() if selection is not None else None
-        print(json.dumps({"edit": str(out), "describes": edit.describe(), "per_layer": counts}, ensure_ascii=False))
+        document({"edit": str(out), "describes": edit.describe(), "per_layer": counts})
     else:
         print("\n".join([edit.describe(), *([describe(selection)] if selection is not None else [])]))
         print(f"saved in {out}")

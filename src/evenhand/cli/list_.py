@@ -7,11 +7,14 @@ from typing import Annotated
 import typer
 
 from evenhand import find
+from evenhand.cli import options
+from evenhand.cli.screen import document
 from evenhand.core.errors import UsageError, nearest
 
 
 def list_(
     kind: Annotated[str | None, typer.Argument(help=f"One of: {', '.join(find.KINDS)}.", show_default=False)] = None,
+    json_: options.Json = False,
 ) -> None:
     """List scenarios, measures, locators, edits and methods with one line each.
 
@@ -19,10 +22,12 @@ def list_(
     """
     if kind is not None and kind not in find.KINDS:
         raise UsageError(f"there is no kind {kind!r}{nearest(kind, find.KINDS)} (known: {', '.join(find.KINDS)})")
-    for each in find.KINDS:
-        if kind in (None, each):
-            found = find.names(each)
-            width = max((len(name) for name in found), default=0)
-            print(f"{each}:")
-            for name, line in found.items():
-                print(f"  {name:{width}}  {line}")
+    found = {each: find.names(each) for each in find.KINDS if kind in (None, each)}
+    if json_:
+        document(found)
+        return
+    for each, plugins in found.items():
+        width = max((len(name) for name in plugins), default=0)
+        print(f"{each}:")
+        for name, line in plugins.items():
+            print(f"  {name:{width}}  {line}")

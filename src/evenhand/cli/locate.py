@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evenhand.cli import options
-from evenhand.cli.options import DType
+from evenhand.core.errors import UsageError
 
 if TYPE_CHECKING:
     from evenhand.core.component import Attribution, Selection
@@ -27,9 +27,11 @@ def locate(
     layers: options.Layers = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="A setting of the locator, key=value.")] = None,
     chat: options.Chat = None,
-    dtype: options.DTypeOption = DType.float32,
+    dtype: options.DType = "float32",
     device: options.Device = None,
+    device_map: options.DeviceMap = None,
     revision: options.Revision = None,
+    trust_remote_code: options.TrustRemoteCode = False,
     out: Annotated[Path | None, typer.Option(help="Write all scores to this .safetensors file.")] = None,
     json_: options.Json = False,
 ) -> None:
@@ -37,35 +39,39 @@ def locate(
 
     Example: evenhand locate planted --scenario planted --context loan --top 10
     """
-    import json
-
     from evenhand import find
-    from evenhand.core.select import describe
     from evenhand.core.select import top as highest
     from evenhand.study.readings import only_layers
 
+    if top >= 1 and not top.is_integer():
+        raise UsageError(f"--top {top:g}: write a whole number of units, or a share of all units below 1, such as 0.01")
     wanted = options.layers_of(layers)
-    settings = dict(options.setting(text) for text in set_ or [])
+    settings = options.settings(set_)
     plan = find.build("locate", locator, {"space": space} | settings)
     asked = options.open_scenario(scenario, context)
-    lm = options.open_lm(model, chat, dtype=dtype.value, device=device, revision=revision)
+    lm = options.open_lm(model, chat, dtype=dtype, device=device, device_map=device_map, revision=revision,
+                         trust_remote_code=trust_remote_code)  # fmt: skip
     attribution = plan.score(lm, asked)
     selection = highest(attribution, share=top) if top < 1 else highest(attribution, count=int(top))
     selection = only_layers(selection, wanted) if wanted is not None else selection
-    units = _units(lm, attribution, selection)
     if out is not None:
         _save(attribution, out, {"model": lm.identity.to_json(), "locator": locator, "settings": settings,
                                  "scenario": asked.name, "scenario_fingerprint": asked.fingerprint})  # fmt: skip
-    if json_:
-        print(json.dumps({"units": units, "size": attribution.layout.size, "share": selection.share,
-                          "per_layer": selection.per_layer()}, ensure_ascii=False))  # fmt: skip
-        return
-    from evenhand.cli.screen import table
+    _print(f"{locator}, {asked.name}", _units(lm, attribution, selection), selection, json_)
 
+
+def _print(title: str, units: list[dict[str, Any]], selection: Selection, json_: bool) -> None:
+    from evenhand.cli.screen import document, table
+    from evenhand.core.select import describe
+
+    if json_:
+        document({"units": units, "size": selection.layout.size, "share": selection.share,
+                  "per_layer": selection.per_layer()})  # fmt: skip
+        return
     body = [
         [u["path"], str(u["unit"]), f"{u['score']:.4g}", " ".join(map(repr, u["promotes"][:5]))] for u in units[:50]
     ]
-    table(f"{locator}, {asked.name}", ["writer", "unit", "score", "promotes"], body)
+    table(title, ["writer", "unit", "score", "promotes"], body)
     print(describe(selection))
 
 

@@ -43,7 +43,7 @@ app.command("plant")(plant.plant)
 def main() -> None:
     """Run the command line; mistakes end in one plain sentence on stderr and an exit code, not in a traceback."""
     try:
-        app()
+        app(prog_name="evenhand")  # also names the shell completion, however this was started
     except EvenhandError as error:
         print(f"evenhand: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evenhand.core.errors import UsageError
+from evenhand.core.dtype import DTypeName
+from evenhand.core.errors import CannotRun, UsageError
 
 if TYPE_CHECKING:
     from evenhand.core.scenario import Scenario
     from evenhand.lm.model import LM
-
-
-class DType(StrEnum):
-    """Number formats a model can be loaded in."""
-
-    float32 = "float32"
-    bfloat16 = "bfloat16"
-    float16 = "float16"
-    auto = "auto"
-
-
-class Numeric(StrEnum):
-    """How numeric answers are read."""
-
-    auto = "auto"
-    exact = "exact"
-    sample = "sample"
 
 
 Model = Annotated[
@@ -37,13 +20,20 @@ Model = Annotated[
 ]
 ScenarioName = Annotated[str, typer.Option("--scenario", "-s", help="A scenario's name, or the path of your own file.")]
 Contexts = Annotated[list[str] | None, typer.Option("--context", "-c", help="Only this context; may be repeated.")]
-DTypeOption = Annotated[DType, typer.Option("--dtype", help="Number format the model is loaded in.")]
+DType = Annotated[DTypeName, typer.Option("--dtype", help="Number format the model is loaded in.")]
 Device = Annotated[str | None, typer.Option("--device", help="Where to run it, such as cuda or cpu.")]
+DeviceMap = Annotated[
+    str | None,
+    typer.Option("--device-map", help="Spread it over devices: auto, balanced, …, or JSON: module path to device."),
+]
 Chat = Annotated[
     bool | None,
     typer.Option("--chat/--no-chat", help="Put prompts through the chat template, or not.", show_default=False),
 ]
 Revision = Annotated[str | None, typer.Option("--revision", help="Commit of a hub model.")]
+TrustRemoteCode = Annotated[
+    bool, typer.Option("--trust-remote-code", help="Run Python code that comes with the model, if you trust its maker.")
+]
 Layers = Annotated[
     str | None,
     typer.Option("--layers", help="Of the units found, keep those in these layers, such as 2,3 (the first is 0)."),
@@ -52,13 +42,17 @@ Json = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON 
 Seed = Annotated[int, typer.Option("--seed", help="Seed of everything that is drawn.")]
 
 
-def open_lm(source: str, chat: bool | None, **loading: Any) -> LM:
-    """Open the model a command names; a model with a chat template needs --chat or --no-chat."""
+def open_lm(source: str, chat: bool | None, *, device_map: str | None, **loading: Any) -> LM:
+    """Open the model a command names; a model with a chat template needs --chat or --no-chat.
+
+    `loading` holds the other fields of `ModelConfig`.
+    """
     from evenhand.cli.screen import notify
     from evenhand.study.config import ModelConfig
     from evenhand.study.models import open_model
 
-    lm = open_model(ModelConfig(source=source, chat=bool(chat), **loading), notify)
+    spread = _device_map(device_map)
+    lm = open_model(ModelConfig(source=source, chat=bool(chat), device_map=spread, **loading), notify)
     if chat is None and getattr(lm.tokenizer, "chat_template", None):
         raise UsageError(
             f"{source} has a chat template, and using it changes every number: say --chat (prompts go through it) or "
@@ -67,11 +61,31 @@ def open_lm(source: str, chat: bool | None, **loading: Any) -> LM:
     return lm
 
 
+def _device_map(text: str | None) -> str | dict[str, Any] | None:
+    """Read a word such as `auto`, or a JSON object from module paths to devices."""
+    import json
+
+    if text is None or not text.lstrip().startswith("{"):
+        return text
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UsageError(
+            f"--device-map {text!r} is not valid JSON ({error}); write a word such as auto, or an object such as "
+            """'{"model.embed_tokens": 0, "": "cpu"}'"""
+        ) from error
+
+
 def open_scenario(name: str, contexts: list[str] | None) -> Scenario:
     """Load a scenario and keep the named contexts."""
     from evenhand.scenarios._load import load_scenario
 
     return load_scenario(name).only(contexts or ())
+
+
+def settings(texts: list[str] | None) -> dict[str, Any]:
+    """Read all that was given with --set."""
+    return dict(setting(text) for text in texts or [])
 
 
 def setting(text: str) -> tuple[str, Any]:
@@ -99,8 +113,6 @@ def layers_of(text: str | None) -> tuple[int, ...] | None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a small result file, or say why that failed."""
-    from evenhand.core.errors import CannotRun
-
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

@@ -7,11 +7,14 @@ from typing import Annotated
 
 import typer
 
+from evenhand.cli import options
+
 
 def plant(
     paths: Annotated[
         list[Path], typer.Argument(metavar="[SPEC] OUT", help="Specification (default: the bundled one) and folder.")
     ],
+    json_: options.Json = False,
 ) -> None:
     """Train a small model whose bias is known: where it is, how large, and which neurons carry it.
 
@@ -20,7 +23,7 @@ def plant(
     Example: evenhand plant my_spec.toml planted_model
     """
     from evenhand import planted
-    from evenhand.cli.screen import bars
+    from evenhand.cli.screen import bars, document
     from evenhand.core.errors import UsageError
 
     if len(paths) > 2:
@@ -28,6 +31,11 @@ def plant(
     spec = paths[0] if len(paths) == 2 else planted.spec_path()
     with bars() as shown:
         made = planted.plant(spec, paths[-1], shown.progress)
+    asked, measured = made.truth["spec"], made.truth["measured"]
+    if json_:
+        gaps = {context: {"asked_for": wanted, "measured": measured.get(context)} for context, wanted in asked.items()}
+        document({"model": str(made.model), "minutes": made.minutes, "gaps": gaps})
+        return
     print(f"model: {made.model}\n{made.minutes:.1f} min")
-    for context, wanted in made.truth["spec"].items():
-        print(f"  {context}: gap asked for {wanted}, measured {made.truth['measured'].get(context)}")
+    for context, wanted in asked.items():
+        print(f"  {context}: gap asked for {wanted}, measured {measured.get(context)}")

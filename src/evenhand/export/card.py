@@ -37,7 +37,7 @@ class ModelCard:
     provenance: dict[str, Any] = field(default_factory=dict[str, Any])
     """More to state about how the edit came to be, printed as it stands."""
     licence: str = ""
-    """Licence of the base model; empty: read from its own card, or said to be unknown."""
+    """Licence of the base model, as a hub identifier or by its name; empty: what its own card says, if anything."""
     notes: tuple[str, ...] = ()
     """Further limits."""
 
@@ -45,6 +45,20 @@ class ModelCard:
         """Refuse a cell without its run, and a run without the cell."""
         if (self.cell is None) != (self.run is None):
             raise UsageError("a model card needs a cell together with its run record: give both or neither")
+
+
+@dataclass(frozen=True)
+class Licence:
+    """The base model's licence, as front matter has it (`tag`) and as people call it."""
+
+    tag: str = "unknown"
+    """A word such as `apache-2.0`, `other` for a licence that has a name but no such word, or `unknown`."""
+    name: str = "unknown: ask the maker of the base model"
+
+    @property
+    def known(self) -> bool:
+        """Whether it is known at all."""
+        return self.tag != "unknown"
 
 
 @dataclass(frozen=True)
@@ -82,7 +96,7 @@ def text(card: ModelCard, identity: Identity, checked: Checked) -> str:
         keep_trailing_newline=True, autoescape=False,
     )  # fmt: skip
     environment.filters["cell"] = _inline
-    local = Path(identity.source).is_dir() or Path(identity.source).is_absolute()
+    local = _local(identity)
     facts = Facts(card.run.scenario, card.cell) if card.cell and card.run else None
     judgement = judge(facts) if facts else None
     found = (*judgement.home, *judgement.away) if judgement else ()
@@ -90,7 +104,7 @@ def text(card: ModelCard, identity: Identity, checked: Checked) -> str:
         base=Path(identity.source).resolve().name if local else identity.source,
         base_id="" if local else identity.source,
         identity=identity,
-        licence=card.licence or (licence_of(Path(identity.source)) if local else ""),
+        licence=licence(card, identity),
         cell=card.cell,
         run=card.run,
         provenance={key: _plain(value) for key, value in card.provenance.items() if value not in (None, "", [], {})},
@@ -115,14 +129,33 @@ def costs(facts: Facts) -> list[Cost]:
     ]
 
 
-def licence_of(folder: Path) -> str:
-    """Return the licence that a model folder's own card states in its front matter; empty when it states none."""
+def licence(card: ModelCard, identity: Identity) -> Licence:
+    """Return the licence that was given, or else the one a local model's own card states."""
+    if card.licence:
+        word = re.fullmatch(r"[\w.+-]+", card.licence)
+        return Licence(card.licence.lower() if word else "other", card.licence)
+    return licence_of(Path(identity.source)) if _local(identity) else Licence()
+
+
+def licence_of(folder: Path) -> Licence:
+    """Return the licence that a model folder's own card states in its front matter."""
     card = folder / "README.md"
     if not card.is_file():
-        return ""
+        return Licence()
     front = re.match(r"---\n(.*?)\n---", card.read_text(encoding="utf-8", errors="replace"), re.DOTALL)
-    line = re.search(r"^licen[sc]e:\s*[\"']?([\w.+-]+)", front.group(1), re.MULTILINE) if front else None
-    return line.group(1) if line and line.group(1).lower() not in ("unknown", "other") else ""
+    tag, name = (_entry(front.group(1), key) if front else "" for key in ("licen[sc]e", "license_name"))
+    if tag in ("", "unknown") or (tag == "other" and not name):
+        return Licence()
+    return Licence(tag, name or tag)
+
+
+def _entry(front: str, key: str) -> str:
+    line = re.search(rf"^{key}:[ \t]*[\"']?([^\"'#\n]*?)[\"']?[ \t]*(#.*)?$", front, re.MULTILINE)
+    return line.group(1) if line else ""
+
+
+def _local(identity: Identity) -> bool:
+    return Path(identity.source).is_dir() or Path(identity.source).is_absolute()
 
 
 def _plain(value: Any) -> str:

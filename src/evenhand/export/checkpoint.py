@@ -23,7 +23,7 @@ from evenhand.core.edit import Edit
 from evenhand.core.errors import CannotRun, UsageError
 from evenhand.core.record import CellRecord, RunRecord
 from evenhand.edits import _file
-from evenhand.export.card import Checked, ModelCard, text
+from evenhand.export.card import Checked, Licence, ModelCard, licence, text
 from evenhand.lm.load import Loading, folder_sha256, load
 from evenhand.lm.model import LM
 
@@ -38,27 +38,27 @@ class Exported:
     folder: Path
     checked: Checked
     evidence: bool
+    licence: Licence
 
     def __str__(self) -> str:
-        done, evidence = (
-            self.checked,
-            "" if self.evidence else "\nno measurements came with this edit; its card says so",
-        )
+        done = self.checked
+        evidence = "" if self.evidence else "no measurements came with this edit; its card says so\n"
         return (
             f"{self.folder}: {done.entries:,} weights changed in {done.matrices} matrices; read back, its logits "
-            f"differ from the edited model's by at most {done.difference:.1e}{evidence}"
+            f"differ from the edited model's by at most {done.difference:.1e}\n{evidence}licence: {self.licence.name}"
         )
 
 
-def export(lm: LM, edit: Path, folder: Path, replace: bool = False) -> Exported:
+def export(lm: LM, edit: Path, folder: Path, replace: bool = False, licence: str = "") -> Exported:
     """Bake a saved edit; its evidence is looked up in the run folder that the edit lies in.
 
-    Raises UsageError when the edit belongs to another model, and as `checkpoint`.
+    `licence` is the base model's; empty: what its own card says, if anything. Raises UsageError when the edit belongs
+    to another model, and as `checkpoint`.
     """
     saved = _file.load(edit)
     saved.check(lm)
     cell, run = _evidence(Path(edit).resolve())
-    card = ModelCard(cell, run, {} if cell else saved.provenance)
+    card = ModelCard(cell, run, {} if cell else saved.provenance, licence)
     return checkpoint(lm, saved.edit, folder, card, replace)
 
 
@@ -99,7 +99,7 @@ def checkpoint(lm: LM, edit: Edit, folder: Path, card: ModelCard, replace: bool 
         for path in scratch.iterdir():  # safetensors writes files that only their owner can read
             path.chmod(readme.stat().st_mode)
         _place(scratch, target)
-    return Exported(target, checked, card.cell is not None)
+    return Exported(target, checked, card.cell is not None, licence(card, lm.identity))
 
 
 def _check_target(lm: LM, target: Path, replace: bool) -> None:
@@ -170,7 +170,9 @@ def _read_back(lm: LM, folder: Path, wanted: Float[Tensor, "row tok vocab"], bit
     model's: within 1e-4 in float32, within 5 % of the largest in half precision (where buffers of the model in memory,
     such as rotary frequencies, may have been rounded and those of the one on disk are not).
     """
-    again = load(folder, Loading(dtype="auto", device=str(lm.device)), family=lm.family)
+    # Code that came with the model was allowed to run when it was loaded, and is copied with it.
+    own_code = type(lm.model).__module__.startswith("transformers_modules.")
+    again = load(folder, Loading(dtype="auto", device=str(lm.device), trust_remote_code=own_code), family=lm.family)
     other = [name for name, value in _fingerprints(again.model).items() if bits.get(name) != value]
     difference = float((probe_logits(again) - wanted).abs().max())
     limit = max(1.0, float(wanted.abs().max())) * (1e-4 if lm.identity.dtype == "float32" else 5e-2)
