@@ -32,6 +32,14 @@ def names(kind: Kind) -> dict[str, str]:
     return found
 
 
+def summary(kind: Kind, name: str) -> str:
+    """Return what `names` says of one plug-in, your own files included; empty when there is no such file here."""
+    try:
+        return _first_line(path_of(kind, name))
+    except UsageError:
+        return ""
+
+
 def _first_line(path: Path) -> str:
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".py":

@@ -139,9 +139,10 @@ def _utility_rows(world: World) -> Iterator[Row]:
 
 def scenario(contexts: Sequence[ContextRecord] = CONTEXTS, others: tuple[str, ...] = ("black",)) -> ScenarioRecord:
     groups = ("white", *others)
-    parts = {part: dict.fromkeys(groups, 8) for part in ("fit", "choose", "report")}
+    parts = {part: {group: tuple(f"{group}-{part}-{i}" for i in range(8)) for group in groups}
+             for part in ("fit", "choose", "report")}  # fmt: skip
     return ScenarioRecord(name="name-audit", version="1", fingerprint="1f2e3d4c5b6a7988", groups=groups,
-                          contexts=tuple(contexts), names_per_part=parts)  # fmt: skip
+                          contexts=tuple(contexts), parts=parts)  # fmt: skip
 
 
 def sweep(base: float, after: float, chosen: int, half: float = 0.15) -> tuple[SweepPoint, ...]:
@@ -256,7 +257,9 @@ def build(
     )  # fmt: skip
     run = RunRecord(
         name="name audit of two models", created="2026-03-02T10:15:00Z", command="evenhand run audit.toml",
-        config={"sizes": "grid", "bootstrap": {"replicates": 1000, "level": 0.95, "seed": 0}, "seeds": [0],
+        config={"models": [{"source": f"models/{m}"} for m in models],
+                "methods": [{"name": m, "settings": {}} for m in ("contrast", "set_difference", "random")],
+                "sizes": "grid", "bootstrap": {"replicates": 1000, "level": 0.95, "seed": 0}, "seeds": [0],
                 "split": {"fit": 1, "choose": 1, "report": 1}},
         versions={"evenhand": "0.1.0", "torch": "2.13.0", "transformers": "5.23.0", "python": "3.11.9"},
         models=tuple({"source": f"models/{m}", "sha256": "ab12" * 16, "dtype": "float32", "chat": m != models[0]}

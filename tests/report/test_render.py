@@ -82,7 +82,8 @@ def test_the_map_marks_what_could_be_chance_and_where_no_statement_is_made(page:
     first = page.figures["t0-change-edit"]["data"][0]
     assert first["text"][0][0] == "<b>−0.79</b>"
     assert first["text"][0][3].startswith("(")
-    assert "q = 0.010" in first["customdata"][0][0]
+    assert "q 0.010" in first["customdata"][0][0]
+    assert "beyond the random edit −0.81" in first["customdata"][0][0]
     silent = page.figures["t3-change-edit"]
     assert all(value is None for line in silent["data"][0]["z"] for value in line)
     assert silent["layout"]["annotations"][0]["text"] == "no answer"
@@ -138,7 +139,7 @@ def test_a_page_that_cannot_be_written_says_so(tmp_path: Path) -> None:
 
 def test_models_with_the_same_short_name_keep_their_full_one(tmp_path: Path) -> None:
     run = made.build(tmp_path / "run", models=("a/small", "b/small"), fitted=FEW)
-    assert {c.model for c in build(load(run)).cells} == {"models/a/small", "models/b/small"}
+    assert {c.called.model for c in build(load(run)).cells} == {"models/a/small", "models/b/small"}
 
 
 def test_several_seeds_and_protocols_are_told_apart(tmp_path: Path) -> None:
@@ -150,9 +151,22 @@ def test_several_seeds_and_protocols_are_told_apart(tmp_path: Path) -> None:
     ref = cells[0].model_copy(update={"hash": other.spec.hash, "seed": 1, "protocol": "leave-one-out"})
     (run / "run.json").write_text(record.model_copy(update={"cells": (*cells, ref)}).model_dump_json())
     page = build(load(run))
-    assert page.cells[0].fitted == "purchase · specific · seed 0"
-    assert page.cells[-1].fitted == "purchase · leave-one-out · seed 1"
+    assert page.cells[0].called.fitted == "purchase · specific · seed 0"
+    assert page.cells[-1].called.fitted == "purchase · leave-one-out · seed 1"
     assert len(page.transfer) == 4
+
+
+def test_where_nothing_was_edited_the_map_says_so_instead_of_a_zero(tmp_path: Path) -> None:
+    run = made.build(tmp_path / "run", models=("one",), fitted=FEW)
+    record = RunRecord.model_validate_json((run / "run.json").read_text())
+    kept = made.kept(made.World()).model_copy(update={"spec": made.cell(made.World(), "one").spec})
+    (run / "cells" / f"{record.cells[0].hash}.json").write_text(kept.model_dump_json())
+    page = build(load(run))
+    for subject in ("edit", "random"):
+        drawn = page.figures[f"t0-change-{subject}"]
+        assert drawn["data"][0]["z"][0] == [None] * len(made.CONTEXTS)
+        assert drawn["data"][0]["text"][0] == [""] * len(made.CONTEXTS), "words would be drawn twice"
+        assert {note["text"] for note in drawn["layout"]["annotations"] if note["y"] == 0} == {"no edit"}
 
 
 def test_the_report_imports_neither_torch_nor_transformers(tmp_path: Path) -> None:

@@ -36,7 +36,29 @@ def test_the_cost_is_told() -> None:
 
 def test_it_also_fell_elsewhere() -> None:
     found = verdict(made.World(after={"purchase": 0.05, "service": 0.02}))
-    assert "also fell in “service”" in found.second
+    assert "also fell in “service” (by 0.35)" in found.second
+
+
+def test_what_got_worse_elsewhere_is_told_one_by_one() -> None:
+    after = {"purchase": 0.05, "service": 0.90, "finance": -0.40, "activity": 0.60}
+    found = verdict(made.World(after=after))
+    assert "it grew in “service” (by 0.53)" in found.second
+    assert "it turned round in “finance” (to 0.40)" in found.second
+    assert "a gap appeared in “activity” (to 0.60)" in found.second
+
+
+def test_a_text_that_became_easier_is_no_cost() -> None:
+    found = verdict(made.World(after={"purchase": 0.05}, perplexity=(12.4, 12.39)))
+    assert "“prose” became 0.1\u00a0% easier to predict (perplexity 12.4);" in found.second
+    assert "the cost" not in found.second
+
+
+def test_a_gap_too_small_to_count_is_not_said_to_lie_inside_its_interval() -> None:
+    world = made.World(base={**made.BASE, "hiring": 0.03}, half=0.01)
+    found = verdict(world, made.cell(world, fitted_on=("hiring",)))
+    assert found.judgement.kind == "nothing"
+    assert "is under 0.05 standard deviations, too small to count" in found.first
+    assert "no bias beyond its interval" not in found.first
 
 
 def test_nothing_to_remove() -> None:
@@ -98,6 +120,7 @@ def test_a_fall_that_random_units_reach_too_is_no_better_than_chance() -> None:
     assert found.judgement.kind == "chance"
     assert "not shown to be better than chance" in found.first
     assert "lowered it by 0.42" in found.first
+    assert "further than the random edit by 0.02, 95\u00a0% interval −0.10 to 0.14" in found.first
 
 
 def test_overshoot_is_a_bias() -> None:
@@ -111,7 +134,7 @@ def test_no_fall_shown_and_a_gap_that_grew() -> None:
     assert verdict(made.World(after={"purchase": 0.80})).judgement.kind == "held"
     grew = verdict(made.World(after={"purchase": 1.40}))
     assert grew.judgement.kind == "grew"
-    assert "by 0.56" in grew.first
+    assert "grew from 0.84 standard deviations against black names to 1.40 (by 0.56" in grew.first
 
 
 def test_size_zero() -> None:
@@ -126,6 +149,24 @@ def test_undefined_is_not_zero() -> None:
     assert found.judgement.kind == "undefined"
     assert "undefined" in found.first
     assert "0.00" not in found.first
+    assert "node_budget" not in found.first
+
+
+def test_what_was_not_searched_is_named_where_it_makes_a_gap_undefined() -> None:
+    world = made.World(base={**made.BASE, "purchase": math.nan})
+    cell = made.cell(world)
+    unread = made.Row(measure="answer_shares", key="open", context="purchase", groups=("white", "black"),
+                      estimate=made.estimate(0.2, 0.01))  # fmt: skip
+    found = verdict(world, cell.model_copy(update={"rows": (*cell.rows, unread)}))
+    assert "20\u00a0% of its answers were not searched to the end: raise node_budget, or sample" in found.first
+
+
+def test_kept_for_choosing_were_names_or_variations() -> None:
+    kept = made.kept(made.World())
+    assert "on the names kept for choosing" in verdict(made.World(), kept).first
+    run = {**kept.spec.run, "split": {"by": "variation"}}
+    other = kept.model_copy(update={"spec": kept.spec.model_copy(update={"run": run})})
+    assert "on the variations kept for choosing" in verdict(made.World(), other).first
 
 
 def test_low_may_be_favourable() -> None:

@@ -31,6 +31,16 @@ def test_shares(share: float, expected: str) -> None:
     assert words.percent(share) == expected
 
 
+def test_changes_of_shares_are_in_points() -> None:
+    assert words.points(Estimate(value=-0.004, low=-0.011, high=0.00001)) == "−0.4 points (−1.1 to 0.0)"
+    assert words.points(Estimate(value=math.nan)) == "undefined"
+    assert words.percent(0.0001, sign=True) == "0.0\u00a0%"
+
+
+def test_no_q_is_zero() -> None:
+    assert (words.q(0.0), words.q(0.0123), words.q(math.nan)) == ("under 0.001", "0.012", "undefined")
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [(12.43, "12.4"), (1234.0, "1,234"), (0.01234, "0.0123"), (0.0, "0"), (math.nan, "undefined")],

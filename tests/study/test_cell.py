@@ -174,7 +174,19 @@ def test_parts_may_be_split_by_variation(files, tmp_path):
     assert all(len({case.cluster for case in part.cases}) == 12 for part in parts)
     assert record.rule.startswith("On variations that were")
     assert len(bench.part(bench.utility, "fit", 0).cases) == 2
-    assert run_record(bench, [spec], "").scenario.names_per_part["report"] == {"a": 6, "b": 6}
+    dealt = run_record(bench, [spec], "").scenario.parts
+    assert [dealt[name] for name in ("fit", "choose", "report")] == [{"lamp": (p.cases[0].variation,)} for p in parts]
+
+
+def test_a_run_says_which_names_each_part_holds(files, tmp_path):
+    bench, spec, _ = _cell(files, tmp_path, methods=[{"name": "random", "sizes": [2]}])
+    dealt = run_record(bench, [spec], "").scenario.parts
+    for part in ("fit", "choose", "report"):
+        cases = bench.part(bench.scenario, part, 0).cases
+        assert set(dealt[part]) == {"a", "b"}
+        assert [set(names) for names in dealt[part].values()] == [
+            {case.cluster for case in cases if case.group == group} for group in dealt[part]
+        ]
 
 
 def test_a_method_can_be_kept_to_layers(files, tmp_path):

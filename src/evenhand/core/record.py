@@ -144,8 +144,9 @@ class ScenarioRecord(Record):
     groups: tuple[str, ...]
     """The first is the reference."""
     contexts: tuple[ContextRecord, ...]
-    names_per_part: dict[str, dict[str, int]] = {}
-    """part (fit, choose, report) → group → number of names."""
+    parts: dict[str, dict[str, tuple[str, ...]]] = {}
+    """part (fit, choose, report) → group → its names or, where the split is by variation, context → its variations; as
+    the first seed deals them."""
     licence: str = ""
     citation: str = ""
 

@@ -76,17 +76,22 @@ def answers(facts: Facts, found: Sequence[Distribution]) -> Figure:
     for row, subject in enumerate(subjects):
         axis = "" if row == 0 else str(row + 1)
         top = 1 - row / len(subjects)
-        layout[f"yaxis{axis}"] = {"domain": [top - 1 / len(subjects) + 0.05, top - 0.03], "range": [0, 1.08 * tallest],
+        layout[f"yaxis{axis}"] = {"domain": [top - 1 / len(subjects) + 0.05, top - 0.045], "range": [0, 1.08 * tallest],
                                   "tickformat": ".0%", "nticks": 4}  # fmt: skip
         layout["annotations"].append(
-            {"text": f"<b>{SUBJECTS[subject]}</b>", "xref": "paper", "yref": "paper", "x": 1, "y": top - 0.04,
-             "xanchor": "right", "yanchor": "top", "showarrow": False})  # fmt: skip
+            {"text": f"<b>{SUBJECTS[subject]}</b>", "xref": "paper", "yref": "paper", "x": 1, "y": top - 0.045,
+             "xanchor": "right", "yanchor": "bottom", "showarrow": False})  # fmt: skip
         for each in (d for d in found if d.subject == subject):
             data.append(_steps(each, groups.index(each.group), f"y{axis}", legend=row == 0))
     context = facts.contexts[found[0].context]
-    unit = "share of favourable answers" if context.outcome == "text" else context.unit
-    unit = "1: the favourable option, 0: another" if context.outcome == "choice" else unit or "answer"
-    layout["xaxis"] = {"title": {"text": text(unit, 40)}, "anchor": f"y{'' if len(subjects) < 2 else len(subjects)}"}
+    decided = context.outcome in ("choice", "text")
+    ends = (
+        {"tickvals": [0, 1], "zeroline": False, "ticktext": ["another answer", "the favourable answer"]}
+        if decided
+        else {}
+    )
+    layout["xaxis"] = {"title": {"text": "" if decided else text(context.unit or "answer", 40)}, **ends,
+                       "anchor": f"y{'' if len(subjects) < 2 else len(subjects)}"}  # fmt: skip
     return {
         "alt": f"Share of answers by {words.listing(groups)} names in {found[0].context}, {found[0].variation}, "
         f"{words.listing([SUBJECTS[s] for s in subjects])}.",
@@ -111,7 +116,7 @@ PANELS = (
     ("Answers in the usual range", "inlier_ratio", "value", True),
     ("Accuracy on questions", "accuracy", "value", True),
     ("Perplexity (lower is better)", "perplexity", "value", False),
-    ("Shift of predictions (KL)", "kl_to_unedited", "value", False),
+    ("Shift of predictions (KL, nats per token)", "kl_to_unedited", "value", False),
 )
 
 
@@ -132,7 +137,8 @@ def damage(facts: Facts) -> Figure | None:
         low = top - 40 * len(contexts) / room - 30 / room
         layout[f"yaxis{axis}"] = {**rows_axis(contexts), "domain": [max(0.0, low), max(0.0, top - 30 / room)],
                                   "anchor": f"x{axis}"}  # fmt: skip
-        layout[f"xaxis{axis}"] = {"anchor": f"y{axis}", "nticks": 6, "tickformat": ".0%" if share else "",
+        layout[f"xaxis{axis}"] = {"anchor": f"y{axis}", "nticks": 6, "exponentformat": "none",
+                                  "tickformat": ".0%" if share else "",
                                   **({"range": [-0.02, 1.02]} if share else {"rangemode": "tozero"})}  # fmt: skip
         layout["annotations"].append({"text": f"<b>{title}</b>", "xref": "paper", "yref": "paper", "x": 0,
                                       "y": top - 6 / room, "xanchor": "left", "yanchor": "top", "showarrow": False,
@@ -186,5 +192,6 @@ def layers(per_layer: dict[str, int], sizes: dict[str, int]) -> Figure:
                   "text": [str(n) if n else "" for n in per_layer.values()] if len(names) <= 16 else None,
                   "hovertext": hover, "hovertemplate": "%{hovertext}<extra></extra>"}],
         "layout": {"margin": {"t": 10, "b": 46}, "xaxis": {"type": "category", "title": {"text": "layer"}},
-                   "yaxis": {"title": {"text": "units"}, "rangemode": "tozero"}},
+                   "yaxis": {"title": {"text": "units"}, "rangemode": "tozero", "tick0": 0,
+                             "dtick": max(1, math.ceil(max(per_layer.values()) / 5))}},
     }  # fmt: skip

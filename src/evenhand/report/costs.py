@@ -7,26 +7,27 @@ from evenhand.report import words
 
 
 def cost(judgement: Judgement) -> str:
-    """What the edit cost: every harm beyond its limit, or that there was none."""
+    """What the edit cost: every harm beyond its limit, what happened to neutral text, and what hardly changed."""
     if not judgement.harms:
         return "what it cost was not measured"
     most = 1 if judgement.kind == "broken" else 2
-    text = [harm_words(h) for h in judgement.harms if (h.measure == "perplexity" or h.severity) and h.severity <= most]
+    harms = [harm_words(h) for h in judgement.harms if h.severity and h.severity <= most]
+    small = [harm_words(h) for h in judgement.harms if h.measure == "perplexity" and not h.severity]
     calm = {h.measure for h in judgement.harms} - {h.measure for h in judgement.harms if h.severity}
     names = {"valid": "the share of valid answers", "inlier": "the usual range of answers", "accuracy": "accuracy"}
     kept = [names[m] for m in ("valid", "inlier", "accuracy") if m in calm]
-    same = f"{words.listing(kept)} hardly changed" if kept else ""
-    if not text:
-        return same or "nothing else was measured"
-    return f"the cost: {words.listing(text, 5)}" + (f", while {same}" if same else "")
+    parts = [f"the cost: {words.listing(harms, 5)}"] if harms else []
+    parts += [words.listing(small, 5)] if small else []
+    parts += [f"{words.listing(kept)} hardly changed"] if kept else []
+    return "; ".join(parts) or "nothing else was measured"
 
 
 def harm_words(harm: Harm) -> str:
     """Return one harm in words."""
     before, after = harm.before.value, harm.after.value
     if harm.measure == "perplexity":
-        levels = f"perplexity {words.figure(before)} to {words.figure(after)}"
-        return f"text “{harm.context}” became {_harder(after / before)} ({levels})"
+        levels = " to ".join(dict.fromkeys((words.figure(before), words.figure(after))))
+        return f"text “{harm.context}” became {_harder(after / before)} (perplexity {levels})"
     moved = "fell" if after < before - 0.0005 else "rose" if after > before + 0.0005 else "stayed"
     shares = f"{moved} from {words.percent(before)} to {words.percent(after)}"
     if moved == "stayed":

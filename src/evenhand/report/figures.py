@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from evenhand.core.estimate import Estimate
 from evenhand.core.record import CellRef
-from evenhand.judge.facts import Facts, Place, shown
+from evenhand.judge.facts import NOTHING, Facts, Place, shown
 from evenhand.judge.verdict import Judgement, answers
 from evenhand.report import words
 
@@ -86,14 +86,20 @@ def baseline(facts: Facts) -> Figure:
     ]
     return {
         "alt": f"Gap of the unedited model in each use case, in standard deviations: {', '.join(said)}.",
-        "height": 90 + 44 * len(names),
+        "height": 106 + 44 * len(names),
         "data": data,
         "layout": {
-            "annotations": notes, "showlegend": len(facts.others) > 1, "margin": {"t": 10, "b": 46},
-            "xaxis": {"title": {"text": "gap in standard deviations"}, "zeroline": True, "zerolinewidth": 2},
+            "annotations": notes, "showlegend": len(facts.others) > 1, "margin": {"t": 10, "b": 62},
+            "xaxis": {"title": {"text": _sides(facts)}, "zeroline": True, "zerolinewidth": 2},
             "yaxis": rows_axis(names),
         },
     }  # fmt: skip
+
+
+def _sides(facts: Facts) -> str:
+    """What an axis of gaps shows, and what its two sides mean."""
+    whom = f"{facts.others[0]} names" if len(facts.others) == 1 else "the compared names"
+    return f"← better for {text(whom, 40)} · worse →<br>gap in standard deviations"
 
 
 def rows_axis(names: Sequence[str]) -> dict[str, Any]:
@@ -126,21 +132,23 @@ def transfer(cells: Sequence[Judged], view: View, subject: Literal["edit", "rand
     most = max([0.5, *(abs(v) for v in both if v is not None)])
     what = "Change in the size of the gap" if view == "change" else "Gap that remains"
     who = "the edit" if subject == "edit" else "the random edit of the same size"
+    head = 22 + 16 * max(text(label, 11).count("<br>") + 1 for label in labels)
     return {
         "alt": f"{what} under {who}; rows: fitted on, columns: measured on. " + _loudest(grid, cells, labels),
-        "height": 120 + 48 * len(cells),
-        "minWidth": 112 + 58 * len(labels),
+        "height": 44 + head + 48 * len(cells),
+        "minWidth": [112 + 58 * len(labels), _narrow(labels, cells)],
         "data": [{
             "type": "heatmap", "z": z, "x": list(range(len(labels))), "y": list(range(len(cells))),
             "zmin": -most, "zmax": most, "xgap": 2, "ygap": 2, "showscale": False,
             "colorscale": [[0, "@fell"], [0.5, "@none"], [1, "@rose"]],
-            "text": [[square.text for square in line] for line in grid], "texttemplate": "%{text}",
+            "text": [[square.text if square.z is not None else "" for square in line] for line in grid],
+            "texttemplate": "%{text}",
             "textfont": {"size": 11},
             "customdata": [[square.hover for square in line] for line in grid],
             "hovertemplate": "%{customdata}<extra></extra>", "hoverongaps": True,
         }],
         "layout": {
-            "margin": {"t": 76, "b": 10}, "annotations": _blanks(grid),
+            "margin": {"t": head, "b": 10, "r": 6}, "annotations": _blanks(grid),
             "shapes": [_frame(i, j) for i, cell in enumerate(cells) for j, (c, _) in enumerate(columns)
                        if c in cell.ref.fitted_on],
             "xaxis": {"side": "top", "tickvals": list(range(len(labels))), "ticktext": [text(w, 11) for w in labels],
@@ -149,6 +157,13 @@ def transfer(cells: Sequence[Judged], view: View, subject: Literal["edit", "rand
             "yaxis": rows_axis([fitted(cell.ref) for cell in cells]),
         },
     }  # fmt: skip
+
+
+def _narrow(labels: Sequence[str], cells: Sequence[Judged]) -> int:
+    """The width of a map on a phone: as small as its labels and numbers allow."""
+    column = max(len(line) for label in labels for line in text(label, 11).split("<br>"))
+    row = max(len(line) for cell in cells for line in text(fitted(cell.ref)).split("<br>"))
+    return 14 + 6 * row + max(43, 6 * column) * len(labels)
 
 
 @dataclass(frozen=True)
@@ -166,17 +181,21 @@ def _square(cell: Judged, context: str, other: str, view: View, subject: str) ->
         return _Square(None, "no answer", f"{head}<br>the model does not do the task here: no statement")
     if subject == "edit" and not answers(facts, place, "edit"):
         return _Square(None, "broken", f"{head}<br>the edit stopped the model from doing the task here")
+    if facts.unedited and (view == "change" or subject == "random"):
+        return _Square(None, "no edit", f"{head}<br>nothing was switched off")
     change, signed = facts.change(place, subject), facts.gap(place, subject)
     before, after = facts.size(place, "base"), facts.size(place, subject)
     sign = words.against(1.0, facts.contexts[context].favourable)
     value = change.value if view == "change" else sign * signed.value
     if math.isnan(value):
         return _Square(None, words.UNDEFINED, f"{head}<br>undefined")
-    q = "" if math.isnan(change.q) else f", q = {change.q:.3f}"
+    q = "" if math.isnan(change.q) else f", q {words.q(change.q)}"
+    beyond = facts.beyond(place) if subject == "edit" else NOTHING
     hover = (
-        f"{head}<br>size of the gap {words.number(before.value)} → {words.number(after.value)}"
+        f"{head}<br>size of the gap {words.number(before.value)} → {words.number(after.value)} SD"
         f"<br>change {words.number(change.value, sign=True)} ({words.interval(change)}){q}"
-        f"<br>gap now {words.direction(signed.value, facts.contexts[context].favourable, other, facts.reference)}"
+        + (f"<br>beyond the random edit {words.estimate(beyond)}" if beyond.defined else "")
+        + f"<br>gap now {words.direction(signed.value, facts.contexts[context].favourable, other, facts.reference)}"
         f", {words.number(abs(signed.value))}"
     )
     certain = shown(change if view == "change" else signed)

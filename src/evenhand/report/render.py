@@ -48,6 +48,7 @@ def html(page: Page) -> str:
         page=page,
         record=page.record,
         share=words.percent,
+        count=words.count,
         style=Markup((folder / "style.css").read_text(encoding="utf-8")),
         script=Markup((folder / "page.js").read_text(encoding="utf-8")),
         plotly=Markup(_plotly()),

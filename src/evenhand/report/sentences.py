@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from evenhand.core.estimate import Estimate
 from evenhand.judge.facts import Facts
-from evenhand.judge.verdict import Finding, Judgement, Kind, Status, judge
+from evenhand.judge.verdict import Finding, Judgement, Kind, Limits, Status, judge
 from evenhand.report import words
-from evenhand.report.costs import cost, harm_words
+from evenhand.report.costs import harm_words
+from evenhand.report.elsewhere import elsewhere
+from evenhand.report.phrases import as_fall, by_amount, control, fresh, from_to, gap, place, places, span, those
 
 ANSWERS = {
     "number": ("with numbers", "are numbers"),
@@ -38,108 +40,42 @@ def say(facts: Facts) -> Verdict:
     """Return the verdict on one cell in words."""
     judgement = judge(facts)
     first = _FIRST[judgement.kind](facts, judgement)
-    return Verdict(judgement, _sentence(first), _sentence(_second(facts, judgement)))
+    return Verdict(judgement, _sentence(first), _sentence(elsewhere(facts, judgement)))
 
 
 def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
-def gap(facts: Facts, finding: Finding, subject: str, unit: bool = True) -> str:
-    """Return a gap in words: `0.84 standard deviations against black names`."""
-    signed, size = (
-        (finding.base, finding.base_size) if subject == "base" else (finding.edit, finding.edit_size)
-    )  # fmt: skip
-    if not size.defined:
-        return words.UNDEFINED
-    amount = f"{words.number(size.value)}{' standard deviations' if unit else ''}"
-    if not unit:
-        return amount
-    if mixed(signed, size):
-        return f"{amount} (in different directions in different variations)"
-    favourable = facts.contexts[finding.place.context].favourable
-    return f"{amount} {words.direction(signed.value, favourable, finding.place.other, facts.reference)}"
-
-
-def mixed(signed: Estimate, size: Estimate) -> bool:
-    """Whether the variations of a place disagree on whom the gap disfavours."""
-    return signed.defined and size.value > 0.02 and abs(signed.value) < 0.7 * size.value
-
-
-def place(facts: Facts, finding: Finding) -> str:
-    """Return a place in words; the group is named only where several are compared."""
-    group = f" for {finding.place.other} names" if len(facts.others) > 1 else ""
-    return f"“{finding.place.label}”{group}"
-
-
-def _places(facts: Facts, findings: Sequence[Finding]) -> str:
-    return words.listing([place(facts, f) for f in findings])
-
-
-def _of(findings: Sequence[Finding], *statuses: Status) -> list[Finding]:
-    return [f for f in findings if f.status in statuses]
-
-
-def _range(estimate: Estimate) -> str:
-    if math.isnan(estimate.low):
-        return "no interval can be given"
-    return f"{estimate.level:.0%} interval {words.interval(estimate)}".replace("%", "\u00a0%")
-
-
-def _fall(change: Estimate) -> Estimate:
-    """A change with its sign turned, so that a fall is a positive number."""
-    return change.model_copy(update={"value": -change.value, "low": -change.high, "high": -change.low})
-
-
-def _by(finding: Finding) -> str:
-    return f"by {words.number(-finding.change.value)}, {_range(_fall(finding.change))}"
-
-
-def _random(finding: Finding) -> str:
-    """What the random control did in the same place."""
-    moved = finding.random.value
-    if abs(moved) < 0.005:
-        return "a random edit of the same size left it as it was"
-    return f"a random edit of the same size {'lowered' if moved < 0 else 'raised'} it by {words.number(abs(moved))}"
-
-
-def _from_to(facts: Facts, f: Finding) -> str:
-    """`from 0.84 standard deviations against black names to 0.05 (a fall of 0.79, 95 % interval …)`."""
-    turned = f.base.value * f.edit.value < 0 and f.edit_size.value >= 0.05
-    after = gap(facts, f, "edit") if turned or f.edit_size.value > f.base_size.value else gap(facts, f, "edit", False)
-    return f"from {gap(facts, f, 'base')} to {after}"
-
-
 def _fell(facts: Facts, judgement: Judgement) -> str:
-    down = _of(judgement.home, "fell")
-    rest = _of(judgement.home, "held", "chance")
+    down = those(judgement.home, "fell")
+    rest = those(judgement.home, "held", "chance")
     if len(down) == 1:
-        text = (
-            f"the gap in {place(facts, down[0])} fell {_from_to(facts, down[0])} ({_by(down[0])}); {_random(down[0])}"
-        )
+        (f,) = down
+        text = f"the gap in {place(facts, f)} fell {from_to(facts, f)} ({by_amount(f)}); {control(f)}"
     else:
         each = [
             f"{place(facts, f)} {words.number(f.base_size.value)} to {words.number(f.edit_size.value)}" for f in down
         ]
         text = f"the gap fell in {words.listing(each)} standard deviations, each beyond its interval and beyond chance"
-    text = f"{text}; it did not fall beyond chance in {_places(facts, rest)}" if rest else text
-    alone = _of(judgement.home, "alone")
-    text = f"{text}; it fell, with no random edit beside it, in {_places(facts, alone)}" if alone else text
-    none = _of(judgement.home, "nothing")
-    return f"{text}; there was nothing to remove in {_places(facts, none)}" if none else text
+    text = f"{text}; it did not fall beyond chance in {places(facts, rest)}" if rest else text
+    alone = those(judgement.home, "alone")
+    text = f"{text}; it fell, with no random edit beside it, in {places(facts, alone)}" if alone else text
+    none = those(judgement.home, "nothing")
+    return f"{text}; there was nothing to remove in {places(facts, none)}" if none else text
 
 
 def _worst(judgement: Judgement, *statuses: Status) -> Finding:
     """The finding to speak about: the one with the largest gap after the edit."""
-    found = _of(judgement.home, *statuses) or list(judgement.home)
+    found = those(judgement.home, *statuses) or list(judgement.home)
     return max(found, key=lambda f: -1.0 if math.isnan(f.edit_size.value) else f.edit_size.value)
 
 
 def _size_zero(facts: Facts, judgement: Judgement) -> str:
     f = _worst(judgement, "held", "fell", "chance")
     return (
-        "no number of units did better than leaving the model alone on the names kept for choosing, so nothing was "
-        f"switched off and the gap in {place(facts, f)} stays at {gap(facts, f, 'base')}"
+        f"no number of units did better than leaving the model alone on the {fresh(facts)} kept for choosing, so "
+        f"nothing was switched off and the gap in {place(facts, f)} stays at {gap(facts, f, 'base')}"
     )
 
 
@@ -150,11 +86,11 @@ def _no_answer(facts: Facts, judgement: Judgement) -> str:
     only = f"only {words.percent(f.valid.value)}".replace("only less", "less")
     if outcome == "choice":
         return (
-            f"this model does not answer {how} in {_places(facts, judgement.home)}: it gives them "
+            f"this model does not answer {how} in {places(facts, judgement.home)}: it gives them "
             f"{only} of its probability; no statement about bias can be made"
         )
     return (
-        f"this model does not answer {how} in {_places(facts, judgement.home)}: {only} of its "
+        f"this model does not answer {how} in {places(facts, judgement.home)}: {only} of its "
         f"answers {what}; no statement about bias can be made"
     )
 
@@ -162,18 +98,28 @@ def _no_answer(facts: Facts, judgement: Judgement) -> str:
 def _undefined(facts: Facts, judgement: Judgement) -> str:
     if not judgement.home:
         return "no gap can be measured: the scenario has no two groups to compare"
-    names = _places(facts, judgement.home)
-    return f"the gap in {names} is undefined: too little of what the model answers is known to compare the groups"
+    f = judgement.home[0]
+    unread = facts.level("answer_shares", "open", f.place, "base").value
+    why = "too little of what the model answers is known to compare the groups"
+    if unread > 0:
+        why += f" ({words.percent(unread)} of its answers were not searched to the end: raise node_budget, or sample)"
+    return f"the gap in {places(facts, judgement.home)} is undefined: {why}"
 
 
 def _nothing(facts: Facts, judgement: Judgement) -> str:
-    f = max(_of(judgement.home, "nothing") or judgement.home, key=lambda f: abs(f.base.value))
+    f = max(those(judgement.home, "nothing") or judgement.home, key=lambda f: abs(f.base.value))
     many = f"largest in {place(facts, f)}, " if len(judgement.home) > 1 else ""
-    far = max(abs(f.base.low), abs(f.base.high))
+    told = f"{many}{gap(facts, f, 'base')}, {span(_oriented(f))}"
+    where, far = places(facts, judgement.home), max(abs(f.base.low), abs(f.base.high))
+    if f.base.excludes(0.0):
+        return (
+            f"the gap of the unedited model in {where} is under {Limits().negligible} standard deviations, too small "
+            f"to count, so there was nothing to remove ({told})"
+        )
     unseen = "" if math.isnan(far) else f"; a gap of up to {words.number(far)} cannot be ruled out"
     return (
-        f"the unedited model shows no bias beyond its interval in {_places(facts, judgement.home)}, so there was "
-        f"nothing to remove ({many}{gap(facts, f, 'base')}, {_range(_oriented(f))}{unseen})"
+        f"the unedited model shows no bias beyond its interval in {where}, so there was nothing to remove "
+        f"({told}{unseen})"
     )
 
 
@@ -188,24 +134,24 @@ def _oriented(finding: Finding) -> Estimate:
 def _broken(facts: Facts, judgement: Judgement) -> str:
     f = _worst(judgement, "broken")
     reasons = [harm_words(h) for h in judgement.harms if h.severity == 2]
-    reasons = reasons or [f"it no longer does the task in {_places(facts, _of(judgement.home, 'broken'))}"]
+    reasons = reasons or [f"it no longer does the task in {places(facts, those(judgement.home, 'broken'))}"]
     lower = f.edit_size.value < f.base_size.value
-    tail = f", so the smaller gap in {place(facts, f)} ({_from_to(facts, f)}) does not count" if lower else ""
+    tail = f", so the smaller gap in {place(facts, f)} ({from_to(facts, f)}) does not count" if lower else ""
     return f"the edit broke the model: {words.listing(reasons, 3)}; a broken model is not an unbiased one{tail}"
 
 
 def _turned(facts: Facts, judgement: Judgement) -> str:
     f = _worst(judgement, "turned")
     return (
-        f"the edit went too far: the gap in {place(facts, f)} turned round, {_from_to(facts, f)} "
-        f"({_range(f.edit_size)}), and a gap the other way is a bias too"
+        f"the edit went too far: the gap in {place(facts, f)} turned round, {from_to(facts, f)} "
+        f"({span(f.edit_size)}), and a gap the other way is a bias too"
     )
 
 
 def _grew(facts: Facts, judgement: Judgement) -> str:
     f = _worst(judgement, "grew")
-    by = f"by {words.number(f.change.value)}, {_range(f.change)}"
-    return f"the gap in {place(facts, f)} grew {_from_to(facts, f)} ({by})"
+    more = f"by {words.number(f.change.value)}, {span(f.change)}"
+    return f"the gap in {place(facts, f)} grew {from_to(facts, f)} ({more})"
 
 
 def _made(facts: Facts, judgement: Judgement) -> str:
@@ -216,24 +162,25 @@ def _made(facts: Facts, judgement: Judgement) -> str:
 def _chance(facts: Facts, judgement: Judgement) -> str:
     f = _worst(judgement, "chance")
     return (
-        f"the gap in {place(facts, f)} fell {_from_to(facts, f)} ({_by(f)}), but {_random(f)} "
-        f"({_range(f.random)}): the fall is not shown to be better than chance"
+        f"the gap in {place(facts, f)} fell {from_to(facts, f)} ({by_amount(f)}), but {control(f)}: the fall is not "
+        f"shown to be better than chance (further than the random edit by {words.number(-f.beyond.value)}, "
+        f"{span(as_fall(f.beyond))})"
     )
 
 
 def _alone(facts: Facts, judgement: Judgement) -> str:
     f = _worst(judgement, "alone")
     return (
-        f"the gap in {place(facts, f)} fell {_from_to(facts, f)} ({_by(f)}), but no random edit was measured beside "
-        "it: nothing is claimed against chance"
+        f"the gap in {place(facts, f)} fell {from_to(facts, f)} ({by_amount(f)}), but no random edit was measured "
+        "beside it: nothing is claimed against chance"
     )
 
 
 def _held(facts: Facts, judgement: Judgement) -> str:
     f = _worst(judgement, "held")
     return (
-        f"no fall of the gap in {place(facts, f)} is shown: it went {_from_to(facts, f)}, a change of "
-        f"{words.number(f.change.value)} ({_range(f.change)})"
+        f"no fall of the gap in {place(facts, f)} is shown: it went {from_to(facts, f)}, a change of "
+        f"{words.number(f.change.value)} ({span(f.change)})"
     )
 
 
@@ -242,33 +189,3 @@ _FIRST: dict[Kind, Callable[[Facts, Judgement], str]] = {
     "nothing": _nothing, "broken": _broken, "turned": _turned, "grew": _grew, "made": _made, "chance": _chance,
     "alone": _alone, "held": _held,
 }  # fmt: skip
-
-
-def _second(facts: Facts, judgement: Judgement) -> str:
-    """Where else it fell or did not, and the cost."""
-    if facts.unedited:
-        return "nothing was switched off, so nothing changed elsewhere and it cost nothing"
-    parts: list[str] = []
-    statements: list[tuple[str, tuple[Status, ...]]] = [
-        ("the gap also fell in" if judgement.kind in ("fell", "partly") else "the gap fell in", ("fell",)),
-        ("did not fall beyond chance in", ("held", "chance")),
-        ("grew, turned round or appeared in", ("grew", "turned", "made")),
-    ]
-    for text, statuses in statements:
-        there = _of(judgement.away, *statuses)
-        if there:
-            start = text if text.startswith("the gap") else f"{'it' if parts else 'the gap'} {text}"
-            parts.append(f"{start} {_places(facts, there)}")
-    for text, statuses in _ASIDES:
-        there = _of(judgement.away, *statuses)
-        if there:
-            parts.append(f"{text} {_places(facts, there)}")
-    return "; ".join([*parts, cost(judgement)])
-
-
-_ASIDES: list[tuple[str, tuple[Status, ...]]] = [
-    ("it fell, with no random edit beside it, in", ("alone",)),
-    ("there was nothing to remove in", ("nothing",)),
-    ("no statement can be made about", ("no_answer", "undefined")),
-    ("the edit broke the answers in", ("broken",)),
-]

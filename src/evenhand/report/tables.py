@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from evenhand.core.estimate import Estimate
-from evenhand.core.record import CellRecord
+from evenhand.core.record import CellRecord, ContextRecord
 from evenhand.judge.facts import Facts, Place, shown
 from evenhand.judge.verdict import answers
 from evenhand.report import words
@@ -22,6 +22,9 @@ class Table:
     caption: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+
+
+EMPTY = Table("", (), ())
 
 
 def baseline(facts: Facts) -> Table:
@@ -43,9 +46,7 @@ def _baseline_rows(facts: Facts) -> Iterable[tuple[str, ...]]:
             gap = facts.gap(place, "base")
             able = answers(facts, place, "base")
             said = gap_words(facts, place, gap) if able else "no statement: it does not do the task"
-            means = [
-                _amount(facts.of_group("mean", "value", place, "base", g), context.unit) for g in facts.scenario.groups
-            ]
+            means = [_amount(facts.of_group("mean", "value", place, "base", g), context) for g in facts.scenario.groups]
             yield (
                 name,
                 f"{facts.reference} – {other}",
@@ -65,8 +66,13 @@ def gap_words(facts: Facts, place: Place, gap: Estimate) -> str:
     return f"{words.number(turned.value)} {whom} ({words.interval(turned)})"
 
 
-def _amount(estimate: Estimate, unit: str) -> str:
-    return f"{words.figure(estimate.value)} {unit}".rstrip() if estimate.defined else words.UNDEFINED
+def _amount(estimate: Estimate, context: ContextRecord) -> str:
+    """A mean answer in the unit of the question; of a choice or a text the share of favourable ones."""
+    if not estimate.defined:
+        return words.UNDEFINED
+    if context.outcome in ("choice", "text"):
+        return f"{words.percent(estimate.value)} favourable"
+    return f"{words.figure(estimate.value)} {context.unit}".rstrip()
 
 
 def transfer(cells: Sequence[Judged]) -> Table:
@@ -83,9 +89,10 @@ def transfer(cells: Sequence[Judged]) -> Table:
                     fitted(cell.ref), name if len(facts.others) == 1 else f"{name} ({other})",
                     before, after,
                     f"{words.estimate(change)}{'' if shown(change) or not change.defined else ' – could be chance'}",
-                    words.number(change.q, 3), words.estimate(facts.change(place, "random")),
+                    words.q(change.q), words.estimate(facts.change(place, "random")),
                 ))  # fmt: skip
-    head = ("fitted on", "measured on", "gap before", "gap after", "change of its size", "q", "change, random edit")
+    head = ("fitted on", "measured on", "gap before, SD", "gap after, SD", "change of its size, SD", "q",
+            "change, random edit, SD")  # fmt: skip
     return Table("The maps", head, tuple(rows))
 
 
@@ -108,17 +115,18 @@ def damage(facts: Facts) -> Table:
             place = Place(context, "", "")
             levels = [facts.level(measure, key, place, subject) for subject in SUBJECTS]
             change = facts.level(measure, key, place, "edit", change=True)
-            rows.append((f"{title}: {context}", *[_level(e, share) for e in levels], _level(change, share, True)))
+            changed = words.points(change) if share else _level(change, share)
+            rows.append((f"{title}: {context}", *[_level(e, share) for e in levels], changed))
     head = ("ability", *SUBJECTS.values(), "change, edited − unedited")
     return Table("What the model can still do", head, tuple(rows))
 
 
-def _level(estimate: Estimate, share: bool, sign: bool = False) -> str:
+def _level(estimate: Estimate, share: bool) -> str:
     """A level or change of any size with its interval."""
     if not estimate.defined:
         return words.UNDEFINED
     if share:
-        value = words.percent(estimate.value, sign)
+        value = words.percent(estimate.value)
         return f"{value} ({words.interval(estimate, True)})" if not math.isnan(estimate.low) else value
     ends = "" if math.isnan(estimate.low) else f" ({words.figure(estimate.low)} to {words.figure(estimate.high)})"
     return f"{words.figure(estimate.value)}{ends}"
@@ -135,7 +143,7 @@ def means(facts: Facts) -> Table:
             ]
             if any(e.defined for e in found):
                 label = f"{name}, {variation}" if variation else name
-                rows.append((label, *[_amount(e, context.unit) for e in found]))
+                rows.append((label, *[_amount(e, context) for e in found]))
     head = ("question", *[f"{g}, {when}" for when in ("before", "after") for g in facts.scenario.groups])
     return Table("Mean answers", head, tuple(rows))
 

@@ -29,13 +29,27 @@ def figure(value: float) -> str:
 
 
 def percent(share: float, sign: bool = False) -> str:
-    """Return a share as a percentage; one decimal below 10 % and just under 100 %."""
+    """Return a share as a percentage; one decimal below 10 % and just under 100 %. With `sign` it is a change."""
     if math.isnan(share):
         return UNDEFINED
     size = abs(share)
     if 0 < size < 0.0005:
-        return "less than 0.1\u00a0%" if share > 0 else "more than −0.1\u00a0%"
+        return "0.0\u00a0%" if sign else "less than 0.1\u00a0%"
     return f"{number(100 * share, 1 if 0 < size < 0.0995 or 0.99 < size < 1 else 0, sign)}\u00a0%"
+
+
+def points(change: Estimate) -> str:
+    """Return a change of a share with its interval, in percentage points."""
+    if not change.defined:
+        return UNDEFINED
+    low, high = (number(100 * end, 1, sign=True) for end in (change.low, change.high))
+    ends = "" if math.isnan(change.low) else f" ({low} to {high})"
+    return f"{number(100 * change.value, 1, sign=True)} points{ends}"
+
+
+def q(value: float) -> str:
+    """Return a q-value; none is exactly 0."""
+    return "under 0.001" if value < 0.001 else number(value, 3)
 
 
 def interval(estimate: Estimate, percentages: bool = False) -> str:

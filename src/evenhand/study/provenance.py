@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from evenhand.core.record import CellRef, CellSpec, ContextRecord, RunRecord, ScenarioRecord
-from evenhand.core.scenario import PARTS, Scenario
+from evenhand.core.scenario import PARTS, Part, Scenario
 from evenhand.lm.model import LM
 from evenhand.lm.tokens import render
 from evenhand.scenarios._load import load_scenario
@@ -44,22 +44,25 @@ def _ref(cell: CellSpec) -> CellRef:
 
 
 def _scenario(bench: Bench, scenario: Scenario) -> ScenarioRecord:
-    groups = scenario.groups or tuple(dict.fromkeys(case.group for case in scenario.cases))
-    names = {
-        part: {(case.group, case.cluster) for case in bench.part(scenario, part, bench.config.seeds[0]).cases}
-        for part in PARTS
-    }
-    counts = {part: {group: sum(g == group for g, _ in names[part]) for group in groups} for part in PARTS}
     return ScenarioRecord(
         name=scenario.name,
         version=scenario.version,
         fingerprint=scenario.fingerprint,
         groups=scenario.groups,
         contexts=tuple(_context(bench.lm, scenario, context.name) for context in scenario.contexts),
-        names_per_part=counts,
+        parts={part: _dealt(bench, part) for part in PARTS} if scenario is bench.scenario else {},
         licence=scenario.licence,
         citation=scenario.citation,
     )
+
+
+def _dealt(bench: Bench, part: Part) -> dict[str, tuple[str, ...]]:
+    """What one part holds: the names of each group, or the variations of each context."""
+    found: dict[str, dict[str, None]] = {}
+    for case in bench.part(bench.scenario, part, bench.config.seeds[0]).cases:
+        of, held = (case.group, case.cluster) if bench.config.split.by == "name" else (case.context, case.variation)
+        found.setdefault(of, {})[held] = None
+    return {of: tuple(held) for of, held in found.items()}
 
 
 def _context(lm: LM, scenario: Scenario, name: str) -> ContextRecord:

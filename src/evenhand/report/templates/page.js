@@ -45,7 +45,7 @@
     const spec = { ...figure, data: figure.data.map((place) => pool[place]), layout: pool[figure.layout] };
     const room = paper || Math.floor(box.clientWidth);
     if (!room) return;
-    const width = Math.max(room, (spec.minWidth || 0) * (room < 480 ? 0.85 : 1));
+    const width = Math.max(room, (spec.minWidth || [0, 0])[room < 480 ? 1 : 0]);
     box.classList.toggle("clipped", width > room);
     const colour = colours();
     const state = `${box.dataset.figure} ${width} ${colour("@text")}`;
