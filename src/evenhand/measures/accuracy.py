@@ -11,23 +11,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 from evenhand.core.case import Outcome
-from evenhand.core.measure import Swap
+from evenhand.core.level import Share
 from evenhand.core.readout import Readout
 
 
 @dataclass(frozen=True)
-class Accuracy:
+class Accuracy(Share):
     """Share of cases whose likeliest option is `favourable`; a tie counts by its share, so option order cannot matter.
 
     Questions of a usefulness test name their right answer as favourable. A case without one is undefined.
     """
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("choice",)
-    comparison: ClassVar[bool] = False
-    neutral: ClassVar[float] = math.nan
-    range: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
-    swap: ClassVar[Swap] = "same"
-    unit: ClassVar[str] = ""
 
     def per_case(self, readout: Readout, reference: Readout | None = None) -> Float[Tensor, "case stat"]:
         """Return 1 and whether the answer is right."""
@@ -36,11 +31,4 @@ class Accuracy:
         best = logp == logp.nan_to_num(nan=-math.inf).amax(dim=1, keepdim=True)
         hit = best.gather(1, right.nan_to_num().long()[:, None])[:, 0].double() / best.sum(dim=1)
         undefined = ~readout.defined | right.isnan() | (best.sum(dim=1) == 0)
-        return torch.stack([torch.ones_like(hit), hit], dim=1).masked_fill(undefined[:, None], torch.nan)
-
-    def combine(
-        self, stats: Float[Tensor, "case stat"], weights: Float[Tensor, "*boot case"]
-    ) -> dict[str, Float[Tensor, "*boot"]]:
-        """Return `value`, the share answered right."""
-        count, right = (weights @ stats).unbind(-1)
-        return {"value": right / count}
+        return self.each(hit, undefined)

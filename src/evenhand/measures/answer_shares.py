@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,25 +10,20 @@ from jaxtyping import Float
 from torch import Tensor
 
 from evenhand.core.case import Outcome
-from evenhand.core.measure import Swap
+from evenhand.core.level import Share
 from evenhand.core.readout import Readout
 
 _NAMED = ("valid", "refusal", "no_number", "range", "truncated", "open", "not_number")
 
 
 @dataclass(frozen=True)
-class AnswerShares:
+class AnswerShares(Share):
     """Share of all answers (or of all probability) that is of each sort, and `invalid`, which is 1 − valid.
 
     Every case counts the same; nothing is left out. Sorts without a column here are summed as `other`.
     """
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("number", "choice", "pair", "text")
-    comparison: ClassVar[bool] = False
-    neutral: ClassVar[float] = math.nan
-    range: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
-    swap: ClassVar[Swap] = "same"
-    unit: ClassVar[str] = ""
 
     def per_case(self, readout: Readout, reference: Readout | None = None) -> Float[Tensor, "case stat"]:
         """Return 1 and the share of each sort."""

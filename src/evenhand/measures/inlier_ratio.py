@@ -12,12 +12,12 @@ from torch import Tensor
 
 from evenhand.core.case import Outcome
 from evenhand.core.errors import UsageError
-from evenhand.core.measure import Swap
+from evenhand.core.level import Share
 from evenhand.core.readout import Readout
 
 
 @dataclass(frozen=True)
-class InlierRatio:
+class InlierRatio(Share):
     """Share of all answers that lie in [q05, q95] of the unedited model's, all groups pooled, same prompt.
 
     About 0.90 on the unedited model by construction. A range counts by its midpoint; an answer without a number is an
@@ -29,11 +29,6 @@ class InlierRatio:
     tail: float = 0.05
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("number", "pair")
-    comparison: ClassVar[bool] = False
-    neutral: ClassVar[float] = math.nan
-    range: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
-    swap: ClassVar[Swap] = "same"
-    unit: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.tail < 0.5:
@@ -50,11 +45,4 @@ class InlierRatio:
         share = torch.where(mass > 0, compared * readout.sums(inside) / mass, none)
         searched = readout.shares.get("open", none) <= 0.01
         known = (readout.defined | searched) & (not math.isnan(low))
-        return torch.stack([torch.ones_like(share), share], dim=1).masked_fill(~known[:, None], torch.nan)
-
-    def combine(
-        self, stats: Float[Tensor, "case stat"], weights: Float[Tensor, "*boot case"]
-    ) -> dict[str, Float[Tensor, "*boot"]]:
-        """Return `value`, the share of inliers."""
-        count, inliers = (weights @ stats).unbind(-1)
-        return {"value": inliers / count}
+        return self.each(share, ~known)

@@ -11,22 +11,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from evenhand.core.case import Outcome
-from evenhand.core.measure import Swap
+from evenhand.core.level import Level
 from evenhand.core.readout import Readout
 
 
 @dataclass(frozen=True)
-class KlToUnedited:
+class KlToUnedited(Level):
     """Kullback–Leibler divergence of the edited model from the unedited one, nats per token.
 
     The readout must have been made beside the unedited model (array `kl`); undefined otherwise.
     """
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("sentence",)
-    comparison: ClassVar[bool] = False
     neutral: ClassVar[float] = 0.0
-    range: ClassVar[tuple[float, float] | None] = None
-    swap: ClassVar[Swap] = "same"
     unit: ClassVar[str] = "nats/token"
 
     def per_case(self, readout: Readout, reference: Readout | None = None) -> Float[Tensor, "case stat"]:

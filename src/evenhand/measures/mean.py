@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,21 +9,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from evenhand.core.case import Outcome
-from evenhand.core.measure import Swap
+from evenhand.core.level import Level
 from evenhand.core.moments import medians, moments, sums
 from evenhand.core.readout import Readout
 
 
 @dataclass(frozen=True)
-class Mean:
+class Mean(Level):
     """Mean answer, in the unit of the outcome; `sd` is the standard deviation over answers."""
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("number", "choice", "pair", "text")
-    comparison: ClassVar[bool] = False
-    neutral: ClassVar[float] = math.nan
-    range: ClassVar[tuple[float, float] | None] = None
-    swap: ClassVar[Swap] = "same"
-    unit: ClassVar[str] = ""
 
     def per_case(self, readout: Readout, reference: Readout | None = None) -> Float[Tensor, "case stat"]:
         """Return the sums that mean and variance need."""

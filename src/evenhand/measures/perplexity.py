@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,23 +10,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 from evenhand.core.case import Outcome
-from evenhand.core.measure import Swap
+from evenhand.core.level import Level
 from evenhand.core.readout import Readout
 
 
 @dataclass(frozen=True)
-class Perplexity:
+class Perplexity(Level):
     """exp(−Σ log-likelihood / Σ tokens), every token counted once (pseudo-perplexity for masked models).
 
     A text without tokens is undefined.
     """
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("sentence",)
-    comparison: ClassVar[bool] = False
-    neutral: ClassVar[float] = math.nan
-    range: ClassVar[tuple[float, float] | None] = None
-    swap: ClassVar[Swap] = "same"
-    unit: ClassVar[str] = ""
 
     def per_case(self, readout: Readout, reference: Readout | None = None) -> Float[Tensor, "case stat"]:
         """Return the log-likelihood (nats) and number of tokens of each text."""
