@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from evenhand.core.errors import UsageError
+from evenhand.core.scenario import Scenario
 from evenhand.locate.contrast import Contrast as Scores
 from evenhand.methods.contrast import Contrast, Loss, taking
 from evenhand.testing.tiny import tiny_lm
@@ -73,6 +76,38 @@ def test_no_gap_means_no_units() -> None:
     assert len(Contrast().fit(lm, same, prose()).selection) == 0
     assert told
     assert [len(e.selection) for e in Contrast().path(lm, same, prose(), [0, 3])] == [0, 3]
+
+
+def _certain(scenario: Scenario, variation: str) -> Scenario:
+    """The use case with a variation in which the other answer is so long that " yes" has all the probability."""
+    options = (" yes", " no, it is late, and so it is" * 8)
+    cases = (replace(case, options=options) if case.variation == variation else case for case in scenario.cases)
+    return replace(scenario, cases=tuple(cases))
+
+
+def test_a_choice_answered_with_certainty_has_no_gap_and_yields_no_units() -> None:
+    lm, told = tiny_lm("qwen3"), list[str]()
+    lm.notify = told.append
+    sure = _certain(use_case().only(variations=["car"]), "car")
+    method = Contrast(candidates=4, tolerance=100.0)
+    assert Loss(method, lm, sure, prose()).base.gap.isnan().all()
+    assert len(method.fit(lm, sure, prose()).selection) == 0
+    assert len(told) == 2
+    assert told[0].startswith("contrast: 1 of 1 gaps are undefined and left out (every answer is certain")
+    assert told[1].endswith("so no unit is worth taking")
+    assert [len(edit.selection) for edit in method.path(lm, sure, prose(), [0, 3])] == [0, 3]
+
+
+def test_beside_a_certain_variation_the_others_are_judged_as_alone() -> None:
+    lm, told = tiny_lm("qwen3"), list[str]()
+    lm.notify = told.append
+    method = Contrast(candidates=4, tolerance=100.0)
+    both, alone = _certain(use_case(), "car"), use_case().only(variations=["lamp"])
+    sets = [[1], [5, 60], list(range(20))]
+    found, expected = (Loss(method, lm, scenario, prose()).of(sets) for scenario in (both, alone))
+    assert found == pytest.approx(expected, rel=1e-4)
+    assert len(method.fit(lm, both, prose()).selection) > 0
+    assert [text[:30] for text in told] == ["contrast: 1 of 2 gaps are unde"]
 
 
 def test_heads_can_be_chosen_and_too_many_units_are_refused() -> None:

@@ -20,7 +20,8 @@ tried, by first-order score; candidates that hurt. Expect no gain beyond the fir
 
 Pitfalls: a gap carried by many units at once, none of which matters alone, needs more candidates; units that read the
 group early in the model count as carriers too, and serve other contexts; scores, choice of size and report need
-different names; with a choice context that is answered with certainty the probability hardly moves.
+different names; in a choice context answered with near certainty the probability hardly moves, and one answered with
+full certainty has no gap in standard deviations and is left out.
 """
 
 from __future__ import annotations
@@ -87,8 +88,13 @@ class Contrast:
             return by_score, len(by_score)
         pool = [unit for unit in by_score[: self.candidates] if scores[unit] > 0]
         loss = Loss(self, lm, bias, utility)
-        if not pool or not loss.defined:
-            lm.notify("contrast: there is no gap at all between the groups, so no unit is worth taking")
+        if undefined := int((~loss.known).sum()):
+            lm.notify(
+                f"contrast: {undefined} of {len(loss.known)} gaps are undefined and left out (every answer is certain, "
+                "so there is no spread to measure them in)"
+            )
+        if not pool or not loss.gap > 0:
+            lm.notify("contrast: there is no gap between the groups that could be closed, so no unit is worth taking")
             return by_score, 0
         taken, left, harmful = taking(loss, pool, self.least)
         tried = set(pool)
@@ -103,19 +109,19 @@ class Loss:
         self.layout = lm.layout(method.space)
         self.probe = Probe(lm, bias, utility, method.names, method.texts)
         self.base = self.probe.effects([None])
-
-    @property
-    def defined(self) -> bool:
-        """Whether there is a gap to close."""
-        return float(_rms(self.base.gap)) > 0
+        self.known = self.base.gap[0].isfinite()
+        """Per context × variation × other group whether it has a gap, in standard deviations, that could be closed."""
+        self.gap = float(_rms(self.base.gap[:, self.known]))
+        """Root mean square of those gaps; NaN without any."""
 
     def of(self, sets: Sequence[Sequence[int]]) -> list[float]:
         """Return the loss of each set."""
         found = self.probe.effects([Variant(Selection.of(self.layout, list(s)), self.method.factor) for s in sets])
-        closed = (found.gap - self.base.gap).abs()
-        shift = ((found.level - self.base.level).abs() - closed).clamp(min=0).mean(1)
+        gap, level = found.gap[:, self.known], found.level[:, self.known]
+        closed = (gap - self.base.gap[:, self.known]).abs()
+        shift = ((level - self.base.level[:, self.known]).abs() - closed).clamp(min=0).mean(1)
         damage = found.divergence / self.method.tolerance
-        loss = (_rms(found.gap) + shift) / _rms(self.base.gap) + _SLIGHT * damage + (damage - 1).clamp(min=0)
+        loss = (_rms(gap) + shift) / self.gap + _SLIGHT * damage + (damage - 1).clamp(min=0)
         return [float(value) for value in loss]
 
 
