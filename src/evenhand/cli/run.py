@@ -54,7 +54,7 @@ def carry_out(config: StudyConfig, folder: Path) -> list[CellRecord]:
             def ended(cell: CellRecord | NotRun, place: int, total: int, fresh: bool) -> None:
                 shown.cell(place, total, fresh)
                 if isinstance(cell, NotRun):
-                    shown.line(f"[{place}/{total}] could not be run: {cell}")
+                    shown.line(f"[{place}/{total}] could not be run: {cell.cell}: {cell.error}")
                 else:
                     took = clock(cell.seconds) if fresh else "was there already"
                     shown.line(f"[{place}/{total}] {summary(cell)} ({took})")
@@ -84,8 +84,9 @@ def _print(folder: Path, records: list[CellRecord], not_run: list[NotRun], json_
     if json_:
         _print_json(folder, records, not_run)
         return
-    _print_table(records)
-    print(f"{'not finished' if not_run else 'finished'}: {folder}\nnext: evenhand report {folder}")
+    if records:
+        _print_table(records)
+        print(f"{'not finished' if not_run else 'finished'}: {folder}\nnext: evenhand report {folder}")
 
 
 def _print_table(records: list[CellRecord]) -> None:

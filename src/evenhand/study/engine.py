@@ -30,9 +30,10 @@ class NotRun:
     spec: CellSpec
     error: EvenhandError
 
-    def __str__(self) -> str:
-        spec = self.spec
-        return f"{spec.method} on {fitted(spec)} ({spec.model['source']}, seed {spec.seed}): {self.error}"
+    @property
+    def cell(self) -> str:
+        """Which cell, in words."""
+        return f"{self.spec.method} on {fitted(self.spec)} ({self.spec.model['source']}, seed {self.spec.seed})"
 
 
 class Unfinished(EvenhandError):
@@ -42,9 +43,13 @@ class Unfinished(EvenhandError):
         self.records = list(records)
         self.not_run = list(not_run)
         self.exit_code = max(each.error.exit_code for each in not_run)
+        reasons: dict[str, list[str]] = {}
+        for each in not_run:
+            reasons.setdefault(str(each.error), []).append(each.cell)
         super().__init__(
             f"{len(not_run)} of {len(records) + len(not_run)} cells could not be run; the others are finished. The "
-            "same command tries these again:\n" + "\n".join(f"  {each}" for each in not_run)
+            "same command tries these again:\n"
+            + "\n".join(f"  {', '.join(cells)}: {reason}" for reason, cells in reasons.items())
         )
 
 
