@@ -143,7 +143,7 @@ def test_quantised_models_refuse_weight_edits() -> None:
 def test_an_edit_of_another_model_is_refused(tmp_path: Path) -> None:
     lm, other = tiny_lm("llama"), tiny_lm("gpt2")
     edit = Scale(_some(lm, "neuron"))
-    with pytest.raises(UsageError, match="apply it to the model it was fitted on"), edit.applied(other):
+    with pytest.raises(UsageError, match="Use them on the model they were chosen in"), edit.applied(other):
         pass
     _file.save(edit, tmp_path / "e", {"source": "x", "sha256": "a" * 64}, {})
     lm.identity = type(lm.identity)(source="y", sha256="b" * 64)

@@ -103,7 +103,7 @@ def test_without_the_unedited_model_nothing_changes() -> None:
 
 def test_a_selection_of_another_model_is_refused() -> None:
     layout = tiny_lm("gpt2").layout("neuron")
-    with pytest.raises(UsageError, match="select on this model"):
+    with pytest.raises(UsageError, match=r"transformer\.h\.0.*llama.*Use them on the model they were chosen in"):
         score_texts(tiny_lm("llama"), ["a text"], [Variant(Selection.of(layout, [0]))])
 
 

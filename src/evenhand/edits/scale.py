@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
@@ -13,10 +13,11 @@ from torch import Tensor
 
 from evenhand.core.component import Layout, Selection, Site
 from evenhand.core.edit import Edit
-from evenhand.core.errors import CannotRun, UsageError
+from evenhand.core.errors import CannotRun
 from evenhand.edits._stack import entered
 from evenhand.lm.family import transposed
 from evenhand.lm.model import LM
+from evenhand.lm.variants import RowMasks, Variant, check_made_on
 
 Mechanism = Literal["weight", "activation"]
 
@@ -37,11 +38,14 @@ class Scale(Edit):
 
     def applied(self, lm: LM) -> AbstractContextManager[None]:
         """Scale for the length of a `with` block."""
-        return entered(lm, self, self._in_weights(lm) if self.mechanism == "weight" else self._in_hooks(lm))
+        if self.mechanism == "weight":
+            return entered(lm, self, self._in_weights(lm))
+        masks = RowMasks(lm, [Variant(self.selection, self.factor)])
+        return entered(lm, self, masks.rows(torch.zeros(1, dtype=torch.long)))
 
     @contextmanager
     def _in_weights(self, lm: LM) -> Generator[None]:
-        _check(lm, self.selection)
+        check_made_on(lm, self.selection)
         targets = [_target(lm, site, units) for site, units in self.selection.by_site()]
         kept = [weight.index_select(axis, columns).clone() for weight, axis, columns in targets]
         try:
@@ -52,18 +56,9 @@ class Scale(Edit):
                 for (weight, axis, columns), original in zip(targets, kept, strict=True):
                     weight.index_copy_(axis, columns, original)
 
-    @contextmanager
-    def _in_hooks(self, lm: LM) -> Generator[None]:
-        _check(lm, self.selection)
-        with ExitStack() as hooks:
-            for site, units in self.selection.by_site():
-                handle = lm.module(site.path).register_forward_pre_hook(_scaler(site.columns(units), self.factor))
-                hooks.callback(handle.remove)
-            yield
-
     def bake(self, lm: LM) -> None:
         """Scale the weights for good; equal to `applied` because both multiply the weights."""
-        _check(lm, self.selection)
+        check_made_on(lm, self.selection)
         if self.mechanism == "activation" and self.factor not in (0.0, 1.0):
             raise CannotRun(
                 f"this edit scales activations by {self.factor}; baked into weights it would differ in the last bits. "
@@ -101,29 +96,8 @@ class Scale(Edit):
         )
 
 
-def _check(lm: LM, selection: Selection) -> None:
-    """Raise unless the selection was made on a model with these very sites."""
-    layout = lm.layout(selection.layout.space)
-    if layout != selection.layout:
-        raise UsageError(
-            f"this edit was made for {len(selection.layout.sites)} sites with {selection.layout.size} units, "
-            f"{lm.identity.source} has {len(layout.sites)} with {layout.size}; apply it to the model it was fitted on"
-        )
-
-
 def _target(lm: LM, site: Site, units: Int[Tensor, " k"]) -> tuple[Tensor, int, Tensor]:
     """Weight, the axis of its inputs, and the columns of the units."""
     weight = lm.editable_weight(site.path, site.units * site.width)
     axis = 0 if transposed(lm.module(site.path)) else 1
     return weight.data, axis, site.columns(units).to(weight.device)
-
-
-def _scaler(columns: Int[Tensor, " k"], factor: float) -> Any:
-    """Pre-hook that scales these columns of a writer's input."""
-
-    def hook(module: Any, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        mask = torch.ones(args[0].shape[-1], dtype=args[0].dtype, device=args[0].device)
-        mask[columns.to(mask.device)] = factor
-        return (args[0] * mask, *args[1:])
-
-    return hook

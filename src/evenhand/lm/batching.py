@@ -16,7 +16,7 @@ from evenhand.lm.model import LM
 
 Item = TypeVar("Item")
 
-_LOGITS_PER_TOKEN = 8192
+LOGITS_PER_TOKEN = 8192
 """Logits held at once per token of the budget, so that a large vocabulary makes smaller batches."""
 HELD = 8
 """Tokens held in a cache that take as much of the budget as one that is forwarded."""
@@ -53,7 +53,7 @@ def in_batches(lm: LM, work: Work[Item], progress: Progress = silent) -> None:
     done, total = 0, len(waiting)
     while waiting:
         batch = _take(waiting, work.cost, lm.budget, vocabulary(lm))
-        if _attempt(work.run, batch):
+        if attempt(lambda batch=batch: work.run(batch)):
             done += len(batch)
         else:
             waiting.extend(_smaller(lm, work, batch))
@@ -85,16 +85,16 @@ def _take(waiting: list[Item], cost: Callable[[Item], Cost], budget: int, logit_
         if rows * first.length > _BUSY * budget and nxt.length < _SHORTER * first.length:
             break
         rows, logits = rows + nxt.rows, logits + nxt.logits
-        if rows * first.length > budget or logits * logit_width > budget * _LOGITS_PER_TOKEN:
+        if rows * first.length > budget or logits * logit_width > budget * LOGITS_PER_TOKEN:
             break
         batch.append(waiting.pop())
     return batch
 
 
-def _attempt(run: Callable[[list[Item]], None], batch: list[Item]) -> bool:
-    """Run a batch; False when memory ran out."""
+def attempt(run: Callable[[], None]) -> bool:
+    """Run; False when memory ran out, on an accelerator or in the CPU's allocator."""
     try:
-        run(batch)
+        run()
     except (torch.OutOfMemoryError, MemoryError):
         return False
     except RuntimeError as error:
@@ -104,19 +104,29 @@ def _attempt(run: Callable[[list[Item]], None], batch: list[Item]) -> bool:
     return True
 
 
-def _smaller(lm: LM, work: Work[Item], batch: list[Item]) -> list[Item]:
-    """Halve the budget and return the items to try again, in the order they are to be taken."""
+def shrink(lm: LM, tokens: int, single: str = "") -> None:
+    """Halve the budget after a batch of `tokens` did not fit, and tell the user; `single` names what cannot be halved.
+
+    Raises CannotRun for a single one.
+    """
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+    if single:
+        raise CannotRun(
+            f"out of memory with a single {single} of {tokens} tokens; use a smaller model or dtype, a shorter text, "
+            "or a machine with more memory"
+        )
+    lm.budget = max(1, min(lm.budget, tokens) // 2)
+    lm.notify(f"out of memory with {tokens} tokens at once; going on with at most {lm.budget}")
+
+
+def _smaller(lm: LM, work: Work[Item], batch: list[Item]) -> list[Item]:
+    """Return the items to try again with half the budget, in the order they are to be taken."""
     costs = [work.cost(item) for item in batch]
     tokens = int(sum(cost.rows for cost in costs) * max(cost.length for cost in costs))
     parts = work.split(batch[0]) if len(batch) == 1 else batch[::-1]
     if len(parts) == 1:
-        raise CannotRun(
-            f"out of memory with a single row of {costs[0].length} tokens; use a smaller dtype, a shorter text, or a "
-            "machine with more memory"
-        )
-    lm.budget = max(1, min(lm.budget, tokens) // 2)
-    lm.notify(f"out of memory with {tokens} tokens at once; going on with at most {lm.budget}")
+        shrink(lm, costs[0].length, "row")
+    shrink(lm, tokens)
     return parts

@@ -17,15 +17,14 @@ from torch import Tensor
 from evenhand.core.component import Layout, Site
 from evenhand.core.errors import CannotRun
 from evenhand.core.progress import Progress, silent
-from evenhand.lm.logits import check_length, log_likelihood, padded, positions
+from evenhand.lm.batching import LOGITS_PER_TOKEN, attempt, shrink
+from evenhand.lm.logits import check_length, log_likelihood, padded, positions, vocabulary
 from evenhand.lm.model import LM
 from evenhand.lm.rows import Row
 
 Tokens = Literal["all", "prompt", "answer", "name"]
 _GRAPH = 1024
 """With gradients a quarter of the budget, because the graph is kept; but not less than this where the budget allows."""
-_LOGITS_PER_TOKEN = 8192
-"""Logits held at once per token of the budget, so that a large vocabulary makes smaller batches."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,32 +85,17 @@ def trace(
     done, total = 0, len(waiting)
     if waiting:
         check_length(lm, max(row.length for row in waiting[-1]), "the longest prompt with its answer")
+    ready: list[Batch] = []
     while waiting:
         count = _fitting(lm, waiting, min(lm.budget, max(_GRAPH, lm.budget // 4)) if gradients else lm.budget)
         chunk = tuple(row for bundle in waiting[:count] for row in bundle)
-        try:
-            batch = _run(lm, chunk, layout, gradients)
-        except RuntimeError as error:
-            if not out_of_memory(error):
-                raise
-            if count == 1:
-                raise CannotRun(
-                    f"memory ran out on a single case of {sum(len(r.ids) for r in chunk)} tokens; use a smaller model, "
-                    "a smaller dtype, or shorter prompts"
-                ) from error
-            lm.budget = max(1, lm.budget // 2)
-            lm.notify(f"memory ran out; batches are now at most {lm.budget} tokens")
+        if not attempt(lambda chunk=chunk: ready.append(_run(lm, chunk, layout, gradients))):
+            shrink(lm, len(chunk) * max(row.length for row in chunk), "case" if count == 1 else "")
             continue
         del waiting[:count]
-        yield batch
-        del batch
+        yield ready.pop()  # not kept here: only one batch is alive at a time
         done += count
         progress("tracing", done, total)
-
-
-def out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error means that memory ran out, on an accelerator or in the CPU's allocator."""
-    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
 
 
 def _by_case(rows: Sequence[Row]) -> list[list[Row]]:
@@ -124,11 +108,10 @@ def _by_case(rows: Sequence[Row]) -> list[list[Row]]:
 
 def _fitting(lm: LM, bundles: Sequence[Sequence[Row]], budget: int) -> int:
     """How many of the first cases fit into a budget of tokens (padding counted) and of logits; at least one."""
-    vocabulary = int(lm.model.get_output_embeddings().weight.shape[0])
     rows = targets = 0
     for count, bundle in enumerate(bundles):
         rows, targets = rows + len(bundle), targets + sum(len(row.targets) for row in bundle)
-        over = rows * max(row.length for row in bundle) > budget or targets * vocabulary > budget * _LOGITS_PER_TOKEN
+        over = rows * max(row.length for row in bundle) > budget or targets * vocabulary(lm) > budget * LOGITS_PER_TOKEN
         if over:
             return max(1, count)
     return len(bundles)

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from evenhand.core.component import Selection
+from evenhand.core.component import Layout, Selection
 from evenhand.core.errors import UsageError
 from evenhand.lm.model import LM
 
@@ -32,7 +32,7 @@ class RowMasks:
     """Masks of several variants; `rows` applies one of them to each row of a batch. `None` is the model as it stands.
 
     Only writers that some variant touches are hooked. Works on offloaded and quantised models. Raises UsageError when a
-    selection was made on a model with other sites.
+    selection was made on a model with other sites. With a single variant `rows([0])` serves a batch of any size.
     """
 
     def __init__(self, lm: LM, variants: Sequence[Variant | None]) -> None:
@@ -44,12 +44,7 @@ class RowMasks:
                 self._add(index, variant)
 
     def _add(self, index: int, variant: Variant) -> None:
-        layout = self.lm.layout(variant.selection.layout.space)
-        if layout != variant.selection.layout:
-            raise UsageError(
-                f"a variant selects units of {variant.selection.layout.size} in {len(variant.selection.layout.sites)} "
-                f"sites, {self.lm.identity.source} has {layout.size} in {len(layout.sites)}; select on this model"
-            )
+        check_made_on(self.lm, variant.selection)
         for site, units in variant.selection.by_site():
             shape = (len(self.variants), site.units * site.width)
             table = self._tables.setdefault(site.path, torch.ones(shape, device=self.lm.device))
@@ -63,6 +58,21 @@ class RowMasks:
                 hook = _multiplier(table[which.to(table.device)])
                 hooks.callback(self.lm.module(path).register_forward_pre_hook(hook).remove)
             yield
+
+
+def check_made_on(lm: LM, selection: Selection) -> None:
+    """Raise UsageError unless the selection was made on a model with these very sites."""
+    layout = lm.layout(selection.layout.space)
+    if layout != selection.layout:
+        raise UsageError(
+            f"these units were chosen in a model with {_sites(selection.layout)}; {lm.identity.source} has "
+            f"{_sites(layout)}. Use them on the model they were chosen in"
+        )
+
+
+def _sites(layout: Layout) -> str:
+    first = f", the first of them {layout.sites[0].path}" if layout.sites else ""
+    return f"{layout.size} {layout.space} units in {len(layout.sites)} sites{first}"
 
 
 def _multiplier(masks: Float[Tensor, "row in"]) -> Any:
