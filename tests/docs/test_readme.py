@@ -1,0 +1,86 @@
+"""The README's files and commands, taken from its text, carry a model from an audit to a checkpoint that is served."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from evenhand.cli.main import main
+from evenhand.core.record import CellRecord
+from evenhand.planted import model_path
+from evenhand.scenarios._load import load_scenario
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+SCENARIO, STUDY = re.findall(r"^```toml\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+COMMANDS = [line for line in README.splitlines() if re.match(r"evenhand (audit|run|report|export) ", line)]
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the README's two files and MODEL: the planted model, to which these names mean what its own do."""
+    monkeypatch.chdir(tmp_path)
+    Path("bicycle-shop.toml").write_text(SCENARIO, encoding="utf-8")
+    Path("study.toml").write_text(STUDY, encoding="utf-8")
+    tokenizer = AutoTokenizer.from_pretrained(model_path())
+    model = AutoModelForCausalLM.from_pretrained(model_path())
+    known, asked = load_scenario("planted"), load_scenario("bicycle-shop.toml")
+    twins: dict[str, int] = {}
+    for ours, theirs in zip(known.groups, asked.groups, strict=True):
+        old, new = (sorted({case.cluster for case in scenario.cases if case.group == group})
+                    for scenario, group in ((known, ours), (asked, theirs)))  # fmt: skip
+        twins |= {f" {name}": tokenizer(f" {twin}")["input_ids"][0] for name, twin in zip(new, old, strict=False)}
+    tokenizer.add_tokens(list(twins))
+    model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    with torch.no_grad():
+        for name, twin in twins.items():
+            model.get_input_embeddings().weight[tokenizer(name)["input_ids"][0]] = model.get_input_embeddings().weight[
+                twin
+            ]
+    model.save_pretrained("MODEL")
+    tokenizer.save_pretrained("MODEL")
+    return tmp_path
+
+
+def entered(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run one line of the README as a shell would; `…` stands for the one thing that lies there."""
+    words = shlex.split(line, comments=True)
+    for place, word in enumerate(words):
+        if "…" in word:
+            (words[place],) = map(str, Path().glob(word.replace("…", "*")))
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code, line
+
+
+def test_the_scenario_of_the_readme_is_read(shop: Path) -> None:
+    scenario = load_scenario("bicycle-shop.toml")
+    assert scenario.name == "bicycle-shop"
+    assert scenario.groups == ("white", "black")
+    assert scenario.variations("bicycle-shop") == ("bicycle", "scooter", "car")
+    assert len(scenario.cases) == 3 * 24
+
+
+def test_the_commands_of_the_readme(
+    shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert [line.split()[1] for line in COMMANDS] == ["audit", "run", "report", "export"]
+    audit, run, report, export = COMMANDS
+    entered(audit, monkeypatch)
+    assert "white / black" in capsys.readouterr().out
+    entered(run, monkeypatch)
+    assert "next: evenhand report runs/bicycle-shop" in capsys.readouterr().out
+    (cell,) = Path("runs/bicycle-shop/cells").iterdir()
+    record = CellRecord.model_validate_json(cell.read_text(encoding="utf-8"))
+    assert record.edit.startswith("edits/")
+    entered(report, monkeypatch)
+    assert "bicycle-shop" in Path("runs/bicycle-shop/report.html").read_text(encoding="utf-8")
+    entered(export, monkeypatch)
+    served, before = (AutoModelForCausalLM.from_pretrained(folder) for folder in ("out", "MODEL"))
+    assert any(not torch.equal(*pair) for pair in zip(served.parameters(), before.parameters(), strict=True))
