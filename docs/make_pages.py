@@ -11,7 +11,7 @@ import inspect
 import json
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from evenhand import find
 from evenhand.core.component import Space
@@ -26,10 +26,9 @@ MEASURES = """# Measures
 A measure turns what a model said into named numbers, each with an interval. A [study](studies.md) names
 those it takes, with settings where they differ from the defaults.
 """
-WORDS: dict[Any, str] = {
-    int: "whole number", float: "number", bool: "true or false", str: "text",
-    Space: '`"neuron"` or `"head"`',  # rows and weights have addresses, but nothing scores them yet
-}  # fmt: skip
+WORDS: dict[Any, str] = {int: "whole number", float: "number", bool: "true or false", str: "text"}
+WORDS[Space] = '`"neuron"` or `"head"`'  # rows and weights have addresses, but nothing scores them yet
+BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
 
 def pages() -> dict[str, str]:
@@ -45,8 +44,7 @@ def pages() -> dict[str, str]:
 
 def method(name: str) -> str:
     """Return the page of one method."""
-    fields = dataclasses.fields(find.plugin("methods", name))
-    given = {f.name: json.dumps(f.default) for f in fields if f.default is not None}
+    given = {f.name: json.dumps(f.default) for f in dataclasses.fields(find.plugin("methods", name))}
     every = "\n".join(f"{key} = {value}" for key, value in given.items())
     example = next((f" --set {key}={value}" for key, value in given.items() if value[0].isdigit()), "")
     return f"""{MADE}
@@ -79,15 +77,13 @@ def section(kind: find.Kind, name: str, level: str = "##", up: str = "../") -> s
 
 def answers(cls: type[Any]) -> str:
     """Return which answers a measure is read from; nothing for another plug-in."""
-    if not hasattr(cls, "comparison"):
-        return ""
-    each = "compares two groups" if cls.comparison else "for each group and for all"
-    return f"Read from answers of kind {', '.join(cls.kinds)}; {each}."
+    each = "compares two groups" if getattr(cls, "comparison", False) else "for each group and for all"
+    return f"Read from answers of kind {', '.join(cls.kinds)}; {each}." if hasattr(cls, "kinds") else ""
 
 
 def settings(cls: type[Any]) -> str:
     """Return the table of a plug-in's settings: type, default, docstring."""
-    types, said = get_type_hints(cls), docstrings(cls)
+    types, said = get_type_hints(cls, include_extras=True), docstrings(cls)
     rows = [f"| `{f.name}` | {kind_of(types[f.name])} | `{json.dumps(f.default)}` | {said.get(f.name, '')} |"
             for f in dataclasses.fields(cls)]  # fmt: skip
     return "\n".join(["| setting | is | default | meaning |", "|---|---|---|---|", *rows]) if rows else "No settings."
@@ -105,7 +101,12 @@ def docstrings(cls: type[Any]) -> dict[str, str]:
 
 
 def kind_of(hint: Any) -> str:
-    """Return a type in words."""
+    """Return a type in words, with its bounds."""
+    if get_origin(hint) is Annotated:
+        rules = [rule for extra in get_args(hint)[1:] for rule in getattr(extra, "metadata", [extra])]
+        known = [(sign, getattr(rule, key, None)) for rule in rules for key, sign in BOUNDS.items()]
+        bounds = [f"{sign} {end}" for sign, end in known if end is not None and end < 2**31]
+        return " ".join([kind_of(get_args(hint)[0]), " and ".join(bounds)]).strip()
     if hint not in WORDS and get_origin(hint) is Literal:
         return " or ".join(f"`{json.dumps(each)}`" for each in get_args(hint))
     return WORDS.get(hint, f"`{inspect.formatannotation(hint)}`")

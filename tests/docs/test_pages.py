@@ -6,12 +6,17 @@ import importlib.util
 import re
 import tomllib
 from pathlib import Path
+from typing import Annotated, Literal, get_args
 
 import pytest
+from pydantic import Field
 
 from evenhand import find
+from evenhand.core.component import Space
+from evenhand.core.errors import UsageError
 from evenhand.study.config import MethodConfig
 from evenhand.study.grid import settings_of
+from evenhand.testing.tiny import tiny_lm
 
 DOCS = Path(__file__).parents[2] / "docs"
 SPEC = importlib.util.spec_from_file_location("make_pages", DOCS / "make_pages.py")
@@ -44,6 +49,20 @@ def test_the_snippet_of_a_method_holds_its_defaults(name: str) -> None:
     asked = MethodConfig.model_validate(written)
     assert asked.name == name
     assert settings_of(asked, 0) == settings_of(MethodConfig(name=name), 0)
+
+
+def test_types_are_told_in_words_with_their_bounds() -> None:
+    assert make_pages.kind_of(Annotated[int, Field(ge=1)]) == "whole number ≥ 1"
+    assert make_pages.kind_of(Annotated[float, Field(gt=0, le=1)]) == "number > 0 and ≤ 1"
+    assert make_pages.kind_of(Literal["a", "b"]) == '`"a"` or `"b"`'
+
+
+def test_only_the_spaces_that_can_be_scored_are_told() -> None:
+    for space in get_args(Space):
+        assert (f'`"{space}"`' in make_pages.WORDS[Space]) == (space in ("neuron", "head"))
+    for space in ("row", "weight"):
+        with pytest.raises(UsageError, match="use 'neuron' or 'head'"):
+            tiny_lm("gpt2").layout(space)
 
 
 class Toy:

@@ -27,6 +27,8 @@ class Page:
     fresh: str
     """What the steps of an edit do not share: names, or variations."""
     config: str
+    held_out: bool = False
+    """Whether some edits are judged where they were not fitted at all."""
     cells: list[Cell] = field(default_factory=list[Cell])
     missing: list[str] = field(default_factory=list[str])
     models: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
@@ -49,7 +51,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Repeated:
-    """Whether a run has several seeds, or protocols, so that they must be told."""
+    """Whether a run has several seeds, or other protocols than `specific`, so that they must be told."""
 
     seeds: bool
     protocols: bool
@@ -65,7 +67,8 @@ def build(run: Run) -> Page:
     record = run.record
     page = Page(record, provenance.fresh(record), json.dumps(record.config, indent=2, ensure_ascii=False))
     model_of, method_of = naming.models(record), naming.methods(record)
-    repeated = Repeated(len({r.seed for r in record.cells}) > 1, len({r.protocol for r in record.cells}) > 1)
+    repeated = Repeated(len({r.seed for r in record.cells}) > 1, any(r.protocol != "specific" for r in record.cells))
+    page.held_out = repeated.protocols
     for index, (ref, found) in enumerate(run.cells):
         facts = Facts(record.scenario, found)
         verdict = say(facts)
