@@ -2,9 +2,10 @@
 
 A version number does not change between two commits, so the package counts by its contents: one sha256 over the source
 of everything between a model and a number. It is one for all cells, because which locator or forward pass a method ends
-up in is written in its code and nowhere else. Left out is what cannot change a cell: `cli`, `report`, `export` and
-`judge` only read cells, `planted` and `testing` make models, and the cases that `scenarios` makes have a fingerprint of
-their own in the cell. A plug-in outside the package counts by its own file; what that file imports is not looked at.
+up in is written in its code and nowhere else. Left out is what cannot change a cell: `cli`, `report` and `export` only
+read cells, and so does `judge` (all that is taken from it is the name of a measure, which stands in the cell);
+`planted` and `testing` make models, and the cases that `scenarios` makes have a fingerprint of their own in the cell.
+A plug-in outside the package counts by its own file; what that file imports is not looked at.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from typing import Any
 from evenhand import find
 
 _PACKAGE = Path(find.__file__).parent
-_MAKES_NUMBERS = ("core", "edits", "lm", "locate", "measures", "methods", "study")
+MAKES_NUMBERS = ("core", "edits", "lm", "locate", "measures", "methods", "study")
 
 
 @cache
 def package(root: Path = _PACKAGE) -> str:
     """Return the sha256 (16 characters) over names and contents of the sources that make numbers."""
     total = hashlib.sha256()
-    files = [root / "find.py", *(path for part in _MAKES_NUMBERS for path in (root / part).rglob("*.py"))]
+    files = [root / "find.py", *(path for part in MAKES_NUMBERS for path in (root / part).rglob("*.py"))]
     for path in sorted(files):
         total.update(f"{path.relative_to(root).as_posix()} {_sha256(path)}\n".encode())
     return total.hexdigest()[:16]
