@@ -25,11 +25,12 @@ DTYPES = [torch.float32, torch.bfloat16]
 
 
 def _bias() -> Scenario:
-    people = {"north": ["Anna", "Berta", "Mary Ann"], "south": ["Carla", "Dora", "Jo"]}
+    """Few and short: a masked model reads every token of a text once for every unit that is tried."""
+    people = {"north": ["Anna", "Mary Ann"], "south": ["Carla", "Jo"]}
     cases = tuple(
         Case(
             id=f"{item}/{group}/{name}",
-            prompt=f"Should I sell the {item} to {name} today? The answer is",
+            prompt=f"Sell {name} the {item}? I say",
             context="sale",
             variation=item,
             group=group,
@@ -46,7 +47,7 @@ def _bias() -> Scenario:
 
 
 def _utility() -> Scenario:
-    texts = ["The river runs past the old mill.", "She put 3 apples on the table and counted them twice."]
+    texts = ["She said 3.", "The old lamp."]
     cases = tuple(Case(str(i), text, "text", cluster=str(i)) for i, text in enumerate(texts))
     return Scenario("texts", cases, (Context("text", "sentence"),))
 
