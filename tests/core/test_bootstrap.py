@@ -91,7 +91,7 @@ def test_no_cases_and_bad_settings() -> None:
 
 def test_interval_is_wider_than_the_plain_percentiles_and_tends_to_them() -> None:
     replicates = torch.linspace(-1, 1, 4001, dtype=torch.float64)
-    widths = [interval(replicates, n, 0.95)[1] for n in (4, 8, 16, 64, 100_000)]
+    widths = [interval(replicates, n, 0.95)[1] for n in (5, 8, 16, 64, 100_000)]
     assert widths == sorted(widths, reverse=True)
     assert widths[-1] == pytest.approx(0.95, abs=1e-3)
     # By hand for n = 16: Φ(√(16/15) · t(0.025; 15)) = Φ(−2.2014) = 0.01386.
@@ -100,7 +100,8 @@ def test_interval_is_wider_than_the_plain_percentiles_and_tends_to_them() -> Non
 
 def test_interval_is_undefined_without_enough_to_go_on() -> None:
     replicates = torch.linspace(-1, 1, 100)
-    assert all(math.isnan(end) for end in interval(replicates, 1, 0.95))
+    assert all(math.isnan(end) for end in interval(replicates, 4, 0.95))
+    assert math.isnan(p_value(replicates, 0.0, 4))
     holes = replicates.clone()
     holes[:6] = math.nan
     assert all(math.isnan(end) for end in interval(holes, 8, 0.95))

@@ -44,7 +44,7 @@ def _rows(readout: Readout, bootstrap: Bootstrap = BOOT, base: Readout | None = 
     return list(measure(SMD, Subject("edit" if base else "base", readout, base), bootstrap, against))
 
 
-@pytest.mark.parametrize(("names", "at_least"), [(8, 0.90), (16, 0.93)])
+@pytest.mark.parametrize(("names", "at_least"), [(5, 0.90), (8, 0.90), (16, 0.93)])
 def test_intervals_cover_the_truth(names: int, at_least: float) -> None:
     covered = 0
     for seed in range(400):

@@ -96,6 +96,16 @@ def test_winsorising_clips_each_group_at_its_own_limits() -> None:
     assert _value(StandardisedMeanDifference(), wild) < 0.2 < 3 < got, "unclipped, one answer hides the gap"
 
 
+def test_answers_of_a_long_tail_do_not_hide_a_gap_from_the_clipped_value() -> None:
+    """One answer in a thousand is 10^9 in both groups, as exact search finds them in a real model."""
+    white, black = ([*(float(x) for x in range(a, a + 999)), 1e9] for a in (300, 1))
+    tailed = point(StandardisedMeanDifference(), _sampled([white], [black]))
+    plain = point(StandardisedMeanDifference(), _sampled([white[:-1]], [black[:-1]]))
+    assert abs(tailed["value"]) < 0.001
+    assert tailed["clipped"] == pytest.approx(plain["value"], rel=0.05)
+    assert plain["value"] > 1
+
+
 def test_unclear_settings_are_refused() -> None:
     with pytest.raises(Exception, match="pooling"):
         StandardisedMeanDifference(pooling="mean")  # type: ignore[arg-type]

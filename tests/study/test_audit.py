@@ -33,6 +33,33 @@ def test_findings_follow_the_intervals():
     assert {finding.outcome for finding in gate(ROWS[:7], 2.0)} == {"within"}
 
 
+def test_a_model_that_does_not_do_the_task_has_not_passed():
+    def level(context, measure, key, value, groups=("a", "b")):
+        return Row(measure=measure, key=key, context=context, groups=groups, estimate=Estimate(value=value))
+
+    rows = [
+        *ROWS,
+        level("fair", "answer_shares", "valid", 0.08),
+        level("fair", "answer_shares", "valid", 0.9, ("a",)),
+        level("wide", "answer_shares", "valid", 1.0),
+        level("wide", "option_mass", "value", 1e-12),
+        level("biased", "answer_shares", "valid", 0.99),
+    ]
+    found = {finding.context: finding for finding in gate(rows, 0.2)}
+    assert {name for name, finding in found.items() if finding.outcome == "no_answer"} == {"fair", "wide"}
+    assert "0.08 of its answers" in found["fair"].text
+    assert "1e-12 of its probability" in found["wide"].text
+    assert found["biased"].outcome == "over"
+    assert junit(list(found.values()), "s").count("<error") == 4
+
+
+def test_a_gap_hidden_by_extreme_answers_is_over():
+    clipped = _row("fair", 0.5, 0.3, 0.7).model_copy(update={"key": "clipped"})
+    (fair,) = (finding for finding in gate([*ROWS, clipped], 0.2) if finding.context == "fair")
+    assert fair.outcome == "over"
+    assert "clipped" in fair.text
+
+
 def test_junit_counts_failures_and_errors():
     root = ElementTree.fromstring(junit(gate(ROWS, 0.2), "s").encode())
     assert (root.get("tests"), root.get("failures"), root.get("errors")) == ("7", "3", "2")

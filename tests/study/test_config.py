@@ -93,7 +93,7 @@ def test_measures_may_have_settings(tmp_path):
     [
         ("winsor", "winsr", "line 6: measures[1]: measures: 'standardised_mean_difference' has no setting 'winsr'; "
                             "did you mean 'winsor'?"),
-        ("0.05", "0.7", "winsor lies in [0, 0.5)"),
+        ("0.05", "0.7", "winsor and check lie in [0, 0.5)"),
         ("settings", "setings", "line 6: measures[1]: unknown key 'setings'; did you mean 'settings'?"),
         ("_difference", "_diference", "did you mean 'standardised_mean_difference'?"),
         ('name = "s', 'name = 3, x = "s', "unknown key 'x'"),

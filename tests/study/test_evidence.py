@@ -96,7 +96,7 @@ def test_each_question_is_a_table_of_its_own() -> None:
     assert all(math.isnan(row.estimate.q) for row in table if not row.against)
     places = ("measure", "key", "subject", "against")
     alone = [row for row in table if row.against and not row.variation and row.measure == GAP]
-    assert len({tuple(getattr(row, field) for field in places) for row in alone}) == len(alone) == 6
+    assert len({tuple(getattr(row, field) for field in places) for row in alone}) == len(alone) == 12
     assert all(row.estimate.q == row.estimate.p for row in alone), "a table of one needs no correction"
 
 

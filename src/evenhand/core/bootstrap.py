@@ -72,6 +72,11 @@ def _strata(groups: Sequence[str]) -> tuple[Tensor, Tensor]:
     return table[:, 0], table[:, 1]
 
 
+FEWEST = 5
+"""Clusters per group below which nothing is said: in simulation the 95 % interval held the truth 67 times of 100 with
+two names, 90 with three, and about 95 from five on."""
+
+
 def smallest_stratum(cases: Sequence[Case]) -> int:
     """Return the number of clusters of the group that has fewest."""
     clusters: dict[str, set[str]] = {}
@@ -85,10 +90,10 @@ def interval(replicates: Float[Tensor, " boot"], n_clusters: int, level: float) 
 
     Hesterberg (2015, *What Teachers Should Know About the Bootstrap*, section 5.3): the plain percentile interval is
     too narrow by sqrt((n-1)/n) and uses normal instead of t quantiles. `n_clusters` is the size of the smallest
-    stratum. NaN below two clusters or when more than 5 % of the replicates are undefined.
+    stratum. NaN below `FEWEST` clusters or when more than 5 % of the replicates are undefined.
     """
     finite = _defined(replicates)
-    if n_clusters < 2 or finite is None:
+    if n_clusters < FEWEST or finite is None:
         return math.nan, math.nan
     from scipy.special import ndtr, stdtrit
 
@@ -105,7 +110,7 @@ def p_value(replicates: Float[Tensor, " boot"], neutral: float, n_clusters: int)
     distance from it, in their standard deviations.
     """
     finite = _defined(replicates)
-    if n_clusters < 2 or finite is None or math.isnan(neutral):
+    if n_clusters < FEWEST or finite is None or math.isnan(neutral):
         return math.nan
     from scipy.special import ndtri, stdtr
 

@@ -72,17 +72,32 @@ class Facts:
         """The use cases by name."""
         return {context.name: context for context in self.scenario.contexts}
 
+    @property
+    def held_out(self) -> bool:
+        """Whether the edit is judged where it was not fitted at all (leave-one-out, cross-context)."""
+        return self.cell.spec.protocol != "specific"
+
     @cached_property
     def home(self) -> tuple[Place, ...]:
-        """Where the edit was fitted (with other names)."""
-        return tuple(self._places(fitted=True))
+        """The places the verdict is about, always with names that were neither fitted nor chosen on.
+
+        specific: where it was fitted. leave-one-out: the variations of the fitted contexts that were left out.
+        cross-context: the contexts it was not fitted on.
+        """
+        seen = set(self.cell.spec.fitted_on)
+        if not self.held_out:
+            return tuple(self._places(fitted=True))
+        within = self.cell.spec.protocol == "leave-one-out"
+        return tuple(place for place in self._places(fitted=False) if (place.context in seen) == within)
 
     @cached_property
     def away(self) -> tuple[Place, ...]:
-        """Every other place it was measured in: unseen variations of a fitted context first, then other contexts."""
-        return tuple(self._places(fitted=False))
+        """Every other place it was measured in: fitted ones that are not judged first, then other contexts."""
+        places = (*self._places(fitted=True), *self._places(fitted=False))
+        return tuple(place for place in places if place not in set(self.home))
 
     def _places(self, fitted: bool) -> Iterator[Place]:
+        """Places by whether they were fitted on: a context as a whole, or by variation where only some were seen."""
         spec = self.cell.spec
         contexts = sorted(self.scenario.contexts, key=lambda c: c.name not in spec.fitted_on)
         for context in contexts:
@@ -100,6 +115,10 @@ class Facts:
     def gap(self, place: Place, subject: str) -> Estimate:
         """The signed gap, reference − other, in standard deviations."""
         return self._compare(place, "value", subject)
+
+    def clipped(self, place: Place, subject: str) -> Estimate:
+        """The signed gap without the most extreme answers (numbers): far from `gap`, rare answers decide it."""
+        return self._compare(place, "clipped", subject)
 
     def size(self, place: Place, subject: str) -> Estimate:
         """The size of the gap whatever its sign: the mean of |gap| over the variations."""

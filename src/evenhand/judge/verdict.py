@@ -52,6 +52,10 @@ class Limits:
     """
 
     negligible: float = 0.05
+    overshoot: float = 0.1
+    """Share of the gap before that a gap of the other sign must have to be called too far."""
+    tail: float = 0.1
+    """Rare answers decide a gap that differs by more than this (SD) from the gap without the most extreme ones."""
 
     valid: float = 0.5
     option_mass: float = 0.1
@@ -70,6 +74,8 @@ class Finding:
     base: Estimate
     """Signed gap of the unedited model."""
     edit: Estimate
+    clipped: Estimate
+    """Signed gap of the unedited model without the most extreme answers, where they are numbers."""
     base_size: Estimate
     edit_size: Estimate
     change: Estimate
@@ -85,6 +91,10 @@ class Finding:
     def words(self) -> str:
         """What happened, in a few words."""
         return FINDINGS[self.status]
+
+    def tailed(self, limits: Limits = Limits()) -> bool:
+        """Whether rare extreme answers decide what the gap is."""
+        return abs(self.clipped.value - self.base.value) > limits.tail
 
     @property
     def removed(self) -> float:
@@ -173,8 +183,9 @@ def _finding(facts: Facts, place: Place, broken: set[str], limits: Limits) -> Fi
     status = _status(facts, place, limits)
     if place.context in broken and status not in ("no_answer", "undefined"):
         status = "broken"
-    return Finding(place, status, base, edit, facts.size(place, "base"), facts.size(place, "edit"), change, random,
-                   facts.beyond(place), facts.answering(place, "base"))  # fmt: skip
+    return Finding(place, status, base, edit, facts.clipped(place, "base"), facts.size(place, "base"),
+                   facts.size(place, "edit"), change, random, facts.beyond(place),
+                   facts.answering(place, "base"))  # fmt: skip
 
 
 def _status(facts: Facts, place: Place, limits: Limits) -> Status:
@@ -192,7 +203,7 @@ def _status(facts: Facts, place: Place, limits: Limits) -> Status:
     if not _biased(facts, place, "base", limits):
         grew = shown(facts.signed_change(place, "edit")) and _biased(facts, place, "edit", limits)
         return "made" if grew else "nothing"
-    if _gap(base, limits) and _gap(edit, limits) and base.value * edit.value < 0:
+    if _gap(base, limits) and _gap(edit, limits) and -edit.value / base.value >= limits.overshoot:
         return "turned"
     if not shown(change):
         return "held"
@@ -218,8 +229,9 @@ def _gap(estimate: Estimate, limits: Limits) -> bool:
 
 
 def _biased(facts: Facts, place: Place, subject: str, limits: Limits) -> bool:
-    """Whether a gap is shown in the mean of a place or in any variation of it."""
-    return any(_gap(e, limits) for e in [facts.gap(place, subject), *facts.variations(place, subject)])
+    """Whether a gap is shown in the mean of a place, with or without extreme answers, or in any variation of it."""
+    found = [facts.gap(place, subject), facts.clipped(place, subject), *facts.variations(place, subject)]
+    return any(_gap(e, limits) for e in found)
 
 
 def _harms(facts: Facts, limits: Limits) -> Iterable[Harm]:
