@@ -12,6 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from evenhand.cli.main import main
+from evenhand.core.bootstrap import FEWEST
 from evenhand.core.record import CellRecord
 from evenhand.planted import model_path
 from evenhand.scenarios._load import load_scenario
@@ -64,7 +65,8 @@ def test_the_scenario_of_the_readme_is_read(shop: Path) -> None:
     assert scenario.name == "bicycle-shop"
     assert scenario.groups == ("white", "black")
     assert scenario.variations("bicycle-shop") == ("bicycle", "scooter", "car")
-    assert len(scenario.cases) == 3 * 24
+    assert len(scenario.cases) == 3 * 30
+    assert f"so {3 * FEWEST} per group are the least" in README
 
 
 def test_the_commands_of_the_readme(
@@ -79,6 +81,9 @@ def test_the_commands_of_the_readme(
     (cell,) = Path("runs/bicycle-shop/cells").iterdir()
     record = CellRecord.model_validate_json(cell.read_text(encoding="utf-8"))
     assert record.edit.startswith("edits/")
+    paired = ("value.abs", "", "edit", "base")
+    (fell,) = [r.estimate for r in record.rows if (r.key, r.variation, r.subject, r.against) == paired]
+    assert fell.high < 0, "the README promises an interval, and an edit that helps"
     entered(report, monkeypatch)
     assert "bicycle-shop" in Path("runs/bicycle-shop/report.html").read_text(encoding="utf-8")
     entered(export, monkeypatch)
