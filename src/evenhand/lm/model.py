@@ -47,6 +47,7 @@ class LM:
     budget: int = 8192
     notify: Callable[[str], None] = lambda line: None
     edits: list[object] = field(default_factory=list[object])
+    _layouts: dict[Space, Layout] = field(default_factory=dict[Space, Layout], repr=False)
 
     @property
     def kind(self) -> Kind:
@@ -64,7 +65,9 @@ class LM:
 
     def layout(self, space: Space) -> Layout:
         """Return every unit of a space (`neuron` or `head`) in this model."""
-        return layout_of(self.model, self.family, space)
+        if space not in self._layouts:
+            self._layouts[space] = layout_of(self.model, self.family, space)
+        return self._layouts[space]
 
     def module(self, path: str) -> nn.Module:
         """Return the module at a dotted path."""
