@@ -161,6 +161,22 @@ def test_what_was_not_searched_is_named_where_it_makes_a_gap_undefined() -> None
     assert "20\u00a0% of its answers were not searched to the end: raise node_budget, or sample" in found.first
 
 
+def test_rare_answers_that_decide_a_gap_are_named() -> None:
+    world = made.World(after={"purchase": 0.05})
+    cell = made.cell(world)
+
+    def told(gap: float) -> str:
+        clipped = made.Row(measure=made.GAP, key="clipped", context="purchase", groups=("white", "black"),
+                           estimate=made.estimate(gap))  # fmt: skip
+        return verdict(world, cell.model_copy(update={"rows": (*cell.rows, clipped)})).first
+
+    assert "rare extreme" not in told(0.80)
+    assert told(-0.39).endswith(
+        "; rare extreme answers decide the gap of the unedited model in “purchase” (without the most extreme ones it "
+        "is 0.39 in favour of black names)."
+    )
+
+
 def test_kept_for_choosing_were_names_or_variations() -> None:
     kept = made.kept(made.World())
     assert "on the names kept for choosing" in verdict(made.World(), kept).first

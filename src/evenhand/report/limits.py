@@ -89,6 +89,10 @@ def rules() -> list[str]:
         f"No statement is made where under {share(limits.valid)} of the answers are usable (a choice: under "
         f"{share(limits.option_mass)} probability on the offered answers).",
         f"A gap is shown where its interval excludes zero and it is at least {limits.negligible} standard deviations.",
+        f"A gap turned round where it has the other sign, is shown, and has at least {share(limits.overshoot)} of its "
+        "size before.",
+        f"Rare extreme answers decide a gap that is more than {limits.tail} standard deviations from what it is "
+        "without the most extreme ones.",
         "A change is shown where its interval excludes zero and q is at most 0.05. (q corrects for the length of a "
         "table: of its changes with a q up to 0.05, at most 5 % are expected to be chance.)",
         "A fall is better than chance where it is shown to be larger than the random edit's, on the same names. Where "

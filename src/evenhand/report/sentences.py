@@ -39,12 +39,26 @@ class Verdict:
 def say(facts: Facts) -> Verdict:
     """Return the verdict on one cell in words."""
     judgement = judge(facts)
-    first = _FIRST[judgement.kind](facts, judgement)
+    first = _FIRST[judgement.kind](facts, judgement) + _careful(facts, judgement)
     return Verdict(judgement, _sentence(first), _sentence(elsewhere(facts, judgement)))
 
 
 def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
+
+
+def _careful(facts: Facts, judgement: Judgement) -> str:
+    """Where rare extreme answers decide what the gap is, what it is without them."""
+    tailed = [f for f in judgement.home if f.tailed()]
+    if not tailed:
+        return ""
+
+    def without(f: Finding) -> str:
+        favourable = facts.contexts[f.place.context].favourable
+        whom = words.direction(f.clipped.value, favourable, f.place.other, facts.reference)
+        return f" (without the most extreme ones it is {words.number(abs(f.clipped.value))} {whom})"
+
+    return f"; rare extreme answers decide the gap of the unedited model in {places(facts, tailed, without)}"
 
 
 def _fell(facts: Facts, judgement: Judgement) -> str:
