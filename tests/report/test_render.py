@@ -84,9 +84,22 @@ def test_the_map_marks_what_could_be_chance_and_where_no_statement_is_made(page:
     assert first["text"][0][3].startswith("(")
     assert "q 0.010" in first["customdata"][0][0]
     assert "beyond the random edit −0.81" in first["customdata"][0][0]
-    silent = page.figures["t3-change-edit"]
-    assert all(value is None for line in silent["data"][0]["z"] for value in line)
-    assert silent["layout"]["annotations"][0]["text"] == "no answer"
+
+
+def test_no_maps_are_drawn_of_a_model_that_does_not_answer(page: Page, text: str) -> None:
+    assert {maps["model"] for maps in page.transfer} == {"small-model"}
+    assert [model["baseline"] for model in page.models] == ["m0-baseline", ""]
+    assert "no statement can be made about this model in any use case" in text
+
+
+def test_a_use_case_without_answers_is_a_word_in_the_map(tmp_path: Path) -> None:
+    run = made.build(tmp_path / "run", models=("one",), fitted=FEW)
+    record = RunRecord.model_validate_json((run / "run.json").read_text())
+    world = made.World(valid={"hiring": (0.03, 0.03)})
+    (run / "cells" / f"{record.cells[0].hash}.json").write_text(made.cell(world, "one").model_dump_json())
+    drawn = build(load(run)).figures["t0-change-edit"]
+    assert drawn["data"][0]["z"][0][4] is None
+    assert {"x": 4, "y": 0, "text": "no answer"}.items() <= drawn["layout"]["annotations"][0].items()
 
 
 def test_limits_follow_from_the_run(page: Page) -> None:

@@ -110,7 +110,7 @@ def rows_axis(names: Sequence[str]) -> dict[str, Any]:
 
 def _no_statement(facts: Facts, place: Place, row: int) -> dict[str, Any]:
     able = facts.answering(place, "base").value
-    why = "undefined" if answers(facts, place, "base") else f"only {words.percent(able)} valid answers: no statement"
+    why = "undefined" if answers(facts, place, "base") else f"{words.only(able)} valid answers: no statement"
     return {"xref": "paper", "x": 0.01, "xanchor": "left", "y": row, "text": why, "showarrow": False,
             "bgcolor": "@panel", "font": {"color": "@muted", "size": 12}}  # fmt: skip
 

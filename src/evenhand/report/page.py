@@ -93,16 +93,21 @@ def _model(page: Page, index: int, name: str) -> dict[str, Any]:
     methods = list(dict.fromkeys(cell.called.method for cell in cells))
     at = {(cell.called.fitted, cell.called.method): cell for cell in cells}
     names = dict.fromkeys(cell.called.fitted for cell in cells)
-    able = any(answers(facts, Place(c, "", ""), "base") for c in facts.contexts)
     return {
         "name": name,
         "best": overview.best(cells),
         "methods": methods,
         "grid": [(fit, [at.get((fit, method)) for method in methods]) for fit in names],
         "silent": all(cell.verdict.judgement.kind in overview.UNABLE for cell in cells),
-        "baseline": page.draw(f"m{index}-baseline", figures.baseline(facts)) if facts.others and able else "",
+        "baseline": page.draw(f"m{index}-baseline", figures.baseline(facts)) if _known(facts) else "",
         "table": tables.baseline(facts),
     }
+
+
+def _known(facts: Facts) -> bool:
+    """Whether the unedited model has a gap anywhere that a statement can be made about."""
+    places = [Place(context, "", other) for context in facts.contexts for other in facts.others]
+    return any(answers(facts, place, "base") and facts.gap(place, "base").defined for place in places)
 
 
 def _transfers(page: Page, repeated: Repeated) -> list[dict[str, Any]]:
@@ -111,7 +116,7 @@ def _transfers(page: Page, repeated: Repeated) -> list[dict[str, Any]]:
     for each in page.cells:
         name = repeated.told(each.called.method.label, each.judged.ref)
         groups.setdefault((each.called.model, name), []).append(each.judged)
-    return [_maps(page, f"t{i}", of, cells) for i, (of, cells) in enumerate(groups.items()) if cells[0].facts.others]
+    return [_maps(page, f"t{i}", of, cells) for i, (of, cells) in enumerate(groups.items()) if _known(cells[0].facts)]
 
 
 def _maps(page: Page, id_: str, of: tuple[str, str], cells: Sequence[Judged]) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def _no_answer(facts: Facts, judgement: Judgement) -> str:
     f = min(judgement.home, key=lambda f: f.valid.value)
     outcome = facts.contexts[f.place.context].outcome
     how, what = ANSWERS.get(outcome, ANSWERS["text"])
-    only = f"only {words.percent(f.valid.value)}".replace("only less", "less")
+    only = words.only(f.valid.value)
     if outcome == "choice":
         return (
             f"this model does not answer {how} in {places(facts, judgement.home)}: it gives them "

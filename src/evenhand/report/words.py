@@ -38,6 +38,11 @@ def percent(share: float, sign: bool = False) -> str:
     return f"{number(100 * share, 1 if 0 < size < 0.0995 or 0.99 < size < 1 else 0, sign)}\u00a0%"
 
 
+def only(share: float) -> str:
+    """Return a small share: `only 3.0 %`, or `less than 0.1 %`."""
+    return f"only {percent(share)}".replace("only less", "less")
+
+
 def points(change: Estimate) -> str:
     """Return a change of a share with its interval, in percentage points."""
     if not change.defined:
