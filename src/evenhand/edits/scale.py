@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, final
+from typing import Annotated, Any, Literal, final
 
 import torch
 from jaxtyping import Int
+from pydantic import Field
 from torch import Tensor
 
 from evenhand.core.component import Layout, Selection, Site
@@ -20,6 +21,8 @@ from evenhand.lm.model import LM
 from evenhand.lm.variants import RowMasks, Variant, check_made_on
 
 Mechanism = Literal["weight", "activation"]
+Factor = Annotated[float, Field(allow_inf_nan=False)]
+"""A factor as methods take it: 0 switches off, 1 changes nothing."""
 
 
 @final

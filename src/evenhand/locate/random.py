@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from pydantic import Field
 
 from evenhand.core.component import Attribution, Space
 from evenhand.core.scenario import Scenario
@@ -16,7 +18,7 @@ class Random:
     """Uniform scores between 0 and 1 from a seed; looks at neither model nor cases."""
 
     space: Space = "neuron"
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
     def score(self, lm: LM, scenario: Scenario) -> Attribution:
         """Return a random score per unit."""

@@ -28,19 +28,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor
 
 from evenhand.core.component import Selection, Space
 from evenhand.core.errors import UsageError
 from evenhand.core.scenario import Scenario
-from evenhand.edits.scale import Mechanism, Scale
+from evenhand.edits.scale import Factor, Mechanism, Scale
 from evenhand.lm.model import LM
 from evenhand.lm.probe import Probe
 from evenhand.lm.variants import Variant
 from evenhand.locate.contrast import Contrast as ContrastScores
+
+Count = Annotated[int, Field(ge=1)]
 
 _SLIGHT = 0.1
 """Weight of damage within the tolerance: of two units that do the same for the gap, the gentler one is better."""
@@ -51,16 +55,16 @@ class Contrast:
     """At most `units` units that carry the gap and little else."""
 
     space: Space = "neuron"
-    units: int = 16
+    units: Count = 16
     rerank: bool = True
-    candidates: int = 48
-    names: int = 6
-    texts: int = 8
-    tolerance: float = 0.02
+    candidates: Count = 48
+    names: Count = 6
+    texts: Count = 8
+    tolerance: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.02
     """KL per token of utility text (nats) that is tolerated; twice as much weighs as much as the whole gap."""
-    least: float = 0.005
+    least: Annotated[float, Field(ge=0, le=1)] = 0.005
     """By how much of the whole gap a unit must lower the loss to be taken."""
-    factor: float = 0.0
+    factor: Factor = 0.0
     mechanism: Mechanism = "weight"
     """`activation` where the model's weights are offloaded or quantised."""
 

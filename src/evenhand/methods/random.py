@@ -12,11 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
 
 from evenhand.core.component import Space
 from evenhand.core.scenario import Scenario
 from evenhand.core.select import top
-from evenhand.edits.scale import Mechanism, Scale
+from evenhand.edits.scale import Factor, Mechanism, Scale
 from evenhand.lm.model import LM
 from evenhand.locate.random import Random as RandomScores
 
@@ -26,9 +29,9 @@ class Random:
     """A size-matched random edit."""
 
     space: Space = "neuron"
-    units: int = 8
-    seed: int = 0
-    factor: float = 0.0
+    units: Annotated[int, Field(ge=1)] = 8
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    factor: Factor = 0.0
     mechanism: Mechanism = "weight"
     """`activation` where the model's weights are offloaded or quantised."""
 

@@ -9,13 +9,20 @@ S_majority), the tops taken over all layers jointly. Neurons: S_n = mean over to
 prompt, mean over names.
 
 Defaults (third-party transcription of the paper): neurons τ = 0.40 / 0.35; heads 40 / 5 of Llama-3-8B's 1,024, kept as
-shares so that smaller models lose the same part (at least one). The first group is the majority, the others are
-minorities (their sets are united). `prune = "majority"` swaps the two. `less = "utility"` subtracts the top on the
+shares so that smaller models lose the same part (at least one head each). The first group is the majority, the others
+are minorities (their sets are united). `prune = "majority"` swaps the two. `less = "utility"` subtracts the top on the
 utility texts instead, as Wei et al. do.
 
+The authors' code is older than the paper and differs. Neurons: `mode = "code"`, `tokens = "all"`, τ = 0.15 / 0.15;
+S_n = sqrt(1/N Σ_prompts Σ_tokens a_n²) · ‖down[:, n]‖₂ over prompt and own answer, tops in every layer by itself (the
+code goes on to single weights; this is its formula per unit). Heads: `groups = "sum"`, `reduce = "mean"`, `positions =
+"generation"`; mean attention from the positions that generate the model's own answer to the name, and no difference:
+one after another, the head with the largest sum over the groups is switched off, all being scored again each time.
+
 Several variations: `combine = "intersection"` (the paper's general sets: in P for every variation), `"vote"` (in P for
-at least `votes` of them) or `"pooled"` (one score over all cases). `path` gives the sets that lie between: with τmaj
-fixed, it finds for each size the τmin at which that many units are in P.
+at least `votes` of them) or `"pooled"` (one score over all cases). The paper's *specific* sets are of one prompt: fit
+on a single variation, which a study writes as `fitted_on = ["purchase/bicycle"]`. `path` gives the sets that lie
+between: with τmaj fixed, it finds for each size the τmin at which that many units are in P.
 
 Differs from the paper: prompts only, no own answer, for the neuron score (`tokens` changes that); heads in proportion.
 Pitfalls: nothing here looks at the outcome, so a unit in P need not carry bias; at least τmin − τmaj of the space goes
@@ -27,21 +34,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Bool, Float
+from pydantic import Field
 from torch import Tensor
 
-from evenhand.core.component import Attribution, Selection, Space
+from evenhand.core.component import Selection, Space
 from evenhand.core.errors import UsageError
 from evenhand.core.scenario import Scenario
-from evenhand.core.select import top
-from evenhand.edits.scale import Mechanism, Scale
+from evenhand.edits.scale import Factor, Mechanism, Scale
 from evenhand.lm.model import LM
 from evenhand.lm.objective import cells
 from evenhand.locate.activation_norm import ActivationNorm
 from evenhand.locate.name_attention import NameAttention
+
+Tau = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
@@ -49,24 +58,42 @@ class SetDifference:
     """Top for the minority minus top for the majority; τ below 1 is a share of the space, from 1 on a count."""
 
     space: Space = "neuron"
-    neuron_minority: float = 0.40
-    neuron_majority: float = 0.35
-    head_minority: float = 40 / 1024
-    head_majority: float = 5 / 1024
+    neuron_minority: Tau = 0.40
+    neuron_majority: Tau = 0.35
+    head_minority: Tau = 40 / 1024
+    head_majority: Tau = 5 / 1024
     prune: Literal["minority", "majority"] = "minority"
     less: Literal["majority", "utility"] = "majority"
     combine: Literal["intersection", "vote", "pooled"] = "intersection"
-    votes: int = 0
+    votes: Annotated[int, Field(ge=0)] = 0
     """For `vote`: in how many variations a unit must be chosen; 0 is a majority of them."""
+    mode: Literal["paper", "code"] = "paper"
+    """Neurons: mean size and one top over all layers, or the authors' code: norm per prompt and a top in every layer
+    (τ of it)."""
     tokens: Literal["prompt", "answer", "all"] = "prompt"
-    factor: float = 0.0
+    """Neurons: where they are scored; `answer` is the unedited model's own."""
+    reduce: Literal["max", "mean"] = "max"
+    """Heads: over looking positions and tokens of the name."""
+    positions: Literal["prompt", "generation"] = "prompt"
+    """Heads: looking from the prompt after the name, or from where the own answer is generated."""
+    groups: Literal["difference", "sum"] = "difference"
+    """Heads: `sum` takes them one after another by the sum over the groups, and protects none."""
+    factor: Factor = 0.0
     mechanism: Mechanism = "weight"
     """`activation` where the model's weights are offloaded or quantised (the neuron scores need them in memory)."""
 
+    def __post_init__(self) -> None:
+        """Refuse `sum` where it has no meaning."""
+        if self.groups == "sum" and (self.space != "head" or (self.prune, self.less) != ("minority", "majority")):
+            raise UsageError(
+                "set_difference: groups 'sum' takes heads by what all groups have in common and protects none, so it "
+                "needs space 'head' and neither prune nor less; use groups 'difference' otherwise"
+            )
+
     def fit(self, lm: LM, bias: Scenario, utility: Scenario) -> Scale:
         """Return the paper's edit at τmin and τmaj."""
-        need = max(1, self._count(lm, self.neuron_minority, self.head_minority))
-        reached = self._reached(lm, bias, utility)
+        need = self._count(lm, self.neuron_minority, self.head_minority)
+        reached = self._reached(lm, bias, utility, int(need.max()))
         edit = self._edit(Selection(lm.layout(self.space), reached < need))
         if not len(edit.selection):
             lm.notify(
@@ -76,62 +103,111 @@ class SetDifference:
 
     def path(self, lm: LM, bias: Scenario, utility: Scenario, sizes: Sequence[int]) -> list[Scale]:
         """Return the edits that τmin would give at these sizes; raises when too few units lie outside the other top."""
-        reached = self._reached(lm, bias, utility)
+        layout = lm.layout(self.space)
+        # In a set shared by several variations a unit may be the first in one and the last in another.
+        rounds = max(sizes, default=0) if len(self._parts(bias)) == 1 else layout.size
+        reached = self._reached(lm, bias, utility, min(rounds, layout.size))
         possible = int(reached.isfinite().sum())
         if max(sizes, default=0) > possible:
             raise UsageError(
                 f"set_difference: asked for {max(sizes)} units, but only {possible} of {len(reached)} lie outside the "
                 f"top of {'the utility texts' if self.less == 'utility' else 'the other group'} in enough variations"
             )
-        order = torch.argsort(reached, stable=True)
-        return [self._edit(Selection.of(lm.layout(self.space), order[:size])) for size in sizes]
+        order = torch.argsort(reached / self._sizes(lm), stable=True)
+        return [self._edit(Selection.of(layout, order[:size])) for size in sizes]
 
     def _edit(self, selection: Selection) -> Scale:
         return Scale(selection, self.factor, self.mechanism)
 
-    def _reached(self, lm: LM, bias: Scenario, utility: Scenario) -> Float[Tensor, " unit"]:
-        """For each unit the number of units τmin must admit before it is in P; infinite if it never is."""
-        protected = self._top(self._scores(lm, utility, "the utility texts"), lm) if self.less == "utility" else None
-        whole = list(cells(bias))
-        parts = [bias] if self.combine == "pooled" else whole
+    def _parts(self, bias: Scenario) -> list[Scenario]:
+        variations = list(cells(bias))
+        return [bias] if self.combine == "pooled" else variations
+
+    def _reached(self, lm: LM, bias: Scenario, utility: Scenario, rounds: int) -> Float[Tensor, " unit"]:
+        """For each unit the number of units τmin must admit before it is in P; infinite if it never is.
+
+        Heads that are taken one after another are known up to the number of `rounds`.
+        """
+        protected = None
+        if self.less == "utility":
+            protected = self._top(self._scores(lm, utility, "the utility texts"), lm)
+        parts = self._parts(bias)
         votes = {"pooled": 1, "intersection": len(parts), "vote": self.votes or len(parts) // 2 + 1}[self.combine]
         if not 1 <= votes <= len(parts):
             raise UsageError(f"set_difference: {votes} votes asked for, there are {len(parts)} variations")
-        ranks = torch.stack([self._one(lm, part, protected) for part in parts])
-        return ranks.kthvalue(votes, dim=0).values
+        if self.groups == "sum":
+            ranks = [self._one_by_one(lm, part, rounds) for part in parts]
+        else:
+            ranks = [self._apart(lm, part, protected) for part in parts]
+        return torch.stack(ranks).kthvalue(votes, dim=0).values
 
-    def _one(self, lm: LM, part: Scenario, protected: Tensor | None) -> Float[Tensor, " unit"]:
+    def _apart(self, lm: LM, part: Scenario, protected: Tensor | None) -> Float[Tensor, " unit"]:
         """The same for one variation: rank by the pruned group's score, infinite inside the protected top."""
         reference = part.groups[0]
-        scores = {
-            group: self._scores(lm, part.where(lambda case, g=group: case.group == g), f"group {group!r}")
-            for group in dict.fromkeys(case.group for case in part.cases)
-        }
+        scores = self._by_group(lm, part)
         found: list[Tensor] = []
         for other in (group for group in scores if group != reference):
             pruned, kept = (other, reference) if self.prune == "minority" else (reference, other)
-            rank = torch.empty(len(scores[pruned]))
-            order = torch.argsort(scores[pruned].nan_to_num(nan=-torch.inf), descending=True, stable=True)
-            rank[order] = torch.arange(len(rank)).float()
-            outside = rank.masked_fill(self._top(scores[kept], lm) if protected is None else protected, torch.inf)
-            found.append(outside.masked_fill(scores[pruned].isnan(), torch.inf))
+            safe = self._top(scores[kept], lm) if protected is None else protected
+            found.append(self._ranks(scores[pruned], lm).masked_fill(safe, torch.inf))
         return torch.stack(found).amin(0)
 
-    def _count(self, lm: LM, neuron: float, head: float) -> int:
-        """τ of the space at hand as a number of units."""
-        tau, size = head if self.space == "head" else neuron, lm.layout(self.space).size
-        if not 0 <= tau <= size:
-            raise UsageError(f"set_difference: τ = {tau:g} is neither a share nor a number of the {size} {self.space}s")
-        return int(tau if tau >= 1 else tau * size)
+    def _one_by_one(self, lm: LM, part: Scenario, rounds: int) -> Float[Tensor, " unit"]:
+        """The round in which each head has the largest sum over the groups, those of earlier rounds being off."""
+        layout = lm.layout(self.space)
+        taken: list[int] = []
+        for _ in range(rounds):
+            with self._edit(Selection.of(layout, taken)).applied(lm):
+                total = torch.stack(list(self._by_group(lm, part).values())).sum(0)
+            total[taken] = -torch.inf
+            taken.append(int(torch.argsort(total, descending=True, stable=True)[0]))
+        place = torch.full((layout.size,), torch.inf)
+        place[taken] = torch.arange(len(taken)).float()
+        return place
+
+    def _by_group(self, lm: LM, part: Scenario) -> dict[str, Float[Tensor, " unit"]]:
+        return {
+            group: self._scores(lm, part.where(lambda case, g=group: case.group == g), f"group {group!r}")
+            for group in dict.fromkeys([part.groups[0], *(case.group for case in part.cases)])
+        }
+
+    def _pools(self, lm: LM, scores: Float[Tensor, " unit"]) -> list[Float[Tensor, " some"]]:
+        """Split scores into those among which a top is taken: every layer's, or all together."""
+        if self.mode == "code" and self.space == "neuron":
+            return [part for _, part in lm.layout(self.space).split(scores)]
+        return [scores]
+
+    def _sizes(self, lm: LM) -> Float[Tensor, " unit"]:
+        """Return for each unit how many there are in its pool."""
+        pools = self._pools(lm, torch.zeros(lm.layout(self.space).size, dtype=torch.float64))
+        return torch.cat([torch.full_like(pool, len(pool)) for pool in pools])
+
+    def _count(self, lm: LM, neuron: float, head: float) -> Float[Tensor, " unit"]:
+        """τ of the space at hand as a number of units of each unit's pool, at least one unless τ is 0."""
+        tau, sizes = head if self.space == "head" else neuron, self._sizes(lm)
+        if tau > sizes.min():
+            where = f"{self.space}s" + (" of a layer" if self.mode == "code" and self.space == "neuron" else "")
+            raise UsageError(
+                f"set_difference: τ = {tau:g} is neither a share nor a number of the {int(sizes.min())} {where}"
+            )
+        count = tau * sizes if tau < 1 else torch.full_like(sizes, tau)
+        return count.floor().clamp(min=1 if tau else 0)
+
+    def _ranks(self, scores: Float[Tensor, " unit"], lm: LM) -> Float[Tensor, " unit"]:
+        """Place of each unit in its pool, the highest score first; infinite without a score."""
+        ranks: list[Tensor] = []
+        for pool in self._pools(lm, scores):
+            order = torch.argsort(pool.nan_to_num(nan=-torch.inf), descending=True, stable=True)
+            ranks.append(torch.empty(len(pool)).index_put_((order,), torch.arange(len(pool)).float()))
+        return torch.cat(ranks).masked_fill(scores.isnan(), torch.inf)
 
     def _top(self, scores: Float[Tensor, " unit"], lm: LM) -> Bool[Tensor, " unit"]:
         """The protected units: the τmaj highest."""
-        count = self._count(lm, self.neuron_majority, self.head_majority)
-        return top(Attribution(lm.layout(self.space), scores), count=count).mask
+        return self._ranks(scores, lm) < self._count(lm, self.neuron_majority, self.head_majority)
 
     def _scores(self, lm: LM, part: Scenario, whose: str) -> Float[Tensor, " unit"]:
         if not part.cases:
             raise UsageError(f"set_difference: there are no cases of {whose}")
         if self.space == "head":
-            return NameAttention().score(lm, part).scores
-        return ActivationNorm(self.space, tokens=self.tokens).score(lm, part).scores
+            return NameAttention(reduce=self.reduce, positions=self.positions).score(lm, part).scores
+        return ActivationNorm(self.space, "l2" if self.mode == "code" else "paper", self.tokens).score(lm, part).scores
