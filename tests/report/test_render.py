@@ -10,8 +10,11 @@ import plotly.graph_objects as go
 import pytest
 
 from evenhand.core.errors import CannotRun, UsageError
-from evenhand.core.record import RunRecord
+from evenhand.core.record import CellRef, Protocol_, RunRecord
+from evenhand.judge.facts import Facts
+from evenhand.judge.verdict import judge
 from evenhand.report import render
+from evenhand.report.figures import Judged, fitted, transfer
 from evenhand.report.load import load
 from evenhand.report.page import Page, build
 from evenhand.report.render import html
@@ -167,6 +170,34 @@ def test_several_seeds_and_protocols_are_told_apart(tmp_path: Path) -> None:
     assert page.cells[0].called.fitted == "purchase · specific · seed 0"
     assert page.cells[-1].called.fitted == "purchase · leave-one-out · seed 1"
     assert len(page.transfer) == 4
+
+
+@pytest.mark.parametrize(
+    ("protocol", "contexts", "variations", "label"),
+    [
+        ("specific", ("purchase",), (), "purchase"),
+        ("specific", ("purchase",), ("car",), "purchase (car)"),
+        ("specific", ("purchase", "hiring"), (), "purchase + hiring"),
+        ("leave-one-out", ("purchase",), ("bicycle", "piano"), "purchase without car"),
+        ("cross-context", tuple(c.name for c in made.CONTEXTS[1:]), (), "all but purchase"),
+    ],
+)
+def test_what_an_edit_was_fitted_on_in_few_words(
+    protocol: Protocol_, contexts: tuple[str, ...], variations: tuple[str, ...], label: str
+) -> None:
+    ref = CellRef(hash="", model="m", method="x", fitted_on=contexts, variations=variations, protocol=protocol)
+    assert fitted(ref, made.scenario()) == label
+
+
+def test_the_map_frames_what_the_verdict_is_about(tmp_path: Path) -> None:
+    others = tuple(c.name for c in made.CONTEXTS[1:])
+    whole = made.cell(made.World(), fitted_on=others)
+    for protocol, framed in (("specific", [1, 2, 3, 4, 5]), ("cross-context", [0])):
+        cell = whole.model_copy(update={"spec": whole.spec.model_copy(update={"protocol": protocol})})
+        facts = Facts(made.scenario(), cell)
+        ref = CellRef(hash="", model="m", method="x", fitted_on=others, protocol=cell.spec.protocol)
+        drawn = transfer([Judged(ref, facts, judge(facts))], "change", "edit")
+        assert [round(shape["x0"] + 0.48) for shape in drawn["layout"]["shapes"]] == framed
 
 
 def test_where_nothing_was_edited_the_map_says_so_instead_of_a_zero(tmp_path: Path) -> None:

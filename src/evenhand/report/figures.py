@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any, Literal
 
 from evenhand.core.estimate import Estimate
-from evenhand.core.record import CellRef
+from evenhand.core.record import CellRef, ScenarioRecord
 from evenhand.judge.facts import NOTHING, Facts, Place, shown
 from evenhand.judge.verdict import Judgement, answers
 from evenhand.report import words
@@ -30,6 +30,11 @@ class Judged:
     ref: CellRef
     facts: Facts
     judgement: Judgement
+
+    @property
+    def fitted(self) -> str:
+        """What it was fitted on, in words."""
+        return fitted(self.ref, self.facts.scenario)
 
 
 @cache
@@ -53,8 +58,15 @@ def whiskers(estimates: Sequence[Estimate], signs: Sequence[float] = ()) -> dict
             "arrayminus": [finite(v) for v in down], "thickness": 1.5, "width": 3}  # fmt: skip
 
 
-def fitted(ref: CellRef) -> str:
-    """Return what a cell was fitted on, in words."""
+def fitted(ref: CellRef, scenario: ScenarioRecord) -> str:
+    """Return what a cell was fitted on, in words; by what was left out, where that is one thing."""
+    contexts = [context.name for context in scenario.contexts if context.name not in ref.fitted_on]
+    if ref.protocol == "cross-context" and len(contexts) == 1:
+        return f"all but {contexts[0]}"
+    known = next((c.variations for c in scenario.contexts if c.name in ref.fitted_on), ())
+    variations = [variation for variation in known if variation not in ref.variations]
+    if ref.protocol == "leave-one-out" and len(variations) == 1:
+        return f"{ref.fitted_on[0]} without {variations[0]}"
     name = " + ".join(ref.fitted_on)
     return f"{name} ({', '.join(ref.variations)})" if ref.variations else name
 
@@ -150,11 +162,11 @@ def transfer(cells: Sequence[Judged], view: View, subject: Literal["edit", "rand
         "layout": {
             "margin": {"t": head, "b": 10, "r": 6}, "annotations": _blanks(grid),
             "shapes": [_frame(i, j) for i, cell in enumerate(cells) for j, (c, _) in enumerate(columns)
-                       if c in cell.ref.fitted_on],
+                       if c in {finding.place.context for finding in cell.judgement.home}],
             "xaxis": {"side": "top", "tickvals": list(range(len(labels))), "ticktext": [text(w, 11) for w in labels],
                       "tickangle": 0, "showgrid": False, "zeroline": False, "fixedrange": True,
                       "automargin": True},
-            "yaxis": rows_axis([fitted(cell.ref) for cell in cells]),
+            "yaxis": rows_axis([cell.fitted for cell in cells]),
         },
     }  # fmt: skip
 
@@ -162,7 +174,7 @@ def transfer(cells: Sequence[Judged], view: View, subject: Literal["edit", "rand
 def _narrow(labels: Sequence[str], cells: Sequence[Judged]) -> int:
     """The width of a map on a phone: as small as its labels and numbers allow."""
     column = max(len(line) for label in labels for line in text(label, 11).split("<br>"))
-    row = max(len(line) for cell in cells for line in text(fitted(cell.ref)).split("<br>"))
+    row = max(len(line) for cell in cells for line in text(cell.fitted).split("<br>"))
     return 14 + 6 * row + max(43, 6 * column) * len(labels)
 
 
@@ -176,7 +188,7 @@ class _Square:
 def _square(cell: Judged, context: str, other: str, view: View, subject: str) -> _Square:
     """One square of the heat map."""
     facts, place = cell.facts, Place(context, "", other)
-    head = f"fitted on {text(fitted(cell.ref), 40)}<br>measured on {text(context, 40)}"
+    head = f"fitted on {text(cell.fitted, 40)}<br>measured on {text(context, 40)}"
     if not answers(facts, place, "base"):
         return _Square(None, "no answer", f"{head}<br>the model does not do the task here: no statement")
     if subject == "edit" and not answers(facts, place, "edit"):
@@ -214,7 +226,7 @@ def _blanks(grid: Sequence[Sequence[_Square]]) -> list[dict[str, Any]]:
 
 
 def _frame(row: int, column: int) -> dict[str, Any]:
-    """A frame around the square where an edit was measured in the context it was fitted on."""
+    """A frame around the square that the verdict on an edit is about."""
     return {"type": "rect", "x0": column - 0.48, "x1": column + 0.48, "y0": row - 0.48, "y1": row + 0.48,
             "line": {"color": "@text", "width": 2}}  # fmt: skip
 
@@ -225,4 +237,4 @@ def _loudest(grid: Sequence[Sequence[_Square]], cells: Sequence[Judged], labels:
     if not known:
         return "No square has a number."
     value, i, j = max(known)
-    return f"Largest: {words.number(grid[i][j].z or value)} fitted on {fitted(cells[i].ref)}, measured on {labels[j]}."
+    return f"Largest: {words.number(grid[i][j].z or value)} fitted on {cells[i].fitted}, measured on {labels[j]}."

@@ -51,7 +51,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Repeated:
-    """Whether a run has several seeds, or other protocols than `specific`, so that they must be told."""
+    """Whether a run has several seeds, or several protocols, so that they must be told."""
 
     seeds: bool
     protocols: bool
@@ -67,14 +67,18 @@ def build(run: Run) -> Page:
     record = run.record
     page = Page(record, provenance.fresh(record), json.dumps(record.config, indent=2, ensure_ascii=False))
     model_of, method_of = naming.models(record), naming.methods(record)
-    repeated = Repeated(len({r.seed for r in record.cells}) > 1, any(r.protocol != "specific" for r in record.cells))
-    page.held_out = repeated.protocols
+    repeated = Repeated(len({r.seed for r in record.cells}) > 1, len({r.protocol for r in record.cells}) > 1)
+    page.held_out = any(ref.protocol != "specific" for ref in record.cells)
     for index, (ref, found) in enumerate(run.cells):
         facts = Facts(record.scenario, found)
         verdict = say(facts)
-        called = Called(f"c{index}", model_of(ref, found), method_of(ref, found), repeated.told(fitted(ref), ref))
+        called = Called(
+            f"c{index}", model_of(ref, found), method_of(ref, found), repeated.told(fitted(ref, record.scenario), ref)
+        )
         page.cells.append(cell(page.draw, called, Judged(ref, facts, verdict.judgement), verdict))
-    page.missing = [f"{model_of(r, None)}, {method_of(r, None).name}, fitted on {fitted(r)}" for r in run.missing]
+    page.missing = [
+        f"{model_of(r, None)}, {method_of(r, None).name}, fitted on {fitted(r, record.scenario)}" for r in run.missing
+    ]
     page.methods = list(dict.fromkeys(c.called.method for c in page.cells))
     page.models = [_model(page, i, name) for i, name in enumerate(dict.fromkeys(c.called.model for c in page.cells))]
     page.summary = overview.summary(page.cells)

@@ -68,6 +68,8 @@ def by_amount(finding: Finding) -> str:
 def control(finding: Finding) -> str:
     """Return what the random edit did in the same place."""
     moved = finding.random.value
+    if math.isnan(moved):
+        return "what a random edit of the same size does there is undefined"
     if abs(moved) < 0.005:
         return "a random edit of the same size left it as it was"
     return f"a random edit of the same size {'lowered' if moved < 0 else 'raised'} it by {words.number(abs(moved))}"

@@ -12,7 +12,7 @@ from evenhand.judge.facts import Facts, Place, shown
 from evenhand.judge.verdict import answers
 from evenhand.report import words
 from evenhand.report.cell_figures import PANELS, SUBJECTS
-from evenhand.report.figures import Judged, fitted
+from evenhand.report.figures import Judged
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def transfer(cells: Sequence[Judged]) -> Table:
                 change = facts.change(place, "edit")
                 before, after = (gap_words(facts, place, facts.gap(place, subject)) for subject in ("base", "edit"))
                 rows.append((
-                    fitted(cell.ref), name if len(facts.others) == 1 else f"{name} ({other})",
+                    cell.fitted, name if len(facts.others) == 1 else f"{name} ({other})",
                     before, after,
                     f"{words.estimate(change)}{'' if shown(change) or not change.defined else ' – could be chance'}",
                     words.q(change.q), words.estimate(facts.change(place, "random")),
