@@ -14,9 +14,11 @@ from evenhand.core.errors import UsageError
 PLUGIN = '''"""A measure of ours."""
 from dataclasses import dataclass
 
+from evenhand.measures.mean import Mean
+
 
 @dataclass(frozen=True)
-class OwnMeasure:
+class OwnMeasure(Mean):
     """Doubles."""
 
     factor: float = 2.0
@@ -55,6 +57,7 @@ def test_a_dotted_module_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         ("standardised_mean_difference", {"poling": "n"}, "did you mean 'pooling'"),
         ("standardised_mean_difference", {"pooling": "equl"}, "cannot be 'equl'; did you mean 'equal'.*'equal' or 'n'"),
         ("standardised_mean_difference", {"winsor": "five"}, "winsor cannot be 'five' .*valid number"),
+        ("standardised_mean_difference", {"winsor": True}, "winsor cannot be True .*valid number"),
     ],
 )
 def test_wrong_names_say_what_is_known(name: str, settings: dict[str, object], message: str) -> None:
@@ -75,7 +78,10 @@ def test_settings_take_the_types_of_their_fields(tmp_path: Path) -> None:
 def test_a_file_without_its_class_says_which_is_missing(tmp_path: Path) -> None:
     file = tmp_path / "other_name.py"
     file.write_text(PLUGIN)
-    with pytest.raises(UsageError, match="must define the class 'OtherName'"):
+    with pytest.raises(UsageError, match=r"other_name\.py must define the class 'OtherName' .*'OwnMeasure' \(line 7\)"):
+        find.plugin("measures", str(file))
+    file.write_text('"""Nothing in it."""\nOtherName = 3\n')
+    with pytest.raises(UsageError, match=r"'OtherName' .*it defines no class"):
         find.plugin("measures", str(file))
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-from evenhand.core.errors import UsageError, nearest
+from evenhand.core import plugin as plugins
+from evenhand.core.errors import EvenhandError, UsageError, nearest
 
 Kind = Literal["scenarios", "measures", "locate", "edits", "methods"]
 KINDS: tuple[Kind, ...] = ("scenarios", "measures", "locate", "edits", "methods")
@@ -41,9 +42,12 @@ def summary(kind: Kind, name: str) -> str:
 
 
 def _first_line(path: Path) -> str:
-    text = path.read_text(encoding="utf-8")
     if path.suffix == ".py":
-        return (ast.get_docstring(ast.parse(text)) or "").split("\n")[0]
+        try:
+            return (ast.get_docstring(ast.parse(path.read_bytes(), str(path))) or "").split("\n")[0]
+        except SyntaxError as error:
+            raise plugins.not_importable(path.parent.name, error) from error
+    text = path.read_text(encoding="utf-8")
     return text.split("\n")[0].lstrip("# ").strip() if text.startswith("#") else ""
 
 
@@ -65,16 +69,29 @@ def path_of(kind: Kind, name: str) -> Path:
 
 
 def module(kind: Kind, name: str) -> ModuleType:
-    """Import the module a plug-in name stands for."""
+    """Import the module a plug-in name stands for; raises UsageError with file and line where that fails."""
     if "." in name and not name.endswith((".py", ".toml")):
-        try:
-            return importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            raise UsageError(f"{kind}: module {name!r} cannot be imported ({error})") from error
+        loaded = _imported(kind, name)
+        if not Path(str(loaded.__file__)).is_relative_to(_HERE):
+            plugins.mark(loaded)
+        return loaded
     path = path_of(kind, name)
     if path.parent == _HERE / kind:
-        return importlib.import_module(f"evenhand.{kind}.{path.stem}")
+        return _imported(kind, f"evenhand.{kind}.{path.stem}")
     return _from_file(kind, path.resolve())
+
+
+def _imported(kind: Kind, name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
+            raise UsageError(f"{kind}: module {name!r} cannot be imported ({error})") from error
+        raise plugins.not_importable(kind, error) from error
+    except EvenhandError:
+        raise
+    except Exception as error:
+        raise plugins.not_importable(kind, error) from error
 
 
 def _from_file(kind: Kind, path: Path) -> ModuleType:
@@ -87,12 +104,15 @@ def _from_file(kind: Kind, path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise UsageError(f"{kind}: {str(path)!r} is not a Python file")
     loaded = importlib.util.module_from_spec(spec)
+    plugins.mark(loaded)
     sys.modules[name] = loaded
     try:
         spec.loader.exec_module(loaded)
-    except BaseException:
+    except BaseException as error:
         del sys.modules[name]
-        raise
+        if isinstance(error, EvenhandError) or not isinstance(error, Exception):
+            raise
+        raise plugins.not_importable(kind, error, str(path)) from error
     return loaded
 
 
@@ -101,13 +121,17 @@ def plugin(kind: Kind, name: str) -> type[Any]:
     loaded = module(kind, name)
     stem = Path(name).stem if name.endswith(".py") else name.rsplit(".", 1)[-1]
     wanted = "".join(word.capitalize() for word in stem.split("_"))
-    if not hasattr(loaded, wanted):
-        raise UsageError(f"{kind}: {name!r} must define the class {wanted!r} (its name in CamelCase)")
-    return getattr(loaded, wanted)
+    found = getattr(loaded, wanted, None)
+    if not isinstance(found, type):
+        raise plugins.without_class(kind, loaded, wanted)
+    return found
 
 
 def build(kind: Kind, name: str, settings: dict[str, Any] | None = None) -> Any:
-    """Build a plug-in with these settings; an unknown one, or a value its field cannot take, raises UsageError."""
+    """Build a plug-in with these settings.
+
+    Raises UsageError for an unknown setting, a value its field cannot take, and a class short of its contract.
+    """
     cls = plugin(kind, name)
     fields: dict[str, Any] = getattr(cls, "__dataclass_fields__", {})
     for key in settings or {}:
@@ -115,7 +139,18 @@ def build(kind: Kind, name: str, settings: dict[str, Any] | None = None) -> Any:
             raise UsageError(
                 f"{kind}: {name!r} has no setting {key!r}{nearest(key, fields)} (it has: {', '.join(fields) or 'none'})"
             )
-    return cls(**{key: _value(f"{kind}: {name!r}", cls, key, value) for key, value in (settings or {}).items()})
+    values = {key: _value(f"{kind}: {name!r}", cls, key, value) for key, value in (settings or {}).items()}
+    try:
+        built = cls(**values)
+    except EvenhandError:
+        raise
+    except Exception as error:
+        raise UsageError(
+            f"{kind}: {plugins.place(cls)}: the class {cls.__name__!r} cannot be built ({error}); a plug-in is a "
+            "frozen dataclass whose fields all have defaults"
+        ) from error
+    plugins.check(kind, cls, built)
+    return built
 
 
 def _value(where: str, cls: type[Any], key: str, value: Any) -> Any:
@@ -123,11 +158,12 @@ def _value(where: str, cls: type[Any], key: str, value: Any) -> Any:
     from pydantic import ConfigDict, TypeAdapter, ValidationError
 
     try:
-        hint = typing.get_type_hints(cls)[key]
+        hint = typing.get_type_hints(cls, include_extras=True)[key]
     except NameError as error:
         raise UsageError(f"{where}: its fields' types must be importable when it runs ({error})") from error
     try:
-        return TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
+        adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
+        return adapter.validate_python(value, strict=isinstance(value, bool))  # or true would pass for the number 1
     except ValidationError as error:
         choices = [str(each) for each in typing.get_args(hint)] if typing.get_origin(hint) is Literal else []
         said = error.errors()[0]["msg"]

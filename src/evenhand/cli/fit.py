@@ -38,6 +38,8 @@ def fit(
     Example: evenhand fit planted --scenario planted --context loan --method contrast --units 12 --out loan_edit
     """
     from evenhand import find
+    from evenhand.core.edit import Edit
+    from evenhand.core.plugin import returned
     from evenhand.edits._file import save
     from evenhand.study.readings import within_layers
     from evenhand.study.utility import together
@@ -49,7 +51,10 @@ def fit(
     texts = together(tuple(utility or ("neutral_text",)))
     lm = options.open_lm(model, chat, dtype=dtype, device=device, device_map=device_map, revision=revision,
                          trust_remote_code=trust_remote_code)  # fmt: skip
-    edit = plan.fit(lm, asked, texts) if units is None else plan.path(lm, asked, texts, [units])[0]
+    if units is None:
+        edit = returned(plan.fit(lm, asked, texts), Edit, plan, "fit")
+    else:
+        edit = returned(plan.path(lm, asked, texts, [units])[0], Edit, plan, "path")
     edit = within_layers(edit, wanted, lm) if wanted is not None else edit
     about: dict[str, Any] = {
         "method": method, "settings": settings, "units_asked_for": units, "layers": wanted, "scenario": asked.name,

@@ -22,7 +22,7 @@ def locate(
     locator: Annotated[
         str, typer.Option("--locator", "-l", help="Which attribution (see `evenhand list locate`).")
     ] = "contrast",
-    space: Annotated[str, typer.Option(help="Kind of unit: neuron or head.")] = "neuron",
+    space: Annotated[str | None, typer.Option(help="Kind of unit: neuron or head; default: the locator's own.")] = None,
     top: Annotated[float, typer.Option(min=0, help="How many units; below 1, the share of all units.")] = 20,
     layers: options.Layers = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="A setting of the locator, key=value.")] = None,
@@ -40,6 +40,8 @@ def locate(
     Example: evenhand locate planted --scenario planted --context loan --top 10
     """
     from evenhand import find
+    from evenhand.core.component import Attribution
+    from evenhand.core.plugin import returned
     from evenhand.core.select import top as highest
     from evenhand.study.readings import only_layers
 
@@ -47,11 +49,11 @@ def locate(
         raise UsageError(f"--top {top:g}: write a whole number of units, or a share of all units below 1, such as 0.01")
     wanted = options.layers_of(layers)
     settings = options.settings(set_)
-    plan = find.build("locate", locator, {"space": space} | settings)
+    plan = find.build("locate", locator, ({"space": space} if space else {}) | settings)
     asked = options.open_scenario(scenario, context)
     lm = options.open_lm(model, chat, dtype=dtype, device=device, device_map=device_map, revision=revision,
                          trust_remote_code=trust_remote_code)  # fmt: skip
-    attribution = plan.score(lm, asked)
+    attribution = returned(plan.score(lm, asked), Attribution, plan, "score")
     selection = highest(attribution, share=top) if top < 1 else highest(attribution, count=int(top))
     selection = only_layers(selection, wanted) if wanted is not None else selection
     if out is not None:

@@ -9,6 +9,7 @@ import typer
 
 from evenhand.cli import audit, demo, export, fit, list_, locate, plant, report, run
 from evenhand.core.errors import CannotRun, EvenhandError
+from evenhand.core.plugin import told
 
 app = typer.Typer(
     name="evenhand",
@@ -51,9 +52,9 @@ def main() -> None:
         # A crash must not end with code 1, which means "a finding over the limit" to whoever runs this in CI.
         if os.environ.get("EVENHAND_DEBUG"):
             raise
-        print(
-            f"evenhand: stopped by an error of its own ({type(error).__name__}: {error}). Finished cells are intact; "
-            "set EVENHAND_DEBUG=1 to see where it happened, and please report it",
-            file=sys.stderr,
+        own = (
+            f"stopped by an error of its own ({type(error).__name__}: {error}). Finished cells are intact; "
+            "set EVENHAND_DEBUG=1 to see where it happened, and please report it"
         )
+        print(f"evenhand: {told(error) or own}", file=sys.stderr)
         sys.exit(CannotRun.exit_code)

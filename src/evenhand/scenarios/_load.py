@@ -8,6 +8,7 @@ from typing import Any
 
 from evenhand import find
 from evenhand.core.errors import UsageError
+from evenhand.core.plugin import takes
 from evenhand.core.scenario import Scenario
 from evenhand.scenarios._toml.read import read_toml
 
@@ -34,7 +35,7 @@ def _is_python(name: str) -> bool:
 
 def _from_python(name: str, data: Path | None) -> Scenario:
     load: Any = getattr(find.module("scenarios", name), "load", None)
-    if not callable(load):
+    if not takes(load, ["data"]):
         raise UsageError(f"scenario {name!r}: its file must define the function load(data: Path | None) -> Scenario")
     folder = os.environ.get("EVENHAND_DATA")
     loaded = load(data or (Path(folder) if folder else None))

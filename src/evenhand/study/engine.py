@@ -8,6 +8,7 @@ from pathlib import Path
 
 from evenhand import find
 from evenhand.core.errors import EvenhandError, UsageError
+from evenhand.core.plugin import told
 from evenhand.core.progress import Progress, silent
 from evenhand.core.record import CellRecord, CellSpec
 from evenhand.core.scenario import Scenario
@@ -99,8 +100,11 @@ def _compute(bench: Bench, spec: CellSpec) -> CellRecord | NotRun:
         record, edit = run_cell(bench, spec)
     except CannotWrite:
         raise
-    except EvenhandError as error:
-        return NotRun(spec, error)
+    except Exception as error:
+        known = told(error)
+        if known is None:
+            raise
+        return NotRun(spec, known)
     bench.store.write_cell(record, edit)
     return record
 

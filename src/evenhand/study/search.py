@@ -11,6 +11,7 @@ from evenhand import find
 from evenhand.core.contracts import Method
 from evenhand.core.edit import Edit
 from evenhand.core.errors import CannotRun
+from evenhand.core.plugin import returned
 from evenhand.core.record import CellSpec, SweepPoint
 from evenhand.core.scenario import Scenario
 from evenhand.edits.scale import Scale
@@ -91,10 +92,10 @@ def _fit(bench: Bench, spec: CellSpec, sizes: Sizes) -> list[Edit]:
     bias = bench.part(bench.scenario, "fit", spec.seed).only(spec.fitted_on, spec.variations)
     utility = _texts(bench.part(bench.utility, "fit", spec.seed))
     if sizes == "paper":
-        edits = [method.fit(bench.lm, bias, utility)]
+        edits = [returned(method.fit(bench.lm, bias, utility), Edit, method, "fit")]
     else:
         counts = resolve(sizes, bench.lm.layout(method.space).size)
-        edits = method.path(bench.lm, bias, utility, counts)
+        edits = [returned(e, Edit, method, "path") for e in method.path(bench.lm, bias, utility, counts)]
         if len(edits) != len(counts):
             raise CannotRun(f"method {spec.method!r} returned {len(edits)} edits for {len(counts)} sizes")
     bench.progress(f"fit {spec.method}", 1, 1)
