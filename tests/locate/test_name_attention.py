@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from evenhand import find
 from evenhand.core.errors import UsageError
 from evenhand.lm.answers import answer_rows
 from evenhand.lm.attention import eager
@@ -55,5 +56,5 @@ def test_a_prompt_that_ends_with_the_name_is_an_error() -> None:
 
 
 def test_only_heads_have_attention() -> None:
-    with pytest.raises(UsageError, match="scores heads"):
-        NameAttention("neuron").score(tiny_lm("llama"), use_case())
+    with pytest.raises(UsageError, match=r"scores heads: a neuron has no attention .*--space head"):
+        find.build("locate", "name_attention", {"space": "neuron"})

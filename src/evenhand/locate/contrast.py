@@ -4,7 +4,7 @@ For each case, Σ a·g over tokens is to first order how much a unit adds to the
 `evenhand.lm.objective`). `effect` takes the difference of its group means: minus that number is the first-order change
 of the gap when the unit is switched off (attribution patching towards zero; Nanda 2023; Michel et al. 2019 for a
 single loss). `activation` takes the difference of the group mean activations × the mean gradient, which leaves out that
-the same activation may count more for one group.
+the same activation may count more for one group; docs/decisions/0005-contrast-scores-effects.md compares the two.
 """
 
 from __future__ import annotations

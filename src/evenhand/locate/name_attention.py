@@ -35,10 +35,16 @@ class NameAttention:
     reduce: Literal["max", "mean"] = "max"
     positions: Literal["prompt", "generation"] = "prompt"
 
+    def __post_init__(self) -> None:
+        """Refuse a space without attention weights."""
+        if self.space != "head":
+            raise UsageError(
+                f"name_attention scores heads: a {self.space} has no attention to the name; leave the space out, or "
+                "use --space head"
+            )
+
     def score(self, lm: LM, scenario: Scenario) -> Attribution:
         """Return one score per head, between 0 and 1; 0 where no name is in sight (T5: decoder to itself)."""
-        if self.space != "head":
-            raise UsageError(f"name_attention scores heads; space {self.space!r} has no attention weights")
         if not scenario.cases:
             raise UsageError(f"scenario {scenario.name!r} has no cases to score")
         layout = lm.layout("head")
