@@ -2,6 +2,7 @@
 
 import json
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import pytest
 from safetensors import safe_open
@@ -14,24 +15,21 @@ from evenhand.study.store import read_run
 def test_audit_prints_a_table_per_context(evenhand, shop):
     said = evenhand("audit", shop / "model", "-s", shop / "shop.toml", "--replicates", 50, "--variations")
     assert said.code == 0
-    assert said.out.startswith("bus\n")
+    assert said.out.startswith("bus: the model does not do the task")
     assert "gap (sd)" in said.out
     assert "mean of all" in said.out
-    assert "\nlamp\n" in said.out
+    assert "\nlamp: " in said.out
 
 
 def test_audit_json_is_alone_on_stdout_and_gates(evenhand, shop, tmp_path):
     asked = ("audit", shop / "model", "-s", shop / "shop.toml", "--replicates", 50, "--json", "-c", "lamp")
-    loose = evenhand(*asked, "--fail-over", 50, "--junit", tmp_path / "j.xml")
-    assert loose.code == 0
-    record = json.loads(loose.out)
+    silent = evenhand(*asked, "--fail-over", 50, "--junit", tmp_path / "j.xml")
+    assert silent.code == 3, "a model that does not do the task has not passed"
+    assert "no gap could be measured in lamp" in silent.err
+    record = json.loads(silent.out)
     assert {row["context"] for row in record["rows"]} == {"lamp"}
-    assert [finding["outcome"] for finding in record["findings"]] == ["within"]
-    assert ElementTree.parse(tmp_path / "j.xml").getroot().get("failures") == "0"
-    gaps = [row["estimate"] for row in record["rows"]
-            if row["measure"] == "standardised_mean_difference" and row["key"] == "value"]  # fmt: skip
-    strict = evenhand(*asked, "--fail-over", 0)
-    assert strict.code == int(any(gap["low"] > 0 or gap["high"] < 0 for gap in gaps))
+    assert [finding["outcome"] for finding in record["findings"]] == ["no_answer"]
+    assert ElementTree.parse(tmp_path / "j.xml").getroot().get("errors") == "1"
 
 
 def test_mistakes_name_what_is_wrong(evenhand, shop, tmp_path):
@@ -124,17 +122,64 @@ def test_a_study_runs_reports_and_resumes(evenhand, shop, tmp_path):
     first = evenhand("run", shop / "study.toml", "--out", tmp_path / "run")
     assert first.code == 0, first.err
     assert "[1/1] random on lamp" in first.err
-    assert f"next: evenhand report {tmp_path / 'run'}" in first.out
+    assert f"report: {tmp_path / 'run' / 'report.html'}" in first.out
+    assert "the unedited model does not do this task" in first.out
     again = evenhand("run", shop / "study.toml", "--out", tmp_path / "run", "--json")
     assert "was there already" in again.err
     cell = json.loads(again.out)["cells"][0]
-    assert {entry["context"] for entry in cell["transfer"]} == {"bus", "lamp"}
+    assert {entry["context"]: entry["judged"] for entry in cell["transfer"]} == {"bus": False, "lamp": True}
+    assert cell["verdict"] == "no_answer"
     run, cells = read_run(tmp_path / "run")
     assert [ref.hash for ref in run.cells] == [cell["hash"]]
     assert cells[0].rule
     page = evenhand("report", tmp_path / "run")
     assert page.code == 0, page.err
     assert (tmp_path / "run" / "report.html").is_file()
+
+
+def test_a_model_and_a_scenario_are_all_a_run_needs(evenhand, shop, tmp_path):
+    asked = ("run", shop / "model", "-s", shop / "shop.toml", "-c", "lamp", "-m", "random", "--utility",
+             shop / "texts.toml", "--seed", 2, "--out", tmp_path / "run", "--export", tmp_path / "model")  # fmt: skip
+    said = evenhand(*asked, "--json")
+    assert said.code == 0, said.err
+    assert "no checkpoint: no edit is shown to lower a gap" in said.err
+    assert not (tmp_path / "model").exists()
+    document = json.loads(said.out)
+    assert (document["best"], document["checkpoint"]) == (None, None)
+    assert Path(document["report"]).read_text(encoding="utf-8").startswith("<!doctype html>")
+    (cell,) = document["cells"]
+    assert (cell["fitted_on"], cell["method"], cell["seed"]) == (["lamp"], "random", 2)
+    run, _ = read_run(tmp_path / "run")
+    assert run.name == "model-shop"
+    assert run.config["models"][0]["chat"] is None
+
+
+def test_what_is_run_is_a_study_or_a_model_with_a_scenario(evenhand, shop):
+    for args, reason in (
+        ((shop / "model",), "no study file (.toml); to edit a model for one use case, name that too"),
+        ((shop / "shop.toml",), "is a scenario, not a study; to run it on a model: evenhand run MODEL --scenario"),
+        ((shop / "study.toml", "-c", "lamp"), "in a study they stand in its file"),
+        ((shop / "model", "-s", shop / "shop.toml", "-c", "lmp"), "no context 'lmp'; did you mean 'lamp'?"),
+        ((shop / "model", "-s", shop / "shop.toml", "-m", "contrst"), "did you mean 'contrast'?"),
+    ):
+        said = evenhand("run", *args)
+        assert (said.code, said.out) == (2, ""), said.err
+        assert reason in said.err
+
+
+def test_fit_does_not_write_over_what_is_there(evenhand, shop, tmp_path):
+    fit = ("fit", shop / "model", "-s", shop / "shop.toml", "-m", "random", "--utility", shop / "texts.toml",
+           "--units", 3, "--out", tmp_path)  # fmt: skip
+    (tmp_path / "mine.txt").write_text("kept")
+    said = evenhand(*fit)
+    assert said.code == 2
+    assert "not empty; give another --out, or say --replace" in said.err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+    assert evenhand(*fit, "--replace").code == 0
+    one = [evenhand(*fit[:-3], 1, "--out", tmp_path / str(layer), "--layers", layer) for layer in (0, 1)]
+    assert sorted(said.code for said in one) == [0, 3], "one unit lies in one of the two layers"
+    assert "found no unit worth switching off in shop; no edit is saved" in max(one, key=lambda said: said.code).err
+    assert sum((tmp_path / layer).exists() for layer in "01") == 1
 
 
 def test_ctrl_c_says_how_to_go_on(evenhand, shop, tmp_path, monkeypatch):

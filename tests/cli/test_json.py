@@ -56,7 +56,7 @@ def test_audit_records_how_it_read_and_writes_no_nan(evenhand, shop, tmp_path):
     record = _strict(said.out)
     assert record["reading"] == dataclasses.asdict(Reading("exact", 20, 0.7, 0.9, 3, node_budget=50))
     assert any(row["estimate"]["low"] is None for row in record["rows"]), "nothing here is undefined"
-    assert {finding["outcome"] for finding in record["findings"]} == {"undefined"}
+    assert {finding["outcome"] for finding in record["findings"]} == {"no_answer"}
     for wrong in (("--top-p", 0), ("--temperature", -1), ("--node-budget", 0)):
         assert evenhand("audit", shop / "model", "-s", tmp_path / "two.toml", *wrong).code == 2
 

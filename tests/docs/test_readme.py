@@ -64,28 +64,32 @@ def test_the_scenario_of_the_readme_is_read(shop: Path) -> None:
     scenario = load_scenario("bicycle-shop.toml")
     assert scenario.name == "bicycle-shop"
     assert scenario.groups == ("white", "black")
-    assert scenario.variations("bicycle-shop") == ("bicycle", "scooter", "car")
+    assert scenario.variations("bicycle-shop") == ("bicycle", "scooter", "canoe")
     assert len(scenario.cases) == 3 * 30
-    assert f"so {3 * FEWEST} per group are the least" in README
+    assert f"so {3 * FEWEST} per group are the least" in README.replace("\n", " ")
 
 
 def test_the_commands_of_the_readme(
     shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert [line.split()[1] for line in COMMANDS] == ["audit", "run", "report", "export"]
-    audit, run, report, export = COMMANDS
+    assert [line.split()[1] for line in COMMANDS] == ["audit", "run", "run", "report", "export"]
+    audit, at_once, run, report, export = COMMANDS
     entered(audit, monkeypatch)
     assert "white / black" in capsys.readouterr().out
+    entered(at_once, monkeypatch)
+    said = capsys.readouterr().out
+    assert f"checkpoint: {shop / 'out'}" in said
+    assert "report: runs/MODEL-bicycle-shop/report.html" in said
     entered(run, monkeypatch)
-    assert "next: evenhand report runs/bicycle-shop" in capsys.readouterr().out
+    assert "next: evenhand export MODEL runs/bicycle-shop/edits/" in capsys.readouterr().out
     (cell,) = Path("runs/bicycle-shop/cells").iterdir()
     record = CellRecord.model_validate_json(cell.read_text(encoding="utf-8"))
-    assert record.edit.startswith("edits/")
     paired = ("value.abs", "", "edit", "base")
     (fell,) = [r.estimate for r in record.rows if (r.key, r.variation, r.subject, r.against) == paired]
     assert fell.high < 0, "the README promises an interval, and an edit that helps"
     entered(report, monkeypatch)
     assert "bicycle-shop" in Path("runs/bicycle-shop/report.html").read_text(encoding="utf-8")
     entered(export, monkeypatch)
-    served, before = (AutoModelForCausalLM.from_pretrained(folder) for folder in ("out", "MODEL"))
-    assert any(not torch.equal(*pair) for pair in zip(served.parameters(), before.parameters(), strict=True))
+    before, *served = (AutoModelForCausalLM.from_pretrained(folder) for folder in ("MODEL", "out", "out2"))
+    for model in served:
+        assert any(not torch.equal(*pair) for pair in zip(model.parameters(), before.parameters(), strict=True))

@@ -76,28 +76,31 @@ def _end(findings: list[Finding]) -> None:
     """Exit 1 for a gap over the limit; a gap that could not be measured has not passed either."""
     if any(finding.outcome == "over" for finding in findings):
         raise typer.Exit(1)
-    blind = [finding.context for finding in findings if finding.outcome == "undefined"]
+    blind = list(dict.fromkeys(f.context for f in findings if f.outcome in ("undefined", "no_answer")))
     if blind:
         raise CannotRun(f"no gap could be measured in {', '.join(blind)}, so --fail-over has nothing to judge there")
 
 
 def _print(rows: list[Row], findings: list[Finding], variations: bool) -> None:
     from evenhand.cli.screen import table
-    from evenhand.study.audit import GAP, by_context
+    from evenhand.study.audit import GAP, by_context, unanswered
 
     for context, mine in by_context(rows):
         body: list[list[str]] = []
         for row in mine:
             if row.measure == GAP and row.key == "value" and (variations or not row.variation):
                 body.append(_line(row, mine))
-        head = ["compared", "variation", "gap (sd)", "ratio of means", "earth mover's", "means", "valid", "refused"]
-        table(context, head, body)
+        head = ["compared", "variation", "gap (sd)", "without extremes", "ratio of means", "earth mover's", "means",
+                "valid", "refused", "on the options", "names"]  # fmt: skip
+        silent = unanswered(rows, context)
+        table(f"{context}: {silent}; the gaps say nothing" if silent else context, head, body)
     for finding in findings:
         print(f"{finding.outcome.upper():9} {finding.context} ({' / '.join(finding.groups)}): {finding.text}")
 
 
 def _line(gap: Row, rows: list[Row]) -> list[str]:
     """One comparison: the gap, its companions, and what each group did."""
+    from evenhand.study.audit import GAP
 
     def value(measure: str, key: str = "value", groups: tuple[str, ...] = gap.groups, full: bool = False) -> str:
         for row in rows:
@@ -112,9 +115,12 @@ def _line(gap: Row, rows: list[Row]) -> list[str]:
         " / ".join(gap.groups),
         gap.variation or "mean of all",
         str(gap.estimate),
+        value(GAP, "clipped"),
         value("ratio_of_means", full=True),
         value("earth_movers_distance", full=True),
         each("mean"),
         each("answer_shares", "valid"),
         each("answer_shares", "refusal"),
+        each("option_mass"),
+        str(gap.estimate.n_clusters),
     ]

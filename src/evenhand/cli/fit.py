@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evenhand.cli import options
+from evenhand.core.errors import CannotRun, UsageError
 
 if TYPE_CHECKING:
     from evenhand.core.edit import Edit
@@ -31,6 +32,7 @@ def fit(
     device_map: options.DeviceMap = None,
     revision: options.Revision = None,
     trust_remote_code: options.TrustRemoteCode = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace what is in the folder already.")] = False,
     json_: options.Json = False,
 ) -> None:
     """Fit an edit on all names of a scenario and save it. To choose its size and to prove it, use `evenhand run`.
@@ -41,9 +43,11 @@ def fit(
     from evenhand.core.edit import Edit
     from evenhand.core.plugin import returned
     from evenhand.edits._file import save
-    from evenhand.study.readings import within_layers
+    from evenhand.study.readings import selection_of, within_layers
     from evenhand.study.utility import together
 
+    if not replace and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out}: is there already and not empty; give another --out, or say --replace")
     wanted = options.layers_of(layers)
     settings = options.settings(set_)
     plan = find.build("methods", method, settings)
@@ -56,6 +60,9 @@ def fit(
     else:
         edit = returned(plan.path(lm, asked, texts, [units])[0], Edit, plan, "path")
     edit = within_layers(edit, wanted, lm) if wanted is not None else edit
+    selection = selection_of(edit)
+    if selection is not None and not len(selection):
+        raise CannotRun(f"{method} found no unit worth switching off in {asked.name}; no edit is saved")
     about: dict[str, Any] = {
         "method": method, "settings": settings, "units_asked_for": units, "layers": wanted, "scenario": asked.name,
         "scenario_fingerprint": asked.fingerprint, "fitted_on": [c.name for c in asked.contexts],

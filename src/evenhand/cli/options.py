@@ -43,25 +43,15 @@ Seed = Annotated[int, typer.Option("--seed", help="Seed of everything that is dr
 
 
 def open_lm(source: str, chat: bool | None, *, device_map: str | None, **loading: Any) -> LM:
-    """Open the model a command names; a model with a chat template needs --chat or --no-chat.
-
-    `loading` holds the other fields of `ModelConfig`.
-    """
+    """Open the model a command names; `loading` holds the other fields of `ModelConfig`."""
     from evenhand.cli.screen import notify
     from evenhand.study.config import ModelConfig
     from evenhand.study.models import open_model
 
-    spread = _device_map(device_map)
-    lm = open_model(ModelConfig(source=source, chat=bool(chat), device_map=spread, **loading), notify)
-    if chat is None and getattr(lm.tokenizer, "chat_template", None):
-        raise UsageError(
-            f"{source} has a chat template, and using it changes every number: say --chat (prompts go through it) or "
-            "--no-chat (they do not)"
-        )
-    return lm
+    return open_model(ModelConfig(source=source, chat=chat, device_map=read_device_map(device_map), **loading), notify)
 
 
-def _device_map(text: str | None) -> str | dict[str, Any] | None:
+def read_device_map(text: str | None) -> str | dict[str, Any] | None:
     """Read a word such as `auto`, or a JSON object from module paths to devices."""
     import json
 

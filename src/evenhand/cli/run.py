@@ -1,4 +1,4 @@
-"""`evenhand run`: a whole study, from one TOML file to a run folder."""
+"""`evenhand run`: from a model and a use case, or from a whole study file, to a run folder with its report."""
 
 from __future__ import annotations
 
@@ -8,35 +8,93 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evenhand.cli import options
+from evenhand.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from evenhand.core.record import CellRecord, CellSpec
+    from evenhand.core.record import CellRecord
     from evenhand.study.config import StudyConfig
-    from evenhand.study.engine import NotRun
 
 
 def run(
-    study: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")],
+    what: Annotated[str, typer.Argument(metavar="STUDY.toml|MODEL", help="A study file; or a model, with --scenario.")],
+    scenario: Annotated[
+        str | None, typer.Option("--scenario", "-s", help="With MODEL: the use case, a scenario's name or file.")
+    ] = None,
+    context: options.Contexts = None,
+    method: Annotated[
+        list[str] | None, typer.Option("--method", "-m", help="With MODEL: a method; may be repeated [contrast].")
+    ] = None,
+    utility: Annotated[
+        list[str] | None, typer.Option(help="With MODEL: texts to leave alone; may be repeated [neutral_text].")
+    ] = None,
+    chat: options.Chat = None,
+    dtype: options.DType = "float32",
+    device: options.Device = None,
+    device_map: options.DeviceMap = None,
+    revision: options.Revision = None,
+    trust_remote_code: options.TrustRemoteCode = False,
+    seed: options.Seed = 0,
     out: Annotated[Path | None, typer.Option(help="Run folder; default: the study's `output`, or runs/<name>.")] = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Bake the edit that lowered the gap most into a checkpoint in this folder.")
+    ] = None,
     json_: options.Json = False,
 ) -> None:
-    """Run a study. A run that was stopped, killed or failed goes on where it was when started again.
+    """Find the units behind a gap, switch them off, and measure what that did everywhere; ends in a report.
 
-    A cell that cannot be computed does not stop the others; the end lists them, with exit code 3 (2 for a mistake).
+    With MODEL and --scenario the defaults of a study are used; a study file says more (sizes, splits, protocols, many
+    models). A run that was stopped, killed or failed goes on where it was when started again. A cell that cannot be
+    computed does not stop the others; the end lists them, with exit code 3 (2 for a mistake).
 
-    Example: evenhand run studies/planted.toml
+    Example: evenhand run planted --scenario planted --context loan --utility planted_text
     """
+    from evenhand.cli import outcome
     from evenhand.study.config import load_study
     from evenhand.study.engine import Unfinished
 
-    config = load_study(study)
+    loading = {"chat": chat, "dtype": dtype, "device": device, "device_map": options.read_device_map(device_map),
+               "revision": revision, "trust_remote_code": trust_remote_code}  # fmt: skip
+    if scenario is not None:
+        config = _at_once({"source": what} | loading, scenario, context, method, utility, seed)
+    elif not what.endswith(".toml"):
+        raise UsageError(
+            f"{what} is no study file (.toml); to edit a model for one use case, name that too: "
+            f"evenhand run {what} --scenario yours.toml"
+        )
+    elif context or method or utility:
+        raise UsageError(
+            "--context, --method and --utility go with MODEL --scenario; in a study they stand in its file"
+        )
+    else:
+        config = load_study(Path(what))
     folder = out or config.folder
     try:
         records = carry_out(config, folder)
     except Unfinished as error:
-        _print(folder, error.records, error.not_run, json_)
+        outcome.tell(folder, error.records, error.not_run, None, json_)
         raise
-    _print(folder, records, [], json_)
+    outcome.tell(folder, records, [], export, json_)
+
+
+def _at_once(
+    model: dict[str, Any], scenario: str, context: list[str] | None, method: list[str] | None,
+    utility: list[str] | None, seed: int,
+) -> StudyConfig:  # fmt: skip
+    """Return the study of one model and one use case, defaults for the rest."""
+    import re
+
+    from evenhand.study.config import MethodConfig, ModelConfig, StudyConfig
+
+    names = (Path(model["source"]).name, Path(scenario).stem)
+    return StudyConfig(
+        name=re.sub(r"[^\w.-]+", "_", "-".join(dict.fromkeys(names))),
+        models=(ModelConfig(**model),),
+        scenario=scenario,
+        utility=tuple(utility or ("neutral_text",)),
+        methods=tuple(MethodConfig(name=name) for name in method or ("contrast",)),
+        fitted_on=tuple((name,) for name in context or ()),
+        seeds=(seed,),
+    )
 
 
 def carry_out(config: StudyConfig, folder: Path) -> list[CellRecord]:
@@ -44,6 +102,7 @@ def carry_out(config: StudyConfig, folder: Path) -> list[CellRecord]:
     import sys
 
     from evenhand.cli.main import INTERRUPTED
+    from evenhand.cli.outcome import summary
     from evenhand.cli.screen import bars, clock, notify
     from evenhand.study.engine import Listener, NotRun, run_study
 
@@ -57,67 +116,9 @@ def carry_out(config: StudyConfig, folder: Path) -> list[CellRecord]:
                     shown.line(f"[{place}/{total}] could not be run: {cell.cell}: {cell.error}")
                 else:
                     took = clock(cell.seconds) if fresh else "was there already"
-                    shown.line(f"[{place}/{total}] {summary(cell)} ({took})")
+                    shown.line(f"[{place}/{total}] {summary(folder, cell)} ({took})")
 
             return run_study(config, folder, Listener(shown.progress, ended, notify), command)
     except KeyboardInterrupt:
         notify(f"stopped; finished cells are in {folder}. Run the same command again: it goes on where it stopped")
         raise typer.Exit(INTERRUPTED) from None
-
-
-def summary(record: CellRecord) -> str:
-    """Return one line: the cell, the chosen size, and the gap before and after in the contexts it was fitted on."""
-    from evenhand.study.transfer import fitted
-
-    chosen = next((point.units for point in record.sweep if point.chosen), 0)
-    return f"{record.spec.method} on {fitted(record.spec)}: {chosen} units" + (f"; {_effect(record)}" if chosen else "")
-
-
-def _effect(record: CellRecord) -> str:
-    from evenhand.study.transfer import transfer
-
-    own = [entry for entry in transfer(record) if entry.context in record.spec.fitted_on]
-    return "; ".join(f"|gap| in {e.context} {e.before.value:.2g} → {e.after.value:.2g}" for e in own)
-
-
-def _print(folder: Path, records: list[CellRecord], not_run: list[NotRun], json_: bool) -> None:
-    if json_:
-        _print_json(folder, records, not_run)
-        return
-    if records:
-        _print_table(records)
-        print(f"{'not finished' if not_run else 'finished'}: {folder}\nnext: evenhand report {folder}")
-
-
-def _print_table(records: list[CellRecord]) -> None:
-    from evenhand.cli.screen import table
-    from evenhand.study.transfer import fitted, transfer
-
-    body: list[list[str]] = []
-    for record in records:
-        for entry in transfer(record):
-            star = "*" if entry.context in record.spec.fitted_on else ""
-            numbers = [entry.before, entry.after, entry.change, entry.random]
-            shown = [str(number) if number.defined else "–" for number in numbers]
-            body.append([record.spec.method, fitted(record.spec), f"{star}{entry.context}", str(entry.units), *shown])
-    head = ["method", "fitted on", "measured on", "units", "|gap| before", "after", "change", "random edit's change"]
-    table("Mean absolute gap (sd) on names kept for the report; * was fitted on, 0 units: unedited", head, body)
-
-
-def _print_json(folder: Path, records: list[CellRecord], not_run: list[NotRun]) -> None:
-    from evenhand.cli.screen import document
-    from evenhand.study.transfer import transfer
-
-    def plain(spec: CellSpec) -> dict[str, Any]:
-        return {
-            "hash": spec.hash, "model": spec.model, "method": spec.method, "protocol": spec.protocol,
-            "fitted_on": spec.fitted_on, "seed": spec.seed, "variations": spec.variations,
-        }  # fmt: skip
-
-    cells = [
-        plain(record.spec) | {"edit": record.edit, "notes": record.notes,
-                              "transfer": [entry.model_dump(mode="json") for entry in transfer(record)]}
-        for record in records
-    ]  # fmt: skip
-    failed = [plain(each.spec) | {"reason": str(each.error)} for each in not_run]
-    document({"run": str(folder), "cells": cells, "not_run": failed})

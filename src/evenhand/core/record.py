@@ -97,6 +97,12 @@ class CellSpec(Record):
     """Resolved run settings that change numbers: sizes, splits, bootstrap, numeric reading, versions."""
 
     @property
+    def fitted(self) -> str:
+        """What it was fitted on, in few words."""
+        where = "+".join(self.fitted_on)
+        return f"{where} ({', '.join(self.variations)})" if self.variations else where
+
+    @property
     def hash(self) -> str:
         """Sha256 of the canonical JSON, 16 characters: the cell's file name."""
         text = json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)

@@ -31,7 +31,8 @@ class ModelConfig(Part):
 
     source: str
     """A folder, a hub id, or `planted` (the bundled model); `${VARIABLES}` are filled in from the environment."""
-    chat: bool
+    chat: bool | None
+    """Whether prompts go through the chat template; None (only on the command line) where there is none."""
     dtype: DTypeName = "float32"
     device: str | None = None
     device_map: str | dict[str, Any] | None = None
@@ -230,6 +231,10 @@ def load_study(path: Path) -> StudyConfig:
         raise UsageError(f"{path}: is not UTF-8 text ({error.reason})") from error
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path}: is not valid TOML ({error})") from error
+    if "models" not in data and {"template", "contexts", "groups"} & set(data):
+        raise UsageError(
+            f"{path}: is a scenario, not a study; to run it on a model: evenhand run MODEL --scenario {path}"
+        )
     try:
         return StudyConfig.model_validate(data)
     except ValidationError as error:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evenhand import find
+from evenhand.core.bootstrap import FEWEST, smallest_stratum
 from evenhand.core.errors import EvenhandError, UsageError
 from evenhand.core.plugin import told
 from evenhand.core.progress import Progress, silent
@@ -20,7 +21,6 @@ from evenhand.study.grid import fits, settings_of, specs
 from evenhand.study.models import identity, open_model
 from evenhand.study.provenance import run_record
 from evenhand.study.store import CannotWrite, Store
-from evenhand.study.transfer import fitted
 from evenhand.study.utility import together
 
 
@@ -34,7 +34,7 @@ class NotRun:
     @property
     def cell(self) -> str:
         """Which cell, in words."""
-        return f"{self.spec.method} on {fitted(self.spec)} ({self.spec.model['source']}, seed {self.spec.seed})"
+        return f"{self.spec.method} on {self.spec.fitted} ({self.spec.model['source']}, seed {self.spec.seed})"
 
 
 class Unfinished(EvenhandError):
@@ -75,6 +75,7 @@ def run_study(
     """
     scenario, utility = load_scenario(config.scenario), together(config.utility)
     total = len(config.models) * _check(config, scenario, utility)
+    _warn(config, scenario, listener.notify)
     store = Store(folder, listener.notify)
     ended: list[CellRecord | NotRun] = []
     with store.locked():
@@ -93,6 +94,17 @@ def run_study(
     if len(records) < len(ended):
         raise Unfinished(records, [cell for cell in ended if isinstance(cell, NotRun)])
     return records
+
+
+def _warn(config: StudyConfig, scenario: Scenario, notify: Callable[[str], None]) -> None:
+    """Say before hours of work that a part holds too few names for intervals."""
+    seed = config.seeds[0]
+    few = {part: smallest_stratum(scenario.part(part, seed, config.split.shares, config.split.by).cases)
+           for part in ("choose", "report")}  # fmt: skip
+    if min(few.values()) < FEWEST:
+        told = " and ".join(f"{n} in the {part} part" for part, n in few.items() if n < FEWEST)
+        notify(f"too few names for intervals: {told} of the smallest group, {FEWEST} are needed, 8 are better; give at "
+               f"least {3 * FEWEST} names per group")  # fmt: skip
 
 
 def _compute(bench: Bench, spec: CellSpec) -> CellRecord | NotRun:

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from evenhand.core.errors import UsageError
 from evenhand.lm.load import Loading, load
 from evenhand.lm.model import LM
 from evenhand.study.config import ModelConfig
 
 
 def open_model(config: ModelConfig, notify: Callable[[str], None] = lambda line: None) -> LM:
-    """Load a model as configured."""
+    """Load a model as configured; UsageError where it has a chat template and whether to use it was not said."""
     where: str | Path = config.where()
     if where == "planted":
         from evenhand.planted import model_path
@@ -24,9 +25,15 @@ def open_model(config: ModelConfig, notify: Callable[[str], None] = lambda line:
         device=config.device,
         device_map=config.device_map,
         trust_remote_code=config.trust_remote_code,
-        chat=config.chat,
+        chat=bool(config.chat),
     )
-    return load(where, loading, notify=notify)
+    lm = load(where, loading, notify=notify)
+    if config.chat is None and getattr(lm.tokenizer, "chat_template", None):
+        raise UsageError(
+            f"{config.source} has a chat template, and using it changes every number: say --chat (prompts go through "
+            "it) or --no-chat (they do not)"
+        )
+    return lm
 
 
 def identity(lm: LM) -> dict[str, Any]:

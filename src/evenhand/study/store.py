@@ -104,10 +104,15 @@ class Store:
         write(self.cell_path(record.spec.hash), record.model_dump_json(indent=1).encode())
 
     def write_run(self, record: RunRecord) -> None:
-        """Write `run.json`; keeps the date of the first start."""
+        """Write `run.json`; keeps the date of the first start. Raises UsageError in the folder of another study."""
         path = self.folder / "run.json"
         with suppress(FileNotFoundError, ValidationError):
             earlier = RunRecord.model_validate_json(path.read_bytes())
+            if earlier.name != record.name:
+                raise UsageError(
+                    f"{self.folder}: holds the run of another study, {earlier.name!r}; give {record.name!r} a folder "
+                    "of its own with --out, or remove that one"
+                )
             record = record.model_copy(update={"created": earlier.created})
         write(path, record.model_dump_json(indent=1).encode())
 
@@ -125,12 +130,17 @@ class Store:
         return made
 
 
-def read_run(folder: Path) -> tuple[RunRecord, list[CellRecord]]:
+def read_record(folder: Path) -> RunRecord:
+    """Read what a run folder is a run of; raises UsageError when it is none."""
+    return read_run(folder, cells=False)[0]
+
+
+def read_run(folder: Path, cells: bool = True) -> tuple[RunRecord, list[CellRecord]]:
     """Read a run folder: the run and its finished cells, in grid order; raises UsageError when it is none."""
     path = Path(folder) / "run.json"
     try:
         run = RunRecord.model_validate_json(path.read_bytes())
-        files = [Path(folder) / "cells" / f"{ref.hash}.json" for ref in run.cells]
+        files = [Path(folder) / "cells" / f"{ref.hash}.json" for ref in run.cells if cells]
         return run, [CellRecord.model_validate_json(file.read_bytes()) for file in files if file.is_file()]
     except FileNotFoundError as error:
         raise UsageError(f"{folder}: expected a run folder with run.json, as `evenhand run` writes it") from error

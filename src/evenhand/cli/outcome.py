@@ -1,0 +1,128 @@
+"""What a run came to, in the words of the one verdict: lines while it runs, a table, JSON, what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from evenhand.core.estimate import Estimate
+    from evenhand.core.record import CellRecord, CellSpec
+    from evenhand.judge.facts import Facts
+    from evenhand.judge.verdict import Finding, Judgement
+    from evenhand.study.config import ModelConfig
+    from evenhand.study.engine import NotRun
+
+
+def summary(folder: Path, record: CellRecord) -> str:
+    """Return one line: the cell, the chosen size, the verdict, and the gap where the verdict is about."""
+    facts, judgement = _judged(folder, [record])[0]
+    units = f"{facts.size_edited} unit" + ("s" if facts.size_edited != 1 else "")
+    gaps = [f"|gap| in {f.place.label} {f.base_size.value:.2g} → {f.edit_size.value:.2g}" for f in judgement.home
+            if f.edit_size.defined]  # fmt: skip
+    return "; ".join([f"{record.spec.method} on {record.spec.fitted}: {units}, {judgement.label.lower()}", *gaps])
+
+
+def tell(
+    folder: Path, records: list[CellRecord], not_run: list[NotRun], export: Path | None, json_: bool
+) -> None:  # fmt: skip
+    """Write the report, bake the best edit if asked, and print it all."""
+    from evenhand.cli.screen import document
+    from evenhand.report import render
+
+    judged = _judged(folder, records)
+    page = render(folder) if records else None
+    best = _best(judged)
+    checkpoint = _bake(folder, best, export) if export is not None else None
+    if json_:
+        failed = [_spec(each.spec) | {"reason": str(each.error)} for each in not_run]
+        document({"run": str(folder), "report": str(page) if page else None, "cells": [_cell(*each) for each in judged],
+                  "best": best.spec.hash if best else None, "checkpoint": str(checkpoint) if checkpoint else None,
+                  "not_run": failed})  # fmt: skip
+        return
+    _table(judged)
+    print(f"{'not finished' if not_run else 'finished'}: {folder}")
+    if page:
+        print(f"report: {page}")
+    if checkpoint:
+        print(f"checkpoint: {checkpoint}")
+    elif best:
+        print(f"next: evenhand export {_model(folder, best).source} {folder / best.edit} OUT")
+
+
+def _judged(folder: Path, records: Sequence[CellRecord]) -> list[tuple[Facts, Judgement]]:
+    """Put each record beside its verdict; the scenario is the one written in the run folder."""
+    from evenhand.judge.facts import Facts
+    from evenhand.judge.verdict import judge
+    from evenhand.study.store import read_record
+
+    scenario = read_record(folder).scenario
+    facts = [Facts(scenario, record) for record in records]
+    return [(each, judge(each)) for each in facts]
+
+
+def _best(judged: Sequence[tuple[Facts, Judgement]]) -> CellRecord | None:
+    """The saved edit that removed the largest share of a gap, beyond chance and without breaking the model."""
+    fell = [
+        (judgement.kind == "fell", judgement.removed, facts.cell)
+        for facts, judgement in judged
+        if judgement.kind in ("fell", "partly") and facts.cell.edit and facts.cell.spec.method != "random"
+    ]
+    return max(fell, key=lambda each: each[:2])[2] if fell else None
+
+
+def _bake(folder: Path, best: CellRecord | None, out: Path) -> Path | None:
+    from evenhand.cli.screen import notify
+    from evenhand.export.checkpoint import export
+    from evenhand.study.models import open_model
+
+    if best is None:
+        notify("no checkpoint: no edit is shown to lower a gap beyond chance without breaking the model")
+        return None
+    return export(open_model(_model(folder, best), notify), folder / best.edit, out).folder
+
+
+def _model(folder: Path, record: CellRecord) -> ModelConfig:
+    """How the study names the model of a cell."""
+    from evenhand.study.config import ModelConfig
+    from evenhand.study.store import read_record
+
+    run = read_record(folder)
+    return ModelConfig(**run.config["models"][run.models.index(record.spec.model)])
+
+
+def _table(judged: Sequence[tuple[Facts, Judgement]]) -> None:
+    from evenhand.cli.screen import table
+
+    head = ["method", "fitted on", "measured on", "group", "units", "|gap| before", "after", "change",
+            "random edit's change", "finding"]  # fmt: skip
+    body = [
+        [facts.cell.spec.method, facts.cell.spec.fitted, f"{'*' if f in judgement.home else ''}{f.place.label}",
+         f.place.other, str(facts.size_edited), *map(_number, (f.base_size, f.edit_size, f.change, f.random)), f.words]
+        for facts, judgement in judged
+        for f in (*judgement.home, *judgement.away)
+    ]  # fmt: skip
+    table("Mean absolute gap (sd) on names kept for the report; * is what the verdict is about", head, body)
+
+
+def _number(estimate: Estimate) -> str:
+    return str(estimate) if estimate.defined else "–"
+
+
+def _spec(spec: CellSpec) -> dict[str, Any]:
+    return {"hash": spec.hash, "model": spec.model, "method": spec.method, "protocol": spec.protocol,
+            "fitted_on": spec.fitted_on, "seed": spec.seed, "variations": spec.variations}  # fmt: skip
+
+
+def _cell(facts: Facts, judgement: Judgement) -> dict[str, Any]:
+    def finding(f: Finding) -> dict[str, Any]:
+        numbers = {"before": f.base_size, "after": f.edit_size, "change": f.change, "random": f.random}
+        return {"context": f.place.context, "variation": f.place.variation,
+                "groups": [facts.reference, f.place.other], "judged": f in judgement.home, "finding": f.status,
+                **{name: each.model_dump(mode="json") for name, each in numbers.items()}}  # fmt: skip
+
+    return _spec(facts.cell.spec) | {
+        "edit": facts.cell.edit, "units": facts.size_edited, "verdict": judgement.kind, "removed": judgement.removed,
+        "notes": facts.cell.notes, "transfer": [finding(f) for f in (*judgement.home, *judgement.away)],
+    }  # fmt: skip
