@@ -9,6 +9,7 @@ from evenhand.scenarios._toml.contexts import JOIN, OF_OUTCOME, Resolved, resolv
 from evenhand.scenarios._toml.items import item_problems
 from evenhand.scenarios._toml.lines import KeyPath
 from evenhand.scenarios._toml.schema import Problem, ScenarioFile
+from evenhand.scenarios._toml.seams import seam_problems
 from evenhand.scenarios._toml.template import slots, stray_braces
 from evenhand.scenarios._toml.texts import among_options, list_problems
 
@@ -40,7 +41,7 @@ def _groups(file: ScenarioFile) -> Iterator[Problem]:
         return
     if len(groups) < 2:
         yield Problem(("groups",), f"a comparison needs at least 2 groups, found {len(groups)}")
-    owner: dict[str, str] = {}
+    owner: dict[str, tuple[str, str]] = {}
     for group, names in groups.items():
         path = ("groups", group)
         if not group.strip():
@@ -51,8 +52,12 @@ def _groups(file: ScenarioFile) -> Iterator[Problem]:
         for i, name in enumerate(names):
             if name.strip() and name != name.strip():
                 yield Problem((*path, i), f"the name {name!r} has spaces around it; take them out")
-            if owner.setdefault(name, group) != group:
-                yield Problem((*path, i), f"the name {name!r} is also in group {owner[name]!r}; keep one")
+            first = owner.setdefault(name.casefold(), (name, group))
+            if first[1] != group:
+                as_written = "" if name == first[0] else f" as {first[0]!r}"
+                yield Problem((*path, i), f"the name {name!r} is also in group {first[1]!r}{as_written}; keep one")
+            elif first[0] != name:
+                yield Problem((*path, i), f"the name {name!r} is there as {first[0]!r} too; keep one")
     if file.reference is not None and file.reference not in groups:
         hint = f"{nearest(file.reference, groups)} (groups: {', '.join(groups)})"
         yield Problem(("reference",), f"there is no group {file.reference!r}{hint}")
@@ -66,6 +71,9 @@ def _context(context: Resolved) -> Iterator[Problem]:
         return
     yield from _prompt(context)
     yield from _options(context)
+    if context.outcome not in ("pair", "sentence"):
+        asked = [(context.at(key), context.text(key)) for key in ("template", "answer_prefix")]
+        yield from seam_problems(asked, context.texts("options"), context.outcome)
     yield from _words(context)
     yield from _favourable(context)
     yield from _variations(context)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from evenhand.core.case import Case
+from evenhand.core.case import Case, Outcome
 from evenhand.scenarios._toml.schema import ItemFile, Problem, ScenarioFile
+from evenhand.scenarios._toml.seams import seam_problems
 from evenhand.scenarios._toml.texts import among_options, list_problems
 
 _COMPARED = ("reference", "favourable", "template", "options", "favourable_words", "unfavourable_words", "groups",
@@ -26,13 +27,13 @@ def item_problems(file: ScenarioFile) -> Iterator[Problem]:
         yield Problem(("items",), "there are no items; write at least one [[items]]")
     seen: dict[str | None, int] = {}
     for index, item in enumerate(file.items or ()):
-        yield from _item(index, item, file.outcome)
+        yield from _item(index, item, file.outcome, file.answer_prefix or "")
         first = seen.setdefault(item.prompt or item.text, index)
         if first != index:
             yield Problem(("items", index), f"the same as item {first + 1}; keep one")
 
 
-def _item(index: int, item: ItemFile, outcome: str) -> Iterator[Problem]:
+def _item(index: int, item: ItemFile, outcome: Outcome, prefix: str) -> Iterator[Problem]:
     path, needed = ("items", index), _KEYS[outcome]
     for key in ItemFile.model_fields:
         value = getattr(item, key)
@@ -46,6 +47,8 @@ def _item(index: int, item: ItemFile, outcome: str) -> Iterator[Problem]:
         if len(item.options) < 2:
             yield Problem((*path, "options"), f"a question needs at least 2 options, found {len(item.options)}")
         yield from list_problems((*path, "options"), item.options, "option")
+        asked = [((*path, "prompt"), item.prompt or ""), (("answer_prefix",), prefix)]
+        yield from seam_problems(asked, item.options, outcome)
         if item.answer is not None:
             yield from among_options((*path, "answer"), item.answer, item.options)
 
