@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
+from evenhand import find
 from evenhand.edits._file import load
 from evenhand.study import engine
 from evenhand.study.store import read_run
@@ -19,6 +20,18 @@ def test_audit_prints_a_table_per_context(evenhand, shop):
     assert "gap (sd)" in said.out
     assert "mean of all" in said.out
     assert "\nlamp: " in said.out
+
+
+def test_audit_takes_a_measure_of_your_own(evenhand, shop, tmp_path):
+    own = tmp_path / "accuracy.py"
+    own.write_text((Path(find.__file__).parent / "measures" / "accuracy.py").read_text())
+    said = evenhand("audit", shop / "model", "-s", shop / "shop.toml", "--replicates", 50, "--measure", own)
+    assert said.code == 0, said.err
+    assert f"\n{own}\n  context  groups  key    value" in said.out
+    assert "\n  lamp     a / b   value  " in said.out
+    wrong = evenhand("audit", shop / "model", "-s", shop / "shop.toml", "--measure", "accurcy")
+    assert wrong.code == 2
+    assert "did you mean 'accuracy'?" in wrong.err
 
 
 def test_audit_json_is_alone_on_stdout_and_gates(evenhand, shop, tmp_path):

@@ -65,6 +65,20 @@ def test_the_summary_names_the_best_method_and_the_model_that_does_not_answer(te
     assert "This model does not do the task in any use case it was fitted on" in text
 
 
+def test_a_measure_of_your_own_is_on_the_page(tmp_path: Path) -> None:
+    run = made.build(tmp_path / "run", models=("one",), fitted=FEW)
+    file = sorted((run / "cells").iterdir())[0]
+    record = json.loads(file.read_text(encoding="utf-8"))
+    own = {**record["rows"][0], "measure": "share_over.py", "key": "value", "variation": "", "subject": "base",
+           "against": "", "groups": ["white", "black"]}  # fmt: skip
+    own["estimate"] = {**own["estimate"], "value": 0.4321, "low": 0.4, "high": 0.5}
+    file.write_text(json.dumps(record | {"rows": [*record["rows"], own]}), encoding="utf-8")
+    page = html(build(load(run)))
+    assert re.search(
+        r'<th scope="row">share_over.py</th><td>\w+</td><td>white – black</td><td>0.432 \(0.400 to 0.500\)', page
+    )
+
+
 def test_text_from_records_is_escaped(text: str) -> None:
     assert "&lt;/script&gt;" in own_part(text)
     assert text.count("</script>") == 3

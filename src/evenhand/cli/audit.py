@@ -26,6 +26,9 @@ def audit(
     top_p: Annotated[float, typer.Option(min=0, max=1, help="Only the likeliest tokens that reach this share.")] = 1.0,
     node_budget: Annotated[int, typer.Option(min=1, help="Most steps of the exact search per prompt.")] = 400,
     replicates: Annotated[int, typer.Option(min=20, help="Bootstrap replicates.")] = 1000,
+    measure: Annotated[
+        list[str] | None, typer.Option(help="A further measure, by name or path; may be repeated.")
+    ] = None,
     seed: options.Seed = 0,
     chat: options.Chat = None,
     dtype: options.DType = "float32",
@@ -46,6 +49,7 @@ def audit(
     """
     from dataclasses import asdict
 
+    from evenhand import find
     from evenhand.cli.screen import bars, document
     from evenhand.core.bootstrap import Bootstrap
     from evenhand.lm.read import Reading
@@ -55,11 +59,14 @@ def audit(
     if junit is not None and fail_over is None:
         raise UsageError("--junit writes findings over a limit: give the limit with --fail-over, such as 0.2")
     reading = Reading(numeric, samples, temperature, top_p, seed, node_budget=node_budget)
+    measures = tuple(dict.fromkeys((*work.MEASURES, *(measure or ()))))
+    for name in measures:
+        find.build("measures", name)
     asked = options.open_scenario(scenario, context)
     lm = options.open_lm(model, chat, dtype=dtype, device=device, device_map=device_map, revision=revision,
                          trust_remote_code=trust_remote_code)  # fmt: skip
     with bars() as shown:
-        rows = work.audit(lm, asked, reading, Bootstrap(replicates, seed=seed), shown.progress)
+        rows = work.audit(lm, asked, reading, Bootstrap(replicates, seed=seed), shown.progress, measures)
     findings = work.gate(rows, fail_over) if fail_over is not None else []
     if json_:
         document({"model": identity(lm), "scenario": asked.name, "scenario_fingerprint": asked.fingerprint,
@@ -67,6 +74,7 @@ def audit(
                   "findings": [asdict(finding) for finding in findings]})  # fmt: skip
     else:
         _print(rows, findings, variations)
+        _print_more(rows, measure or [])
     if junit is not None:
         options.write_text(junit, work.junit(findings, f"evenhand {asked.name}"))
     _end(findings)
@@ -96,6 +104,15 @@ def _print(rows: list[Row], findings: list[Finding], variations: bool) -> None:
         table(f"{context}: {silent}; the gaps say nothing" if silent else context, head, body)
     for finding in findings:
         print(f"{finding.outcome.upper():9} {finding.context} ({' / '.join(finding.groups)}): {finding.text}")
+
+
+def _print_more(rows: list[Row], measures: list[str]) -> None:
+    from evenhand.cli.screen import table
+
+    for name in measures:
+        body = [[row.context, " / ".join(row.groups) or "all", row.key, str(row.estimate)]
+                for row in rows if row.measure == name and not row.variation]  # fmt: skip
+        table(name, ["context", "groups", "key", "value"], body)
 
 
 def _line(gap: Row, rows: list[Row]) -> list[str]:

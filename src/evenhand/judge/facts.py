@@ -185,6 +185,11 @@ class Facts:
         rows = self._rows.get((measure, key, place.context, place.variation, subject, ""), [])
         return next((r.estimate for r in rows if r.groups == (group,)), NOTHING)
 
+    def number(self, row: Row, subject: str, against: str) -> Estimate:
+        """The number that stands where this row does, of another subject."""
+        found = self._rows.get((row.measure, row.key, row.context, row.variation, subject, against), [])
+        return next((r.estimate for r in found if r.groups == row.groups), NOTHING)
+
     def elsewhere(self, measure: str, key: str = "value") -> list[str]:
         """The contexts outside the scenario (utility texts and questions) where a measure was taken."""
         own = set(self.contexts)

@@ -52,7 +52,8 @@ def cell(draw: Draw, called: Called, judged: Judged, verdict: Verdict) -> Cell:
     draw(f"{called.id}-damage", cell_figures.damage(facts))
     draw(f"{called.id}-layers", cell_figures.layers(record.per_layer, record.layer_sizes) if record.per_layer else None)
     made = {"dose": tables.dose(record), "damage": tables.damage(facts), "means": tables.means(facts),
-            "units": tables.units(record), "made": provenance.cell(judged.ref, record, called.method)}  # fmt: skip
+            "units": tables.units(record), "measures": tables.measures(facts),
+            "made": provenance.cell(judged.ref, record, called.method)}  # fmt: skip
     ratios = [h.after.value / h.before.value - 1 for h in judged.judgement.harms if h.measure == "perplexity"]
     return Cell(
         called, judged, verdict,

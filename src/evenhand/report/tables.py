@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from evenhand.core.estimate import Estimate
 from evenhand.core.record import CellRecord, ContextRecord
-from evenhand.judge.facts import Facts, Place, shown
+from evenhand.judge.facts import GAP, Facts, Place, shown
 from evenhand.judge.verdict import answers
 from evenhand.report import words
 from evenhand.report.cell_figures import PANELS, SUBJECTS
@@ -119,6 +119,21 @@ def damage(facts: Facts) -> Table:
             rows.append((f"{title}: {context}", *[_level(e, share) for e in levels], changed))
     head = ("ability", *SUBJECTS.values(), "change, edited − unedited")
     return Table("What the model can still do", head, tuple(rows))
+
+
+def measures(facts: Facts) -> Table:
+    """What else was measured: every measure that no other part of the page shows, those of your own included."""
+    elsewhere = {GAP, "mean", *(name for _, name, _, _ in PANELS)}
+    found = {(row.measure, row.key, row.context, row.groups): row for row in facts.cell.rows
+             if row.measure not in elsewhere and not row.key.endswith(".abs") and not row.variation}  # fmt: skip
+    rows = tuple(
+        (f"{measure}{'' if key == 'value' else f', {key}'}", context, " – ".join(groups) or "all",
+         *(_level(facts.number(row, subject, against), False)
+           for subject, against in (("base", ""), ("edit", ""), ("edit", "base"), ("random", "base"))))
+        for (measure, key, context, groups), row in found.items()
+    )  # fmt: skip
+    head = ("measure", "use case", "groups", "unedited", "edited", "change", "change, random edit")
+    return Table("Further measures", head, rows)
 
 
 def _level(estimate: Estimate, share: bool) -> str:

@@ -36,11 +36,14 @@ class Finding:
     text: str
 
 
-def audit(lm: LM, scenario: Scenario, reading: Reading, bootstrap: Bootstrap, progress: Progress = silent) -> list[Row]:
-    """Return all measures of the model on a scenario, all names together."""
-    measures = {name: find.build("measures", name) for name in MEASURES}
+def audit(
+    lm: LM, scenario: Scenario, reading: Reading, bootstrap: Bootstrap, progress: Progress = silent,
+    measures: Sequence[str] = MEASURES,
+) -> list[Row]:  # fmt: skip
+    """Return the measures of the model on a scenario, all names together."""
+    built = {name: find.build("measures", name) for name in measures}
     readouts = read(lm, scenario, reading, progress)
-    return [row for readout in readouts for row in measure(measures, Subject("base", readout), bootstrap)]
+    return [row for readout in readouts for row in measure(built, Subject("base", readout), bootstrap)]
 
 
 def gate(rows: Sequence[Row], limit: float) -> list[Finding]:
