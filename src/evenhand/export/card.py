@@ -14,6 +14,7 @@ from evenhand.core.record import CellRecord, RunRecord
 from evenhand.judge.facts import Facts, Place
 from evenhand.judge.verdict import judge
 from evenhand.lm.model import Identity
+from evenhand.planted import name_of
 
 COSTS = (
     ("answer_shares", "valid", "share of valid answers"),
@@ -101,7 +102,7 @@ def text(card: ModelCard, identity: Identity, checked: Checked) -> str:
     judgement = judge(facts) if facts else None
     found = (*judgement.home, *judgement.away) if judgement else ()
     written = environment.get_template("card.md.j2").render(
-        base=Path(identity.source).resolve().name if local else identity.source,
+        base=name_of(Path(identity.source)) if local else identity.source,
         base_id="" if local else identity.source,
         identity=identity,
         licence=licence(card, identity),

@@ -23,6 +23,12 @@ def model_path() -> Path:
     return _HERE / "model"
 
 
+def name_of(folder: Path) -> str:
+    """Return what a local model is called: its folder's name, and `planted` for the shipped one."""
+    whole = folder.resolve()
+    return "planted" if whole == model_path().resolve() else whole.name
+
+
 def spec_path() -> Path:
     """Return the specification the shipped model was made from."""
     return _HERE / "spec.toml"

@@ -9,6 +9,7 @@ from typing import Any
 from evenhand.core.errors import UsageError
 from evenhand.lm.load import Loading, load
 from evenhand.lm.model import LM
+from evenhand.planted import model_path, name_of
 from evenhand.study.config import ModelConfig
 
 
@@ -16,8 +17,6 @@ def open_model(config: ModelConfig, notify: Callable[[str], None] = lambda line:
     """Load a model as configured; UsageError where it has a chat template and whether to use it was not said."""
     where: str | Path = config.where()
     if where == "planted":
-        from evenhand.planted import model_path
-
         where = model_path()
     loading = Loading(
         revision=config.revision,
@@ -40,5 +39,5 @@ def identity(lm: LM) -> dict[str, Any]:
     """Return what pins a model in a cell's spec: a local folder counts by its contents, not by where it lies."""
     found = lm.identity.to_json()
     if lm.identity.sha256:
-        found["source"] = Path(lm.identity.source).name
+        found["source"] = name_of(Path(lm.identity.source))
     return found | {"device": lm.device.type}
