@@ -17,8 +17,19 @@ TEXT = spec_path().read_text(encoding="utf-8")
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("vocabulary", "vocabluary", "did you mean 'vocabulary'"),
-        ("seed = 7", "seed = 'x'", "seed"),
+        (
+            "vocabulary",
+            "vocabluary",
+            "unknown key 'vocabluary'; did you mean 'vocabulary'. .known here: seed, scenario",
+        ),
+        (
+            "seed = 7",
+            "seed = 7\nname = 'a study'",
+            r"unknown key 'name'.* .known here: seed, scenario, vocabulary, model",
+        ),
+        ("units =", "unit =", r"unknown key 'sets\[1\]\.unit'; did you mean 'units'. .known here: name, units, layers"),
+        ("seed = 7", "", r"the key 'seed' is missing; see .*spec\.toml"),
+        ("seed = 7", "seed = 'x'", r"key 'seed' must be a valid integer, .*not 'x'"),
         ("gaps = { loan = 1.0 }", "gaps = { lone = 1.0 }", "did you mean 'loan'"),
         ("gaps = { loan = 1.0 }", "gaps = { bicycle = 1.0 }", "planted by two sets"),
         ("layers = [2, 3]", "layers = [2, 9]", "layers between 1 and 5"),

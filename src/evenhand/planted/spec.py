@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from evenhand.core.errors import UsageError, nearest
+
+_BUNDLED = Path(__file__).parent / "spec.toml"
 
 
 class _Strict(BaseModel):
@@ -106,12 +107,24 @@ def read_spec(path: Path) -> Spec:
 
 
 def _plain(path: Path, error: ValidationError) -> str:
+    """Say the first thing that is wrong; an unknown key before others, for it may be why another is missing."""
     first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
-    place = [str(part) for part in first["loc"]]
-    models: list[Any] = [Spec, ModelSize, Base, Planting, PlantedSet, Outcomes]
-    known = [name for each in models for name in cast("dict[str, Any]", each.model_fields)]
-    hint = nearest(place[-1], known) if first["type"] == "extra_forbidden" else ""
-    return f"{path}: key {'.'.join(place)!r}: {first['msg']}{hint}"
+    key, known = str(first["loc"][-1]), _known(first["loc"][:-1])
+    where = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
+    if first["type"] == "extra_forbidden":
+        return f"{path}: unknown key {where!r}{nearest(key, known)} (known here: {', '.join(known)})"
+    if first["type"] == "missing":
+        return f"{path}: the key {where!r} is missing; see the specification of the bundled model ({_BUNDLED})"
+    said = first["msg"].replace("Input should be", "must be")
+    return f"{path}: key {where!r} {said[0].lower()}{said[1:]}, not {first['input']!r}"
+
+
+def _known(place: tuple[int | str, ...]) -> list[str]:
+    """The keys of the table at a place."""
+    tables: dict[str, type[BaseModel]] = {
+        "model": ModelSize, "base": Base, "planting": Planting, "sets": PlantedSet, "contexts": Outcomes,
+    }  # fmt: skip
+    return [*(tables[str(place[0])] if place else Spec).model_fields]
 
 
 def _check(path: Path, spec: Spec) -> None:
