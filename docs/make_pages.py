@@ -1,4 +1,4 @@
-"""Write the pages about plug-ins from their docstrings: `docs/methods/NAME.md`, `docs/locators.md`, `docs/measures.md`.
+"""Write pages from docstrings: `methods/NAME.md`, `locators.md`, `measures.md`, and `modules.md`, a line for each file.
 
 Run `.venv/bin/python docs/make_pages.py` after a docstring or a setting has changed; a test fails until it is done.
 """
@@ -17,6 +17,7 @@ from evenhand import find
 from evenhand.core.component import Space
 
 DOCS = Path(__file__).parent
+CODE = DOCS.parent / "src" / "evenhand"
 MADE = "<!-- Made by docs/make_pages.py from docstrings: change those and run it again. -->\n"
 LOCATORS = """# Locators
 A locator gives every unit one score; the highest are looked at first:
@@ -39,7 +40,26 @@ def pages() -> dict[str, str]:
     made["methods/README.md"] = "\n".join([*index, "| method | in short |", "|---|---|", *rows, ""])
     for path, kind, intro in (("locators.md", "locate", LOCATORS), ("measures.md", "measures", MEASURES)):
         made[path] = "\n".join([MADE, intro, *(section(kind, name) for name in find.names(kind))])
-    return made
+    return made | {"modules.md": modules()}
+
+
+def modules() -> str:
+    """Return one line for every file of the package."""
+    parts = [MADE.strip(), "# Where everything lives\nOne line for every file, from the floor up."]
+    for folder in ("core", "", *sorted({str(p.parent.relative_to(CODE)) for p in CODE.rglob("*.py")} - {".", "core"})):
+        files = [path for path in sorted((CODE / folder).glob("*.py")) if path.name != "__init__.py"]
+        lines = [f"- `{path.stem}`: {first_line(path)}" for path in files]
+        if lines:
+            parts.append(
+                f"## {folder or 'evenhand'}\n{first_line(CODE / folder / '__init__.py')}\n\n" + "\n".join(lines)
+            )
+    return "\n\n".join(parts) + "\n"
+
+
+def first_line(path: Path) -> str:
+    """Return the first paragraph of a file's docstring, on one line."""
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return " ".join(text.split("\n\n")[0].split())
 
 
 def method(name: str) -> str:
