@@ -83,7 +83,11 @@ def _mistyped(dtype: str) -> Loading:
         (_truncate, "damaged or unreadable"),
         (_empty, "configuration cannot be loaded"),
         (lambda folder: (folder / "config.json").write_text("{"), "not a valid JSON"),
-        (lambda folder: (folder / "tokenizer.json").unlink(), "its tokenizer cannot be loaded"),
+        (
+            lambda folder: (folder / "tokenizer.json").unlink(),
+            r"its tokenizer cannot be loaded .*one of: \(1\) .*, \(2\) .* or \(3\) .* convert\)\. "
+            r"Expected tokenizer\.json; where there is only a tokenizer\.model, `pip install sentencepiece",
+        ),
         (lambda folder: _config(folder, num_attention_heads=5), "not a multiple of the number of attention heads"),
     ],
     ids=[

@@ -185,26 +185,37 @@ def _tokenizer(where: str, common: dict[str, Any]) -> Any:
     from transformers import AutoTokenizer
 
     auto: Any = AutoTokenizer
-    tokenizer = _try(f"{where}: its tokenizer", lambda: auto.from_pretrained(where, **common))
+    expected = (
+        "Expected tokenizer.json; where there is only a tokenizer.model, `pip install sentencepiece tiktoken` and try "
+        "again, or save it once as a fast tokenizer with AutoTokenizer.from_pretrained(…).save_pretrained(…)"
+    )
+    tokenizer = _try(f"{where}: its tokenizer", lambda: auto.from_pretrained(where, **common), expected)
     if not tokenizer.is_fast:
         raise CannotRun(f"{where}: evenhand needs a fast tokenizer (tokenizer.json), because it maps text to tokens")
     return tokenizer
 
 
-def _try(what: str, call: Callable[[], Any]) -> Any:
-    """Turn the loaders' many exceptions into one plain sentence."""
+_CHECKPOINT = "Expected a folder with config.json, tokenizer.json and *.safetensors, or a hub id that can be reached"
+
+
+def _try(what: str, call: Callable[[], Any], expected: str = _CHECKPOINT) -> Any:
+    """Turn the loaders' many exceptions into one plain sentence and what was expected."""
     try:
         return call()
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        first = str(error).strip().split("\n")[0]
-        raise CannotRun(
-            f"{what} cannot be loaded ({type(error).__name__}: {first}). Expected a folder with config.json, "
-            "tokenizer.json and *.safetensors, or a hub id that can be reached"
-        ) from error
+        raise CannotRun(f"{what} cannot be loaded ({type(error).__name__}: {_sentence(error)}). {expected}") from error
     except Exception as error:
         if type(error).__module__.startswith(("safetensors", "huggingface_hub")) or type(error) is Exception:
             raise CannotRun(f"{what} cannot be loaded: a file is damaged or unreadable ({error})") from error
         raise
+
+
+def _sentence(error: Exception) -> str:
+    """The first sentence of an error, which may be a list over several lines."""
+    first, *more = [line.strip() for line in str(error).strip().split("\n")]
+    while more and (first.endswith((":", ",")) or more[0].startswith("(")):
+        first = f"{first} {more.pop(0)}"
+    return first.rstrip(".")
 
 
 def folder_sha256(folder: Path) -> str:
