@@ -41,9 +41,12 @@ def best(cells: Sequence[Cell]) -> Best:
         fell = [c.verdict.judgement.removed for c in own if c.verdict.judgement.kind in FELL]
         if fell:
             where = f"all {len(own)}" if len(fell) == len(own) > 1 else f"{len(fell)} of the {len(own)}"
+            average = words.percent(sum(fell) / len(fell))
             text = (
-                f"lowered the gap beyond chance in {where} places where there was one to lower, there by "
-                f"{words.percent(sum(fell) / len(fell))} of its size on average."
+                f"lowered the gap beyond chance in {where} places where there was one to lower, there by {average} of "
+                "its size on average."
+                if len(own) > 1
+                else f"lowered the gap beyond chance, by {average} of its size."
             )
             found.append((sum(fell) / len(own), Best(text, "good", method.label, own[0])))
     if found:
