@@ -63,6 +63,8 @@ def audit(
     for name in measures:
         find.build("measures", name)
     asked = options.open_scenario(scenario, context)
+    if fail_over is not None or not measure:
+        work.check_compares(asked)
     lm = options.open_lm(model, chat, dtype=dtype, device=device, device_map=device_map, revision=revision,
                          trust_remote_code=trust_remote_code)  # fmt: skip
     with bars() as shown:
@@ -101,7 +103,8 @@ def _print(rows: list[Row], findings: list[Finding], variations: bool) -> None:
         head = ["compared", "variation", "gap (sd)", "without extremes", "ratio of means", "earth mover's", "means",
                 "valid", "refused", "on the options", "names"]  # fmt: skip
         silent = unanswered(rows, context)
-        table(f"{context}: {silent}; the gaps say nothing" if silent else context, head, body)
+        if body:
+            table(f"{context}: {silent}; the gaps say nothing" if silent else context, head, body)
     for finding in findings:
         print(f"{finding.outcome.upper():9} {finding.context} ({' / '.join(finding.groups)}): {finding.text}")
 

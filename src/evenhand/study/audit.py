@@ -10,6 +10,7 @@ from typing import Literal
 
 from evenhand import find
 from evenhand.core.bootstrap import Bootstrap
+from evenhand.core.errors import UsageError
 from evenhand.core.estimate import Estimate
 from evenhand.core.measure import Subject, measure
 from evenhand.core.progress import Progress, silent
@@ -44,6 +45,18 @@ def audit(
     built = {name: find.build("measures", name) for name in measures}
     readouts = read(lm, scenario, reading, progress)
     return [row for readout in readouts for row in measure(built, Subject("base", readout), bootstrap)]
+
+
+def check_compares(scenario: Scenario) -> None:
+    """Raise UsageError for a scenario without a gap: no groups, or nothing but running text."""
+    outcomes = {context.outcome for context in scenario.contexts}
+    if len(scenario.groups) < 2 or outcomes == {"sentence"}:
+        alone = "perplexity" if outcomes == {"sentence"} else "accuracy"
+        raise UsageError(
+            f"scenario {scenario.name!r} compares no groups, so it has no gap to audit: ask for what it measures by "
+            f"itself (--measure {alone}), give it to `evenhand run` as utility, or audit a scenario with groups, such "
+            "as name_audit"
+        )
 
 
 def gate(rows: Sequence[Row], limit: float) -> list[Finding]:
