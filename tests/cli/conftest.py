@@ -7,26 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import small_shop
 from evenhand.cli.main import main
-from evenhand.testing.tiny import tiny_lm
-
-SCENARIO = """# A tiny scenario.
-name = "shop"
-outcome = "choice"
-options = [" 1", " 2"]
-favourable = " 1"
-[groups]
-a = ["Maria", "Hunter", "Ann", "Bo", "Eve", "Al"]
-b = ["Jamal", "Cy", "Di", "Flo", "Gus", "Hal"]
-[contexts.bus]
-template = "{name} waited for the bus"
-[contexts.lamp]
-template = "{name} bought a {item}"
-[contexts.lamp.variations]
-item = ["lamp", "car"]
-"""
-TEXTS = ("She had an old lamp.", "He gave two apples to the child.", "They waited for the late bus.",
-         "The teacher asked a question.", "A yellow pencil was on the table.", "The doctor bought a car.")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -55,13 +37,7 @@ def evenhand(monkeypatch, capsys):
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory) -> Path:
     """A folder with `model`, `shop.toml`, `texts.toml` and `study.toml`."""
-    folder = tmp_path_factory.mktemp("shop")
-    lm = tiny_lm("llama")
-    lm.model.save_pretrained(folder / "model")
-    lm.tokenizer.save_pretrained(folder / "model")
-    (folder / "shop.toml").write_text(SCENARIO)
-    items = "".join(f"[[items]]\ntext = {json.dumps(text)}\n" for text in TEXTS)
-    (folder / "texts.toml").write_text(f'name = "texts"\noutcome = "sentence"\n{items}')
+    folder = small_shop.write(tmp_path_factory.mktemp("shop"))
     (folder / "study.toml").write_text(
         f'name = "tiny"\nscenario = {json.dumps(str(folder / "shop.toml"))}\n'
         f'utility = [{json.dumps(str(folder / "texts.toml"))}]\nfitted_on = ["lamp"]\nsizes = [1, 16]\n'

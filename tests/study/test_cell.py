@@ -1,10 +1,10 @@
 """A cell is a pure function of its spec, keeps its names apart, and measures everywhere beside its control."""
 
-import json
 import math
 
 import pytest
 
+import small_shop
 from evenhand.core.component import Selection
 from evenhand.core.errors import UsageError
 from evenhand.edits.compose import Compose
@@ -25,59 +25,33 @@ from evenhand.study.store import Store
 from evenhand.study.utility import together
 from evenhand.testing.tiny import tiny_lm
 
-SCENARIO = """
-name = "s"
-outcome = "choice"
-options = [" 1", " 2"]
-favourable = " 1"
-[groups]
-a = ["Maria", "Hunter", "Ann", "Bo", "Eve", "Al"]
-b = ["Jamal", "Cy", "Di", "Flo", "Gus", "Hal"]
-[contexts.bus]
-template = "{name} waited for the bus"
-[contexts.lamp]
-template = "{name} bought a {item}"
-[contexts.lamp.variations]
-item = ["lamp", "car"]
-"""
-TEXTS = ("She had an old lamp.", "He gave two apples.", "They waited.", "He asked.", "A pencil was there.", "Yes, 34.")
 
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("files")
-    (folder / "s.toml").write_text(SCENARIO)
-    items = "".join(f"[[items]]\ntext = {json.dumps(text)}\n" for text in TEXTS)
-    (folder / "u.toml").write_text(f'name = "u"\noutcome = "sentence"\n{items}')
-    return folder
-
-
-def _config(files, **more):
-    given = {"name": "t", "scenario": str(files / "s.toml"), "utility": [str(files / "u.toml")],
+def _config(shop, **more):
+    given = {"name": "t", "scenario": str(shop / "shop.toml"), "utility": [str(shop / "texts.toml")],
              "models": [{"source": "m", "chat": False}], "methods": [{"name": "random"}], "fitted_on": ["lamp"],
              "sizes": [1, 4, 16], "bootstrap": {"replicates": 40}, "budget": {"perplexity_rise": 9.0}}  # fmt: skip
     return StudyConfig.model_validate(given | more)
 
 
-def _cell(files, folder, **more):
-    config = _config(files, **more)
+def _cell(shop, folder, **more):
+    config = _config(shop, **more)
     lm = tiny_lm("llama")
     bench = Bench(lm, config, load_scenario(config.scenario), together(config.utility), Store(folder))
     spec = specs(config, identity(lm), bench.scenario, bench.utility)[0]
     return bench, spec, run_cell(bench, spec)
 
 
-def test_the_same_spec_gives_the_same_record_with_and_without_a_cache(files, tmp_path):
-    _, _, (first, edit) = _cell(files, tmp_path / "one")
-    _, _, (cached, again) = _cell(files, tmp_path / "one")
-    _, _, (fresh, _) = _cell(files, tmp_path / "two")
+def test_the_same_spec_gives_the_same_record_with_and_without_a_cache(shop, tmp_path):
+    _, _, (first, edit) = _cell(shop, tmp_path / "one")
+    _, _, (cached, again) = _cell(shop, tmp_path / "one")
+    _, _, (fresh, _) = _cell(shop, tmp_path / "two")
     plain = {record.model_copy(update={"seconds": 0.0}).model_dump_json() for record in (first, cached, fresh)}
     assert len(plain) == 1
     assert (edit is None) == (again is None)
 
 
-def test_everything_is_measured_everywhere_and_only_changes_have_q(files, tmp_path):
-    _, spec, (record, edit) = _cell(files, tmp_path, methods=[{"name": "random", "sizes": "paper"}])
+def test_everything_is_measured_everywhere_and_only_changes_have_q(shop, tmp_path):
+    _, spec, (record, edit) = _cell(shop, tmp_path, methods=[{"name": "random", "sizes": "paper"}])
     assert edit is not None
     assert record.rule.startswith("The method's own size")
     assert [point.units for point in record.sweep] == [0, 8]
@@ -87,7 +61,7 @@ def test_everything_is_measured_everywhere_and_only_changes_have_q(files, tmp_pa
     assert all(unit.promotes and unit.suppresses for unit in record.units)
     assert record.edit == f"edits/{spec.hash}"
     found = {(row.context, row.subject, row.against) for row in record.rows}
-    for context in ("bus", "lamp", "u"):
+    for context in ("bus", "lamp", "texts"):
         for subject, against in (("base", ""), ("edit", ""), ("random", ""), ("edit", "base"), ("random", "base"),
                                  ("edit", "random")):  # fmt: skip
             assert (context, subject, against) in found
@@ -98,9 +72,9 @@ def test_everything_is_measured_everywhere_and_only_changes_have_q(files, tmp_pa
     assert {d.subject for d in record.distributions} == {"base", "edit", "random"}
 
 
-def test_an_edit_that_helps_nowhere_is_not_made_up(files, tmp_path):
+def test_an_edit_that_helps_nowhere_is_not_made_up(shop, tmp_path):
     """With no budget for damage only the unedited model is allowed."""
-    _, _, (record, edit) = _cell(files, tmp_path, budget={"perplexity_rise": 0.0, "valid_drop": 0.0, "tolerance": 99.0})
+    _, _, (record, edit) = _cell(shop, tmp_path, budget={"perplexity_rise": 0.0, "valid_drop": 0.0, "tolerance": 99.0})
     assert edit is None
     assert record.edit == ""
     assert record.sweep[0].chosen
@@ -109,7 +83,7 @@ def test_an_edit_that_helps_nowhere_is_not_made_up(files, tmp_path):
     assert record.share == 0.0
 
 
-def test_names_are_kept_apart_and_methods_see_only_their_own(files, tmp_path, monkeypatch):
+def test_names_are_kept_apart_and_methods_see_only_their_own(shop, tmp_path, monkeypatch):
     seen = {}
     real = search.method_of
 
@@ -127,7 +101,7 @@ def test_names_are_kept_apart_and_methods_see_only_their_own(files, tmp_path, mo
         return Spy()
 
     monkeypatch.setattr(search, "method_of", spying)
-    bench, _, _ = _cell(files, tmp_path, fitted_on=["lamp"])
+    bench, _, _ = _cell(shop, tmp_path, fitted_on=["lamp"])
     names = {part: {(c.group, c.cluster) for c in bench.part(bench.scenario, part, 0).cases}
              for part in ("fit", "choose", "report")}  # fmt: skip
     assert sum(len(each) for each in names.values()) == 12
@@ -137,8 +111,8 @@ def test_names_are_kept_apart_and_methods_see_only_their_own(files, tmp_path, mo
     assert len(seen["texts"].cases) == 2
 
 
-def test_a_cell_of_one_variation_is_measured_everywhere(files, tmp_path):
-    _, spec, (record, edit) = _cell(files, tmp_path, fitted_on=["lamp/car"],
+def test_a_cell_of_one_variation_is_measured_everywhere(shop, tmp_path):
+    _, spec, (record, edit) = _cell(shop, tmp_path, fitted_on=["lamp/car"],
                                     methods=[{"name": "random", "sizes": "paper"}])  # fmt: skip
     assert (spec.fitted_on, spec.variations) == (("lamp",), ("car",))
     assert edit is not None
@@ -147,12 +121,12 @@ def test_a_cell_of_one_variation_is_measured_everywhere(files, tmp_path):
     assert {("bus", ""), ("lamp", "car"), ("lamp", "lamp"), ("lamp", "")} <= places
 
 
-def test_settings_of_a_measure_reach_the_rows_and_the_choice(files, tmp_path):
+def test_settings_of_a_measure_reach_the_rows_and_the_choice(shop, tmp_path):
     own = {"methods": [{"name": "random", "sizes": "paper"}], "fitted_on": ["bus"],
            "split": {"fit": 1, "choose": 2, "report": 3}}  # fmt: skip
     table = {"name": GAP, "settings": {"winsor": 0.3, "pooling": "n"}}
-    _, _, (plain, _) = _cell(files, tmp_path / "a", measures=[GAP], **own)
-    _, _, (clipped, _) = _cell(files, tmp_path / "b", measures=[table], **own)
+    _, _, (plain, _) = _cell(shop, tmp_path / "a", measures=[GAP], **own)
+    _, _, (clipped, _) = _cell(shop, tmp_path / "b", measures=[table], **own)
 
     def gaps(record):
         return [row.estimate.value for row in record.rows if row.measure == GAP and row.context == "bus"]
@@ -162,11 +136,12 @@ def test_settings_of_a_measure_reach_the_rows_and_the_choice(files, tmp_path):
     assert plain.sweep[0].gap.value != clipped.sweep[0].gap.value
 
 
-def test_parts_may_be_split_by_variation(files, tmp_path):
-    many = files / "many.toml"
-    many.write_text(SCENARIO.split("[contexts.bus]")[0] + SCENARIO[SCENARIO.index("[contexts.lamp]") :].replace(
-        '"lamp", "car"', '"lamp", "car", "pencil"'))  # fmt: skip
-    bench, spec, (record, _) = _cell(files, tmp_path, scenario=str(many), split={"by": "variation"},
+def test_parts_may_be_split_by_variation(shop, tmp_path):
+    many = shop / "many.toml"
+    text = small_shop.SCENARIO
+    text = text[: text.index("[contexts.bus]")] + text[text.index("[contexts.lamp]") :]
+    many.write_text(text.replace('"lamp", "car"', '"lamp", "car", "pencil"'))
+    bench, spec, (record, _) = _cell(shop, tmp_path, scenario=str(many), split={"by": "variation"},
                                      methods=[{"name": "random", "sizes": [2]}])  # fmt: skip
     parts = [bench.part(bench.scenario, part, 0) for part in ("fit", "choose", "report")]
     assert len({case.variation for part in parts for case in part.cases}) == 3
@@ -178,8 +153,8 @@ def test_parts_may_be_split_by_variation(files, tmp_path):
     assert [dealt[name] for name in ("fit", "choose", "report")] == [{"lamp": (p.cases[0].variation,)} for p in parts]
 
 
-def test_a_run_says_which_names_each_part_holds(files, tmp_path):
-    bench, spec, _ = _cell(files, tmp_path, methods=[{"name": "random", "sizes": [2]}])
+def test_a_run_says_which_names_each_part_holds(shop, tmp_path):
+    bench, spec, _ = _cell(shop, tmp_path, methods=[{"name": "random", "sizes": [2]}])
     dealt = run_record(bench, [spec], "").scenario.parts
     for part in ("fit", "choose", "report"):
         cases = bench.part(bench.scenario, part, 0).cases
@@ -189,20 +164,20 @@ def test_a_run_says_which_names_each_part_holds(files, tmp_path):
         ]
 
 
-def test_a_method_can_be_kept_to_layers(files, tmp_path):
+def test_a_method_can_be_kept_to_layers(shop, tmp_path):
     method = {"name": "random", "sizes": [20, 40], "layers": [1]}
-    _, spec, (record, _) = _cell(files, tmp_path, methods=[method])
+    _, spec, (record, _) = _cell(shop, tmp_path, methods=[method])
     assert spec.run["layers"] == [1]
     assert 0 < record.sweep[1].units < 20
     assert record.sweep[1].units < record.sweep[2].units < 40
     assert next(iter(record.per_layer.values())) == 0
     assert any("only the units in layers 1 were kept" in note for note in record.notes)
     with pytest.raises(UsageError, match="there is no layer 7"):
-        _cell(files, tmp_path, methods=[method | {"layers": [7]}])
+        _cell(shop, tmp_path, methods=[method | {"layers": [7]}])
 
 
-def test_an_edit_that_does_not_scale_is_read_around_its_application(files):
-    lm, scenario = tiny_lm("llama"), load_scenario(str(files / "s.toml"))
+def test_an_edit_that_does_not_scale_is_read_around_its_application(shop):
+    lm, scenario = tiny_lm("llama"), load_scenario(str(shop / "shop.toml"))
     scale = Scale(Selection.of(lm.layout("neuron"), list(range(0, 144, 5))))
     other = Scale(Selection.of(lm.layout("neuron"), [3]))
     mixed = read_edits(lm, scenario, [scale, Compose((scale,)), other], Reading(), lambda *a: None)
@@ -223,14 +198,14 @@ def test_an_edit_that_does_not_scale_is_read_around_its_application(files):
         ({"models": [{"source": "${NOT_SET_AT_ALL}/x", "chat": False}]}, "NOT_SET_AT_ALL, which is not set"),
     ],
 )
-def test_mistakes_are_found_before_a_model_is_loaded(files, tmp_path, more, text):
+def test_mistakes_are_found_before_a_model_is_loaded(shop, tmp_path, more, text):
     with pytest.raises(UsageError) as caught:
-        run_study(_config(files, **more), tmp_path / "run")
+        run_study(_config(shop, **more), tmp_path / "run")
     assert text in str(caught.value)
 
 
-def test_too_few_names_for_three_parts_is_refused(files, tmp_path):
-    small = files / "small.toml"
-    small.write_text(SCENARIO.replace(', "Ann", "Bo", "Eve", "Al"', ""))
+def test_too_few_names_for_three_parts_is_refused(shop, tmp_path):
+    small = shop / "small.toml"
+    small.write_text(small_shop.SCENARIO.replace(', "Ann", "Bo", "Eve", "Al"', ""))
     with pytest.raises(UsageError, match=r"2 name\(s\) cannot be split into fit, choose, report"):
-        run_study(_config(files, scenario=str(small)), tmp_path / "run")
+        run_study(_config(shop, scenario=str(small)), tmp_path / "run")
