@@ -121,6 +121,16 @@ def test_a_small_model_protects_at_least_one_head(many_heads: LM) -> None:
     assert _fit(many_heads, space="head", head_majority=0) == unit_sets.highest(theirs, 5)
 
 
+def test_a_very_small_model_loses_at_least_one_head() -> None:
+    lm, scenario = tiny_lm("llama"), use_case().only(variations=["lamp"])
+    theirs, ours = (unit_sets.head_scores(lm, unit_sets.of_group(scenario, g), "max", "prompt") for g in "ba")
+    assert unit_sets.highest(theirs, 1) == unit_sets.highest(ours, 1), "must coincide for this to test it"
+    expected = unit_sets.highest(theirs, 2) - unit_sets.highest(ours, 1)
+    assert _fit(lm, ("lamp",), space="head") == expected
+    assert len(expected) == 1
+    assert _fit(lm, ("lamp",), space="head", head_minority=1.0, head_majority=1.0) == set()
+
+
 def test_every_setting_survives_json() -> None:
     built = find.build("methods", "set_difference", json.loads(json.dumps(CODE | CODE_HEADS)))
     assert (built.mode, built.groups, built.positions, built.reduce) == ("code", "sum", "generation", "mean")

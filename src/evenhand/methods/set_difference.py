@@ -9,9 +9,9 @@ S_majority), the tops taken over all layers jointly. Neurons: S_n = mean over to
 prompt, mean over names.
 
 Defaults (third-party transcription of the paper): neurons τ = 0.40 / 0.35; heads 40 / 5 of Llama-3-8B's 1,024, kept as
-shares so that smaller models lose the same part (at least one head each). The first group is the majority, the others
-are minorities (their sets are united). `prune = "majority"` swaps the two. `less = "utility"` subtracts the top on the
-utility texts instead, as Wei et al. do.
+shares so that smaller models lose the same part (at least one unit is protected, and one more admitted). The first
+group is the majority, the others are minorities (their sets are united). `prune = "majority"` swaps the two. `less =
+"utility"` subtracts the top on the utility texts instead, as Wei et al. do.
 
 The authors' code is older than the paper and differs. Neurons: `mode = "code"`, `tokens = "all"`, τ = 0.15 / 0.15;
 S_n = sqrt(1/N Σ_prompts Σ_tokens a_n²) · ‖down[:, n]‖₂ over prompt and own answer, tops in every layer by itself (the
@@ -92,7 +92,7 @@ class SetDifference:
 
     def fit(self, lm: LM, bias: Scenario, utility: Scenario) -> Scale:
         """Return the paper's edit at τmin and τmaj."""
-        need = self._count(lm, self.neuron_minority, self.head_minority)
+        need = self._admitted(lm)
         reached = self._reached(lm, bias, utility, int(need.max()))
         edit = self._edit(Selection(lm.layout(self.space), reached < need))
         if not len(edit.selection):
@@ -182,9 +182,16 @@ class SetDifference:
         pools = self._pools(lm, torch.zeros(lm.layout(self.space).size, dtype=torch.float64))
         return torch.cat([torch.full_like(pool, len(pool)) for pool in pools])
 
-    def _count(self, lm: LM, neuron: float, head: float) -> Float[Tensor, " unit"]:
-        """τ of the space at hand as a number of units of each unit's pool, at least one unless τ is 0."""
-        tau, sizes = head if self.space == "head" else neuron, self._sizes(lm)
+    @property
+    def _taus(self) -> tuple[float, float]:
+        """τmin and τmaj of the space at hand."""
+        if self.space == "head":
+            return self.head_minority, self.head_majority
+        return self.neuron_minority, self.neuron_majority
+
+    def _count(self, lm: LM, tau: float) -> Float[Tensor, " unit"]:
+        """A τ as a number of units of each unit's pool, at least one unless it is 0."""
+        sizes = self._sizes(lm)
         if tau > sizes.min():
             where = f"{self.space}s" + (" of a layer" if self.mode == "code" and self.space == "neuron" else "")
             raise UsageError(
@@ -192,6 +199,13 @@ class SetDifference:
             )
         count = tau * sizes if tau < 1 else torch.full_like(sizes, tau)
         return count.floor().clamp(min=1 if tau else 0)
+
+    def _admitted(self, lm: LM) -> Float[Tensor, " unit"]:
+        """τmin as a number of units; where it is the larger τ, rounding must leave one beside the protected."""
+        minority, majority = self._taus
+        need = self._count(lm, minority)
+        more = minority > majority and self.groups == "difference"
+        return torch.maximum(need, self._count(lm, majority) + 1) if more else need
 
     def _ranks(self, scores: Float[Tensor, " unit"], lm: LM) -> Float[Tensor, " unit"]:
         """Place of each unit in its pool, the highest score first; infinite without a score."""
@@ -203,7 +217,7 @@ class SetDifference:
 
     def _top(self, scores: Float[Tensor, " unit"], lm: LM) -> Bool[Tensor, " unit"]:
         """The protected units: the τmaj highest."""
-        return self._ranks(scores, lm) < self._count(lm, self.neuron_majority, self.head_majority)
+        return self._ranks(scores, lm) < self._count(lm, self._taus[1])
 
     def _scores(self, lm: LM, part: Scenario, whose: str) -> Float[Tensor, " unit"]:
         if not part.cases:
