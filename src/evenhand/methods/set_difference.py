@@ -192,7 +192,7 @@ class SetDifference:
     def _count(self, lm: LM, tau: float) -> Float[Tensor, " unit"]:
         """A τ as a number of units of each unit's pool, at least one unless it is 0."""
         sizes = self._sizes(lm)
-        if tau > sizes.min():
+        if not 0 <= tau <= sizes.min():
             where = f"{self.space}s" + (" of a layer" if self.mode == "code" and self.space == "neuron" else "")
             raise UsageError(
                 f"set_difference: τ = {tau:g} is neither a share nor a number of the {int(sizes.min())} {where}"
