@@ -8,36 +8,20 @@ import time
 
 import pytest
 
+import small_shop
 from evenhand.core.record import CellRecord, RunRecord
 from evenhand.study.config import load_study
 from evenhand.study.engine import run_study
-from evenhand.testing.tiny import tiny_lm
-
-GROUPS = {"a": ["Maria", "Hunter", "Ann", "Bo", "Eve", "Al"], "b": ["Jamal", "Cy", "Di", "Flo", "Gus", "Hal"]}
-TEXTS = ("She had an old lamp.", "He gave two apples to the child.", "They waited for the late bus.",
-         "The teacher asked a question.", "A yellow pencil was on the table.", "The doctor bought a car.")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     """A study of six cells on a tiny model saved to a folder."""
-    folder = tmp_path_factory.mktemp("study")
-    lm = tiny_lm("llama")
-    lm.model.save_pretrained(folder / "model")
-    lm.tokenizer.save_pretrained(folder / "model")
-    contexts = "\n".join(
-        f'[contexts.{name}]\ntemplate = "{{name}} {text}"' for name, text in
-        {"bus": "waited for bus", "lamp": "bought lamp", "pay": "was paid $"}.items()
-    )  # fmt: skip
-    (folder / "s.toml").write_text(
-        'name = "s"\noutcome = "choice"\noptions = [" 1", " 2"]\nfavourable = " 1"\n'
-        f"[groups]\na = {json.dumps(GROUPS['a'])}\nb = {json.dumps(GROUPS['b'])}\n{contexts}\n"
-    )
-    items = "".join(f"[[items]]\ntext = {json.dumps(text)}\n" for text in TEXTS)
-    (folder / "u.toml").write_text(f'name = "u"\noutcome = "sentence"\n{items}')
+    folder = small_shop.write(tmp_path_factory.mktemp("study"))
     (folder / "study.toml").write_text(
-        f'name = "tiny"\nscenario = {json.dumps(str(folder / "s.toml"))}\n'
-        f"utility = [{json.dumps(str(folder / 'u.toml'))}]\nsizes = [1, 8]\n"
+        f'name = "tiny"\nscenario = {json.dumps(str(folder / "shop.toml"))}\n'
+        f"utility = [{json.dumps(str(folder / 'texts.toml'))}]\nsizes = [1, 8]\n"
+        'fitted_on = ["bus", "lamp", "lamp/car"]\n'
         f"[[models]]\nsource = {json.dumps(str(folder / 'model'))}\nchat = false\n"
         '[[methods]]\nname = "random"\n[[methods]]\nname = "set_difference"\n'
         "[bootstrap]\nreplicates = 50\n[budget]\nperplexity_rise = 10.0\nvalid_drop = 1.0\n"
