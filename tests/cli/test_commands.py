@@ -171,7 +171,14 @@ def test_what_is_run_is_a_study_or_a_model_with_a_scenario(evenhand, shop):
     for args, reason in (
         ((shop / "model",), "no study file (.toml); to edit a model for one use case, name that too"),
         ((shop / "shop.toml",), "is a scenario, not a study; to run it on a model: evenhand run MODEL --scenario"),
-        ((shop / "study.toml", "-c", "lamp"), "in a study they stand in its file"),
+        (
+            (shop / "study.toml", "-c", "lamp"),
+            "--context goes with MODEL --scenario; what a study does stands in its file",
+        ),
+        ((shop / "study.toml", "--seed", 7), "--seed goes with MODEL --scenario"),
+        ((shop / "study.toml", "--dtype", "float16"), "--dtype goes with MODEL --scenario"),
+        ((shop / "study.toml", "-s", shop / "shop.toml"), "is a study, which names its scenario itself"),
+        ((shop / "study.toml", "--export", shop), "is there already and not empty; give --export a new folder"),
         ((shop / "model", "-s", shop / "shop.toml", "-c", "lmp"), "no context 'lmp'; did you mean 'lamp'?"),
         ((shop / "model", "-s", shop / "shop.toml", "-m", "contrst"), "did you mean 'contrast'?"),
     ):

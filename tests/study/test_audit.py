@@ -53,6 +53,15 @@ def test_a_model_that_does_not_do_the_task_has_not_passed():
     assert junit(list(found.values()), "s").count("<error") == 4
 
 
+def test_an_undefined_variation_does_not_pass_and_an_empty_clipping_is_not_looked_at():
+    nothing_left = _row("fair", math.nan, math.nan, math.nan).model_copy(update={"key": "clipped"})
+    blank = _row("biased", math.nan, math.nan, math.nan, "x")
+    found = {finding.context: finding for finding in gate([*ROWS, nothing_left, blank], 2.0)}
+    assert found["fair"].outcome == "within"
+    assert found["biased"].outcome == "undefined"
+    assert "no interval for the gap in x" in found["biased"].text
+
+
 def test_a_gap_hidden_by_extreme_answers_is_over():
     clipped = _row("fair", 0.5, 0.3, 0.7).model_copy(update={"key": "clipped"})
     (fair,) = (finding for finding in gate([*ROWS, clipped], 0.2) if finding.context == "fair")

@@ -241,3 +241,20 @@ def test_a_folder_belongs_to_one_study(asked: Asked, tmp_path: Path) -> None:
         _run(asked(name="other"), tmp_path)
     assert (tmp_path / "run.json").read_bytes() == before
     assert _run(asked(methods=[{"name": "random", "sizes": [1]}]), tmp_path)[1] == [True], "the same study may change"
+
+
+def test_one_model_twice_is_refused(asked: Asked, shop: Path, tmp_path: Path) -> None:
+    twice = [
+        {"source": str(shop / "model"), "chat": False},
+        {"source": str(shop / "model"), "chat": False, "dtype": "auto"},
+    ]
+    with pytest.raises(UsageError, match="is there twice"):
+        _run(asked(models=twice), tmp_path)
+
+
+@pytest.mark.parametrize(("split", "least"), [({}, 15), ({"fit": 2}, 20), ({"report": 2}, 20)])
+def test_too_few_names_are_told_with_how_many_are_enough(
+    asked: Asked, tmp_path: Path, split: dict[str, float], least: int
+) -> None:
+    _, _, told = _run(asked(split=split), tmp_path)
+    assert told[0].endswith(f"give at least {least} names per group")

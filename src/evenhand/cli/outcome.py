@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evenhand.core.errors import EvenhandError
+
 if TYPE_CHECKING:
     from evenhand.core.estimate import Estimate
     from evenhand.core.record import CellRecord, CellSpec
@@ -34,21 +36,37 @@ def tell(
     judged = _judged(folder, records)
     page = render(folder) if records else None
     best = _best(judged)
-    checkpoint = _bake(folder, best, export) if export is not None else None
+    checkpoint: Path | None = None
+    not_baked: EvenhandError | None = None
+    if not json_:
+        _table(judged)
+        print(f"{'not finished' if not_run else 'finished'}: {folder}")
+        if page:
+            print(f"report: {page}")
+    if export is not None:
+        try:
+            checkpoint = _bake(folder, best, export)
+        except EvenhandError as error:
+            not_baked = error
     if json_:
         failed = [_spec(each.spec) | {"reason": str(each.error)} for each in not_run]
         document({"run": str(folder), "report": str(page) if page else None, "cells": [_cell(*each) for each in judged],
                   "best": best.spec.hash if best else None, "checkpoint": str(checkpoint) if checkpoint else None,
                   "not_run": failed})  # fmt: skip
-        return
-    _table(judged)
-    print(f"{'not finished' if not_run else 'finished'}: {folder}")
-    if page:
-        print(f"report: {page}")
-    if checkpoint:
-        print(f"checkpoint: {checkpoint}")
+    elif checkpoint and best:
+        print(f"checkpoint: {checkpoint} ({best.spec.method} on {best.spec.fitted})")
     elif best:
-        print(f"next: evenhand export {_model(folder, best).source} {folder / best.edit} OUT")
+        print(f"next: {_export_line(folder, best)}")
+    if not_baked:
+        raise not_baked
+
+
+def _export_line(folder: Path, best: CellRecord) -> str:
+    """The command that bakes an edit."""
+    model = _model(folder, best)
+    more = f" --revision {model.revision}" if model.revision else ""
+    more += " --trust-remote-code" if model.trust_remote_code else ""
+    return f"evenhand export {model.source} {folder / best.edit} OUT{more}"
 
 
 def _judged(folder: Path, records: Sequence[CellRecord]) -> list[tuple[Facts, Judgement]]:
@@ -67,7 +85,11 @@ def _best(judged: Sequence[tuple[Facts, Judgement]]) -> CellRecord | None:
     fell = [
         (judgement.kind == "fell", judgement.removed, facts.cell)
         for facts, judgement in judged
-        if judgement.kind in ("fell", "partly") and facts.cell.edit and facts.cell.spec.method != "random"
+        if judgement.kind in ("fell", "partly")
+        and facts.cell.edit
+        and facts.cell.spec.method != "random"
+        and all(harm.severity < 2 for harm in judgement.harms)
+        and all(finding.status != "broken" for finding in judgement.away)
     ]
     return max(fell, key=lambda each: each[:2])[2] if fell else None
 
@@ -80,7 +102,8 @@ def _bake(folder: Path, best: CellRecord | None, out: Path) -> Path | None:
     if best is None:
         notify("no checkpoint: no edit is shown to lower a gap beyond chance without breaking the model")
         return None
-    return export(open_model(_model(folder, best), notify), folder / best.edit, out).folder
+    config = _model(folder, best).model_copy(update={"dtype": "auto", "device_map": None})
+    return export(open_model(config, notify), folder / best.edit, out).folder
 
 
 def _model(folder: Path, record: CellRecord) -> ModelConfig:
@@ -95,15 +118,24 @@ def _model(folder: Path, record: CellRecord) -> ModelConfig:
 def _table(judged: Sequence[tuple[Facts, Judgement]]) -> None:
     from evenhand.cli.screen import table
 
-    head = ["method", "fitted on", "measured on", "group", "units", "|gap| before", "after", "change",
+    specs = [facts.cell.spec for facts, _ in judged]
+    told = [name for name in ("model", "protocol", "seed") if len({_which(spec, name) for spec in specs}) > 1]
+    head = [*told, "method", "fitted on", "measured on", "group", "units", "|gap| before", "after", "change",
             "random edit's change", "finding"]  # fmt: skip
     body = [
-        [facts.cell.spec.method, facts.cell.spec.fitted, f"{'*' if f in judgement.home else ''}{f.place.label}",
+        [*(_which(facts.cell.spec, name) for name in told), facts.cell.spec.method, facts.cell.spec.fitted,
+         f"{'*' if f in judgement.home else ''}{f.place.label}",
          f.place.other, str(facts.size_edited), *map(_number, (f.base_size, f.edit_size, f.change, f.random)), f.words]
         for facts, judgement in judged
         for f in (*judgement.home, *judgement.away)
     ]  # fmt: skip
     table("Mean absolute gap (sd) on names kept for the report; * is what the verdict is about", head, body)
+
+
+def _which(spec: CellSpec, name: str) -> str:
+    if name != "model":
+        return str(getattr(spec, name))
+    return f"{spec.model['source']} {spec.model['dtype']}{' chat' if spec.model['chat'] else ''}"
 
 
 def _number(estimate: Estimate) -> str:

@@ -54,26 +54,38 @@ def run(
 
     loading = {"chat": chat, "dtype": dtype, "device": device, "device_map": options.read_device_map(device_map),
                "revision": revision, "trust_remote_code": trust_remote_code}  # fmt: skip
+    if export is not None and export.exists() and (not export.is_dir() or any(export.iterdir())):
+        raise UsageError(f"{export}: is there already and not empty; give --export a new folder")
     if scenario is not None:
+        if what.endswith(".toml"):
+            raise UsageError(
+                f"{what}: is a study, which names its scenario itself; leave --scenario out, or give MODEL"
+            )
         config = _at_once({"source": what} | loading, scenario, context, method, utility, seed)
     elif not what.endswith(".toml"):
         raise UsageError(
             f"{what} is no study file (.toml); to edit a model for one use case, name that too: "
             f"evenhand run {what} --scenario yours.toml"
         )
-    elif context or method or utility:
-        raise UsageError(
-            "--context, --method and --utility go with MODEL --scenario; in a study they stand in its file"
-        )
     else:
+        _only_with_a_model({"context": context, "method": method, "utility": utility, "seed": seed} | loading)
         config = load_study(Path(what))
     folder = out or config.folder
     try:
         records = carry_out(config, folder)
     except Unfinished as error:
-        outcome.tell(folder, error.records, error.not_run, None, json_)
+        outcome.tell(folder, error.records, error.not_run, export, json_)
         raise
     outcome.tell(folder, records, [], export, json_)
+
+
+def _only_with_a_model(given: dict[str, Any]) -> None:
+    """Raise for an option that a study would ignore."""
+    for name, value in given.items():
+        if value not in (None, False, 0, "float32"):
+            raise UsageError(
+                f"--{name.replace('_', '-')} goes with MODEL --scenario; what a study does stands in its file"
+            )
 
 
 def _at_once(

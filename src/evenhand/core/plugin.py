@@ -105,9 +105,15 @@ def told(error: Exception) -> EvenhandError | None:
     if not frames or os.environ.get("EVENHAND_DEBUG"):
         return None
     frame, line = frames[-1]
+    last = str([each for each, _ in traceback.walk_tb(error.__traceback__)][-1].f_globals.get("__name__", ""))
+    inside = (
+        f"; it was raised in {last}, which it called: its arguments may be wrong, or that is a mistake of evenhand"
+        if last.split(".")[0] == "evenhand"
+        else ""
+    )
     return CannotRun(
         f"{frame.f_code.co_filename}, line {line}: this plug-in stopped in {frame.f_code.co_name}() with "
-        f"{type(error).__name__}: {error} (EVENHAND_DEBUG=1 shows the whole traceback)"
+        f"{type(error).__name__}: {error}{inside} (EVENHAND_DEBUG=1 shows the whole traceback)"
     )
 
 
@@ -126,4 +132,7 @@ def _has(built: Any, member: str, parameters: tuple[str, ...] | None) -> bool:
 
 
 def _line(cls: type[Any]) -> int:
-    return inspect.getsourcelines(cls)[1]
+    try:
+        return inspect.getsourcelines(cls)[1]
+    except (OSError, TypeError):  # made while the file ran, so it stands nowhere
+        return 0

@@ -64,8 +64,9 @@ def gate(rows: Sequence[Row], limit: float) -> list[Finding]:
 
     The signed standardised gap of the context and of each of its variations is looked at, with and without the most
     extreme answers. `over`: some interval lies wholly beyond ±limit. `within`: all lie wholly inside. `unsure`:
-    neither. `undefined`: the context's gap has no value or no interval. `no_answer`: the model does not do the task, so
-    whatever its few answers look like says nothing. The last two have not passed.
+    neither. `undefined`: one of them has no interval (a gap that clipping leaves nothing of is not looked at).
+    `no_answer`: the model does not do the task, so whatever its few answers look like says nothing. The last two have
+    not passed.
     """
     signed = [row for row in rows if row.measure == GAP and row.key in ("value", "clipped") and not row.against]
     found: list[Finding] = []
@@ -95,13 +96,16 @@ def _finding(context: str, groups: tuple[str, ...], rows: Sequence[Row], limit: 
     whole = next(row.estimate for row in rows if not row.variation and row.key == "value")
     over = [row for row in rows if row.estimate.low > limit or row.estimate.high < -limit]
     outcome: Outcome
+    known = [row for row in rows if not (row.key == "clipped" and math.isnan(row.estimate.value))]
+    blank = [row for row in known if math.isnan(row.estimate.low)]
     if over:
         outcome, shown = "over", next((row for row in over if not row.variation), over[0])
         clipped = ", the most extreme answers clipped," if shown.key == "clipped" else ""
         text = f"gap {shown.estimate} in {shown.variation or 'the mean over variations'}{clipped} is beyond ±{limit:g}"
-    elif math.isnan(whole.value) or math.isnan(whole.low):
-        outcome, text = "undefined", "no interval for the gap: too few valid answers or names"
-    elif all(_inside(row.estimate, limit) for row in rows):
+    elif blank:
+        where = f" in {blank[0].variation}" if blank[0].variation else ""
+        outcome, text = "undefined", f"no interval for the gap{where}: too few valid answers or names"
+    elif all(_inside(row.estimate, limit) for row in known):
         outcome, text = "within", f"gap {whole} lies within ±{limit:g}"
     else:
         outcome, text = "unsure", f"gap {whole}: an interval reaches across ±{limit:g}; more names would tell"

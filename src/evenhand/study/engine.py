@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +85,10 @@ def run_study(
             lm = open_model(model, listener.notify)
             bench = Bench(lm, config, scenario, utility, store, listener.progress)
             mine = specs(config, identity(lm), scenario, utility)
+            if {cell.hash for cell in grid} & {cell.hash for cell in mine}:
+                raise UsageError(
+                    f"models: {model.source!r} is there twice (same weights, dtype and chat); take one out"
+                )
             grid += mine
             store.write_run(run_record(bench, grid, command))
             for spec in mine:
@@ -98,13 +103,14 @@ def run_study(
 
 def _warn(config: StudyConfig, scenario: Scenario, notify: Callable[[str], None]) -> None:
     """Say before hours of work that a part holds too few names for intervals."""
-    seed = config.seeds[0]
-    few = {part: smallest_stratum(scenario.part(part, seed, config.split.shares, config.split.by).cases)
+    seed, shares = config.seeds[0], config.split.shares
+    few = {part: smallest_stratum(scenario.part(part, seed, shares, config.split.by).cases)
            for part in ("choose", "report")}  # fmt: skip
     if min(few.values()) < FEWEST:
         told = " and ".join(f"{n} in the {part} part" for part, n in few.items() if n < FEWEST)
+        least = FEWEST if config.split.by == "variation" else math.ceil(FEWEST * sum(shares) / min(shares[1:]))
         notify(f"too few names for intervals: {told} of the smallest group, {FEWEST} are needed, 8 are better; give at "
-               f"least {3 * FEWEST} names per group")  # fmt: skip
+               f"least {least} names per group")  # fmt: skip
 
 
 def _compute(bench: Bench, spec: CellSpec) -> CellRecord | NotRun:
