@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evenhand.cli import options
+from evenhand.core.dtype import DTypeName
 from evenhand.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,12 +29,14 @@ def run(
         list[str] | None, typer.Option(help="With MODEL: texts to leave alone; may be repeated [neutral_text].")
     ] = None,
     chat: options.Chat = None,
-    dtype: options.DType = "float32",
+    dtype: Annotated[
+        DTypeName | None, typer.Option("--dtype", help="With MODEL: number format it is loaded in [float32].")
+    ] = None,
     device: options.Device = None,
     device_map: options.DeviceMap = None,
     revision: options.Revision = None,
     trust_remote_code: options.TrustRemoteCode = False,
-    seed: options.Seed = 0,
+    seed: Annotated[int | None, typer.Option(help="With MODEL: seed of everything that is drawn [0].")] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; default: the study's `output`, or runs/<name>.")] = None,
     export: Annotated[
         Path | None, typer.Option(help="Bake the edit that lowered the gap most into a checkpoint in this folder.")
@@ -61,14 +64,16 @@ def run(
             raise UsageError(
                 f"{what}: is a study, which names its scenario itself; leave --scenario out, or give MODEL"
             )
-        config = _at_once({"source": what} | loading, scenario, context, method, utility, seed)
+        named = {"source": what, **loading, "dtype": dtype or "float32"}
+        config = _at_once(named, scenario, context, method, utility, seed or 0)
     elif not what.endswith(".toml"):
         raise UsageError(
             f"{what} is no study file (.toml); to edit a model for one use case, name that too: "
             f"evenhand run {what} --scenario yours.toml"
         )
     else:
-        _only_with_a_model({"context": context, "method": method, "utility": utility, "seed": seed} | loading)
+        given = {"context": context, "method": method, "utility": utility, "seed": seed, **loading}
+        _only_with_a_model(given | {"trust_remote_code": trust_remote_code or None})
         config = load_study(Path(what))
     folder = out or config.folder
     try:
@@ -82,7 +87,7 @@ def run(
 def _only_with_a_model(given: dict[str, Any]) -> None:
     """Raise for an option that a study would ignore."""
     for name, value in given.items():
-        if value not in (None, False, 0, "float32"):
+        if value is not None:
             raise UsageError(
                 f"--{name.replace('_', '-')} goes with MODEL --scenario; what a study does stands in its file"
             )
