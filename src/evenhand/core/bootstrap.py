@@ -73,8 +73,11 @@ def _strata(groups: Sequence[str]) -> tuple[Tensor, Tensor]:
 
 
 FEWEST = 5
-"""Clusters per group below which nothing is said: in simulation the 95 % interval held the truth 67 times of 100 with
-two names, 90 with three, and about 95 from five on."""
+"""Clusters per group below which nothing is said.
+
+The 95 % interval of a difference of two means held the truth in 0.66 of 1,000 simulated normal samples with two names
+per group, 0.91 with three, 0.96 with four, five, six and eight; with four its ends are the outermost of 1,000
+replicates, so more replicates would move them."""
 
 
 def smallest_stratum(cases: Sequence[Case]) -> int:

@@ -1,0 +1,48 @@
+"""What a run offers at its end: the right edit of the right model, or none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from evenhand.cli.outcome import _best, _judged, _model
+from evenhand.core.record import CellRecord, RunRecord
+from evenhand.study.store import read_run
+from report import made_run as made
+
+HELPED = made.World(after={"purchase": 0.05})
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return made.build(tmp_path / "run", models=("one", "two"), fitted=("purchase",))
+
+
+def best(run: Path, *cells: CellRecord) -> CellRecord | None:
+    return _best(_judged(run, cells))
+
+
+def test_the_edit_that_removed_most_is_offered_and_never_the_control(run: Path) -> None:
+    less, more = made.cell(made.World(after={"purchase": 0.2})), made.cell(HELPED, seed=1)
+    control = made.cell(made.World(after={"purchase": 0.0}), method="random")
+    assert best(run, less, more, control) == more
+    assert best(run, control) is None
+
+
+@pytest.mark.parametrize("place", ["purchase", "hiring"])
+def test_an_edit_that_breaks_a_use_case_is_not_offered(run: Path, place: str) -> None:
+    broken = made.cell(made.World(after={"purchase": 0.05}, valid={place: (0.99, 0.2)}))
+    assert best(run, made.cell(HELPED)) is not None
+    assert best(run, broken) is None
+
+
+def test_a_cell_leads_to_its_own_model(run: Path) -> None:
+    record, cells = read_run(run)
+    models = list({str(cell.spec.model): cell.spec.model for cell in cells}.values())
+    configs = [{"source": f"$HOME/{model['source']}", "chat": False} for model in models]
+    asked = RunRecord(**(dict(record) | {"models": models, "config": {"models": configs}}))
+    (run / "run.json").write_text(asked.model_dump_json(), encoding="utf-8")
+    found = {str(cell.spec.model["source"]): _model(run, cell).source for cell in cells}
+    assert found == {source: f"$HOME/{source}" for source in found}
+    assert len(found) == 2
