@@ -29,6 +29,7 @@ CASES = [
     _case(2, "Jamal and Hunter waited for the bus, and", " she", " he said that it was late"),
     _case(3, "The answer is", " yes"),
     _case(4, "", "She sold the car.", "He sold the car for $34."),
+    _case(5, "", "Jamal sold the car.", "Jamal sold the car. Hunter did not.", "Jamal sold the lamp."),
 ]
 
 
@@ -87,7 +88,7 @@ def test_rows_are_packed_only_where_a_mask_decides_what_is_seen(name: str, chang
 def test_left_padded_prompts_predict_what_right_padded_texts_do(name: str) -> None:
     lm = tiny_lm(name)
     if lm.kind == "causal":
-        ids = [encode(lm, sentence).ids for sentence in SENTENCES]
+        ids = [encode(lm, sentence, whole=True).ids for sentence in SENTENCES]
         (texts,) = score_texts(lm, SENTENCES)
         prefix = Prefix.open(lm, [few[: 5 + 3 * i] for i, few in enumerate(ids)])
         for i, few in enumerate(ids):
@@ -141,7 +142,7 @@ def test_a_long_causal_text_is_read_in_windows() -> None:
     assert cut.tokens.tolist() == whole.tokens.tolist()
     assert torch.allclose(cut.logp_tokens[0][:40], whole.logp_tokens[0][:40], atol=1e-4, rtol=0)
     assert not torch.allclose(cut.logp_tokens[0], whole.logp_tokens[0], atol=1e-2, rtol=0)
-    ids = encode(lm, long).ids
+    ids = encode(lm, long, whole=True).ids
     with torch.no_grad():
         window = lm.model(input_ids=torch.tensor([ids[20:60]])).logits[0].log_softmax(-1)
     assert torch.allclose(
@@ -179,6 +180,10 @@ def test_what_cannot_be_scored_is_refused() -> None:
         next_token(tiny_lm("bert"), ["a"])
     assert score_texts(lm, [])[0].logp.shape == (0,)
     assert score_options(lm, []) == [[]]
+    for token in ("bos_token", "eos_token"):
+        (one,) = score_texts(lm, ["$"])
+        assert one.tokens.tolist() == [1]
+        setattr(lm.tokenizer, token, None)
     (one,) = score_texts(lm, ["$"])
     assert one.tokens.tolist() == [0]
     assert bool(one.logp.isnan().all())

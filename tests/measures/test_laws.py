@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,12 +18,25 @@ from evenhand.core.readout import Readout
 from evenhand.measures.answer_shares import AnswerShares
 from evenhand.measures.mean import Mean
 from evenhand.measures.standardised_mean_difference import StandardisedMeanDifference
-from evenhand.testing.measures import check_measure
+from evenhand.testing.measures import Toy, check_measure
+
+
+def _own_toys(name: str, what: str) -> Sequence[Toy]:
+    """Return `rigged()` or `symmetric()` of the measure's own test file, `test_<name>.py` beside this one, if any."""
+    file = Path(__file__).with_name(f"test_{name}.py")
+    if not file.is_file():
+        return ()
+    spec = importlib.util.spec_from_file_location(f"own_toys_{name}", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return getattr(module, what, list)()
 
 
 @pytest.mark.parametrize("name", find.names("measures"))
 def test_every_measure_obeys_the_laws(name: str) -> None:
-    check_measure(find.build("measures", name))
+    check_measure(find.build("measures", name), _own_toys(name, "rigged"), _own_toys(name, "symmetric"))
 
 
 @pytest.mark.parametrize("name", find.names("measures"))

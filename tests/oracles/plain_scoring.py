@@ -37,9 +37,16 @@ def text(lm: Any, whole: str) -> list[float]:
         return _decoded_tokens(lm, source, body)
     real = [i for i, (a, b) in enumerate(offsets) if b > a]
     if lm.kind == "causal":
-        ids = ids[: real[-1] + 1]
-        real = [i for i in real if i]
+        ids, opening = _started(lm, ids[: real[-1] + 1], real[0] == 0)
+        real = [i + opening for i in real if i + opening]
     return [_one(lm, ids, i) for i in real]
+
+
+def _started(lm: Any, ids: list[int], bare: bool) -> tuple[list[int], int]:
+    """A text begins with the start token, or else the end token; and how many tokens that put before it."""
+    tokenizer = lm.tokenizer
+    opening = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    return ([opening, *ids], 1) if bare and opening is not None else (ids, 0)
 
 
 def _one(lm: Any, ids: Sequence[int], i: int) -> float:
@@ -63,7 +70,8 @@ def _decoded_tokens(lm: Any, source: Sequence[int], target: Sequence[int]) -> li
 
 def divergence(lm: Any, whole: str, edited: Any) -> list[float]:
     """KL(unedited ‖ edited) at every scored token of a causal text; `edited` is a context manager factory."""
-    ids, _ = _encode(lm, whole)
+    ids, offsets = _encode(lm, whole)
+    ids, _ = _started(lm, ids, offsets[0][1] > 0)
     base = _logp(lm, ids)
     with edited():
         other = _logp(lm, ids)

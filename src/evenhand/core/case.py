@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Outcome = Literal["number", "choice", "pair", "text", "sentence"]
-"""What an answer is: a number, one of several options, which of two sentences is likelier,
+"""What an answer is: a number, one of several options, which of two (or more) sentences is likelier,
 free text, or nothing (`sentence`: the text itself is scored)."""
 
 OUTCOMES: tuple[Outcome, ...] = ("number", "choice", "pair", "text", "sentence")
@@ -34,3 +34,13 @@ class Case:
     """Index of the favourable (or, for a utility question, the correct) option."""
     answer_prefix: str = ""
     system: str | None = None
+    facts: tuple[tuple[str, str], ...] = ()
+    """What else a measure must know of the case, as (name, value): the condition, the target term, the label."""
+    spans: tuple[tuple[int, int], ...] = ()
+    """`pair`: the characters [start, end) of each sentence that fill its blank; empty where no blank is filled."""
+    flaw: str = ""
+    """Why the item is known to be bad; benchmarks are scored with and without such items."""
+
+    def fact(self, name: str) -> str:
+        """Return a fact of this case; empty where it has none of that name."""
+        return dict(self.facts).get(name, "")

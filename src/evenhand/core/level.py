@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from evenhand.core.measure import Swap
+from evenhand.core.measure import Facts, Swap
 
 
 class Level:
@@ -20,6 +20,7 @@ class Level:
     range: ClassVar[tuple[float, float] | None] = None
     swap: ClassVar[Swap] = "same"
     unit: ClassVar[str] = ""
+    facts: ClassVar[Facts] = {}
 
 
 class Share(Level):

@@ -13,11 +13,14 @@ from torch import Tensor
 
 from evenhand.core.bootstrap import Bootstrap, interval, p_value, smallest_stratum
 from evenhand.core.case import Case, Outcome
+from evenhand.core.errors import UsageError
 from evenhand.core.estimate import Estimate
 from evenhand.core.readout import Readout
 from evenhand.core.record import Row
 
 Swap = Literal["negate", "reciprocal", "same"]
+Facts = Mapping[str, tuple[str, ...]]
+"""Facts of a case that a measure reads (`Case.facts`), and examples of the values they may have."""
 
 
 @runtime_checkable
@@ -28,6 +31,8 @@ class Measure(Protocol):
     ones; NaN without cases; what `swap` says when the two groups change places; the order of cases does not matter;
     `combine` is linear bookkeeping over `weights @ stats` followed by a formula, so weights of ones give the point
     estimate and integer weights equal explicit resampling.
+
+    A measure of one benchmark may also declare `facts`: those of a case that it reads.
     """
 
     @property
@@ -129,6 +134,7 @@ def measure(
     for name, each in measures.items():
         if subject.readout.kind not in each.kinds:
             continue
+        _check_facts(name, each, subject.readout)
         for groups in _comparisons(each, subject.readout.groups):
             for context, variations in parts.items():
                 for key, variation, drawn in _series(each, variations, groups, bootstrap):
@@ -163,6 +169,21 @@ def point(each: Measure, readout: Readout, reference: Readout | None = None) -> 
     """Return the values of a measure on one readout as it stands: one variation, no interval."""
     values, _ = _replicates(each, readout, reference, [torch.ones(1, len(readout), dtype=torch.float64)])
     return {key: float(value) for key, value in values.items()}
+
+
+def facts_of(each: Measure) -> Facts:
+    """Return the facts of a case that a measure reads; most read none."""
+    return getattr(each, "facts", {})
+
+
+def _check_facts(name: str, each: Measure, readout: Readout) -> None:
+    for case in readout.cases:
+        missing = [fact for fact in facts_of(each) if fact not in dict(case.facts)]
+        if missing:
+            raise UsageError(
+                f"measure {name!r} reads what case {case.id!r} does not say: {', '.join(missing)}; it is made for "
+                "benchmarks whose cases have these facts"
+            )
 
 
 def _recentred(values: Float[Tensor, " point_and_boot"], floor: float) -> Float[Tensor, " point_and_boot"]:

@@ -41,8 +41,14 @@ class Readout:
     ddof: int = 0
     """1 where atoms are draws (their variance is a sample variance), 0 where they are a distribution."""
     arrays: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
-    """More per case, first axis `case`: `logp` (`choice`, `pair`: [case, opt], NaN-padded; `sentence`: [case]),
-    `tokens` [case] and, beside an unedited model, `kl` [case] (sums over tokens, nats)."""
+    """More per case, first axis `case`; [case, opt] is NaN-padded, log-likelihoods are in nats.
+
+    `sentence`: `logp` and `tokens` (scored) [case], and, beside an unedited model, `kl` [case] (sums over tokens).
+    `choice`, `pair`: `logp` and `tokens` [case, opt]. `pair` of two sentences from a masked model also `logp_shared`,
+    `shared`, `logp_changed`, `changed` [case, opt]: sums over the tokens both sentences have and over the rest, and how
+    many these are. With `Case.spans`, `fill` and `logp_fill` [case, opt]: log of the arithmetic and mean of the log of
+    the probabilities of the filling's tokens, each given the text left of it, one mask and the text right of the
+    blank."""
     answers: tuple[tuple[str, ...], ...] = ()
     """Raw text of every sampled answer, so that another parser needs no new run."""
     notes: dict[str, Any] = field(default_factory=dict[str, Any])

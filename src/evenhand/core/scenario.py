@@ -41,6 +41,8 @@ class Scenario:
     version: str = "1"
     licence: str = ""
     citation: str = ""
+    measures: tuple[str, ...] = ()
+    """By name, the measures a benchmark is scored with, its main one first; empty: those of the study or audit."""
     source: str = field(default="", compare=False)
     """Where it was read from; not part of the fingerprint."""
 
@@ -48,7 +50,12 @@ class Scenario:
     def fingerprint(self) -> str:
         """Sha256 (hex, 16 characters) over everything that can change a measured number."""
         data = dataclasses.asdict(self)
-        del data["source"], data["licence"], data["citation"]
+        for told in ("source", "licence", "citation", "measures"):
+            del data[told]
+        for case in data["cases"]:  # absent as before these fields were known, so that fingerprints hold
+            for name in ("facts", "spans", "flaw"):
+                if not case[name]:
+                    del case[name]
         text = json.dumps(data, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

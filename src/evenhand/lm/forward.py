@@ -16,12 +16,14 @@ from evenhand.lm.logits import log_softmax, vocabulary
 from evenhand.lm.masked import masked_options
 from evenhand.lm.model import LM
 from evenhand.lm.options import causal_options, decoder_options
+from evenhand.lm.scores import OptionScores
+from evenhand.lm.sentences import sentence_options
 from evenhand.lm.shared import share
-from evenhand.lm.texts import TextScores, score_texts, whole_texts
+from evenhand.lm.texts import TextScores, score_texts
 from evenhand.lm.tokens import encode_all, render
 from evenhand.lm.variants import RowMasks, Variant
 
-__all__ = ["TextScores", "next_token", "score_options", "score_texts"]
+__all__ = ["OptionScores", "TextScores", "next_token", "score_options", "score_parts", "score_texts"]
 
 
 def score_options(
@@ -32,28 +34,31 @@ def score_options(
     Causal: teacher-forced after the rendered prompt, which is read once for all options. Encoder–decoder: the encoder
     reads the rendered prompt, the option is the decoder's target, without end token. Masked: pseudo-log-likelihood of
     the option's tokens. A case without a prompt (`pair`) has whole texts for options: they are scored as `score_texts`
-    does, without chat template or system prompt. Raises UsageError for a case without options or with an empty one,
-    CannotRun when prompt and option together are longer than the context.
+    does, without chat template or system prompt, and what they begin with in common is read once. Raises UsageError for
+    a case without options or with an empty one, CannotRun when prompt and option are longer than the context together.
     """
+    return [[each.logp for each in one] for one in score_parts(lm, cases, variants, progress)]
+
+
+def score_parts(
+    lm: LM, cases: Sequence[Case], variants: Sequence[Variant | None] = (None,), progress: Progress = silent
+) -> list[list[OptionScores]]:
+    """Return `score_options` with the number of tokens and, for masked models and whole texts, parts of the sums."""
     for case in cases:
         if not case.options or not all(case.options):
             raise UsageError(f"case {case.id!r} has no options, or an empty one; every option needs text to score")
     whole = [i for i, case in enumerate(cases) if not case.prompt and not case.answer_prefix]
     after = [i for i in range(len(cases)) if i not in set(whole)]
-    out = [[torch.empty(0)] * len(cases) for _ in variants]
+    out: list[dict[int, OptionScores]] = [{} for _ in variants]
     if after:
         score = {"causal": causal_options, "masked": masked_options, "encoder-decoder": decoder_options}[lm.kind]
         texts, options = [render(lm, cases[i]) for i in after], [cases[i].options for i in after]
         for found, scores in zip(out, score(lm, texts, options, variants, progress), strict=True):
-            for i, each in zip(after, scores, strict=True):
-                found[i] = each
+            found.update(zip(after, scores, strict=True))
     if whole:
-        flat = [option for i in whole for option in cases[i].options]
-        for found, sums in zip(out, whole_texts(lm, flat, variants, progress), strict=True):
-            rest = iter(sums)
-            for i in whole:
-                found[i] = torch.tensor([next(rest) for _ in cases[i].options], dtype=torch.float64)
-    return out
+        for found, scores in zip(out, sentence_options(lm, [cases[i] for i in whole], variants, progress), strict=True):
+            found.update(zip(whole, scores, strict=True))
+    return [[found[i] for i in range(len(cases))] for found in out]
 
 
 def next_token(

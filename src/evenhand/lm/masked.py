@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
-
 from evenhand.core.errors import CannotRun
 from evenhand.core.progress import Progress
 from evenhand.lm.logits import check_length, context_length
 from evenhand.lm.model import LM
+from evenhand.lm.scores import OptionScores
 from evenhand.lm.sequences import Line, score_lines
 from evenhand.lm.tokens import Encoded, encode_all, option_places
 from evenhand.lm.variants import Variant
@@ -20,7 +17,7 @@ from evenhand.lm.variants import Variant
 def masked_options(
     lm: LM, texts: Sequence[str], options: Sequence[Sequence[str]], variants: Sequence[Variant | None],
     progress: Progress,
-) -> list[list[Float[Tensor, " _opt"]]]:  # fmt: skip
+) -> list[list[OptionScores]]:  # fmt: skip
     """Pseudo-log-likelihood [variant][case] of the tokens of every option, prompt and option around them, float64."""
     pairs = [(text, option) for text, few in zip(texts, options, strict=True) for option in few]
     per_option: list[list[Line]] = []
@@ -29,11 +26,11 @@ def masked_options(
         per_option.append(masked_lines(lm, joint, option_places(lm, text, option, joint)))
     flat = [line for lines in per_option for line in lines]
     scores = score_lines(lm, flat, variants, False, progress)
-    out: list[list[Float[Tensor, " _opt"]]] = []
+    out: list[list[OptionScores]] = []
     for terms in scores.logp:
         rest = iter(terms)
-        sums = iter([sum(float(next(rest)) for _ in lines) for lines in per_option])
-        out.append([torch.tensor([next(sums) for _ in few], dtype=torch.float64) for few in options])
+        found = iter([[float(next(rest)) for _ in lines] for lines in per_option])
+        out.append([OptionScores.of([next(found) for _ in few]) for few in options])
     return out
 
 
@@ -42,9 +39,7 @@ def masked_lines(lm: LM, text: Encoded, wanted: Sequence[int]) -> list[Line]:
 
     The window is centred on the position, and keeps the start and end tokens.
     """
-    mask = lm.tokenizer.mask_token_id
-    if mask is None:
-        raise CannotRun(f"{lm.identity.source}: its tokenizer has no mask token, so nothing can be masked and scored")
+    mask = mask_id(lm)
     real = [i for i, (start, end) in enumerate(text.offsets) if end > start]
     first, last = real[0], real[-1] + 1
     head, tail = text.ids[:first], text.ids[last:]
@@ -53,6 +48,14 @@ def masked_lines(lm: LM, text: Encoded, wanted: Sequence[int]) -> list[Line]:
     for i in wanted:
         start = max(first, min(i - width // 2, last - width))
         before, after = text.ids[start:i], text.ids[i + 1 : min(start + width, last)]
-        ids = (*head, *before, int(mask), *after, *tail)
+        ids = (*head, *before, mask, *after, *tail)
         lines.append(Line(ids, (len(head) + len(before),), (text.ids[i],)))
     return lines
+
+
+def mask_id(lm: LM) -> int:
+    """Return the token that hides another; raises CannotRun where the tokenizer has none."""
+    mask = lm.tokenizer.mask_token_id
+    if mask is None:
+        raise CannotRun(f"{lm.identity.source}: its tokenizer has no mask token, so nothing can be masked and scored")
+    return int(mask)

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
-
 from evenhand.core.errors import UsageError
 from evenhand.core.progress import Progress
 from evenhand.lm.batching import Work, in_batches
 from evenhand.lm.logits import check_length
 from evenhand.lm.model import LM
 from evenhand.lm.packed import packable
+from evenhand.lm.scores import OptionScores
 from evenhand.lm.shared import Tokens
 from evenhand.lm.tokens import check_known, continuations_all, encode_all
 from evenhand.lm.trees import Tree, run_trees
@@ -37,20 +34,20 @@ class _Forest:
 def causal_options(
     lm: LM, texts: Sequence[str], options: Sequence[Sequence[str]], variants: Sequence[Variant | None],
     progress: Progress,
-) -> list[list[Float[Tensor, " _opt"]]]:  # fmt: skip
-    """Teacher-forced log-likelihood [variant][case] of every option after its text, float64, nats."""
+) -> list[list[OptionScores]]:  # fmt: skip
+    """Teacher-forced log-likelihood [variant][case] of every option after its text."""
     forest = _Forest()
     places = [
         [forest.add(c.prefix, tail, first) for tail, first in zip(c.tails, c.first, strict=True)]
         for c in continuations_all(lm, texts, options)
     ]
-    return _score(lm, forest, places, variants, progress)
+    return score_trees(lm, list(forest.trees.values()), places, variants, progress)
 
 
 def decoder_options(
     lm: LM, texts: Sequence[str], options: Sequence[Sequence[str]], variants: Sequence[Variant | None],
     progress: Progress,
-) -> list[list[Float[Tensor, " _opt"]]]:  # fmt: skip
+) -> list[list[OptionScores]]:  # fmt: skip
     """Log-likelihood [variant][case] of every option as the whole of what the decoder says, without its end token."""
     forest = _Forest()
     prompts = [encoded.ids for encoded in encode_all(lm, texts)]
@@ -66,15 +63,15 @@ def decoder_options(
                 raise UsageError(f"option {option!r} has no tokens; every option needs text to score")
             check_known(lm, option, tokens)
             places[-1].append(forest.add(prompt, tokens, 0))
-    return _score(lm, forest, places, variants, progress)
+    return score_trees(lm, list(forest.trees.values()), places, variants, progress)
 
 
-def _score(
-    lm: LM, forest: _Forest, places: Sequence[Sequence[tuple[Tree, list[int]]]],
+def score_trees(
+    lm: LM, trees: Sequence[Tree], places: Sequence[Sequence[tuple[Tree, list[int]]]],
     variants: Sequence[Variant | None], progress: Progress,
-) -> list[list[Float[Tensor, " _opt"]]]:  # fmt: skip
+) -> list[list[OptionScores]]:  # fmt: skip
+    """Run the trees; `places` holds for every option of every case its tree and the targets that make up its score."""
     masks = RowMasks(lm, variants)
-    trees = list(forest.trees.values())
     for tree in trees:
         check_length(lm, tree.longest, "a prompt with its longest option")
     costs = {id(tree): tree.cost(packable(lm)) for tree in trees}
@@ -87,10 +84,7 @@ def _score(
 
     in_batches(lm, Work(units, lambda unit: costs[id(unit[0])], run), progress)
 
-    def total(tree: Tree, variant: int, targets: list[int]) -> float:
-        return sum(values[id(tree), variant][target] for target in targets)
+    def terms(tree: Tree, variant: int, targets: list[int]) -> list[float]:
+        return [values[id(tree), variant][target] for target in targets]
 
-    return [
-        [torch.tensor([total(t, v, w) for t, w in answers], dtype=torch.float64) for answers in places]
-        for v in range(len(variants))
-    ]
+    return [[OptionScores.of([terms(t, v, w) for t, w in answers]) for answers in places] for v in range(len(variants))]

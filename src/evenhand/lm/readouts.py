@@ -20,12 +20,13 @@ from evenhand.core.numeral import Ended, State
 from evenhand.core.progress import Progress
 from evenhand.core.readout import Readout
 from evenhand.core.scenario import Context
-from evenhand.lm.forward import score_options
+from evenhand.lm.forward import score_parts
 from evenhand.lm.generate import Answer, generate
 from evenhand.lm.model import LM
 from evenhand.lm.numbers import Numbers, exact
 from evenhand.lm.numeral_tree import Limits
 from evenhand.lm.sampling import Sampling
+from evenhand.lm.scores import OptionScores
 from evenhand.lm.texts import score_texts
 from evenhand.lm.tokens import encode_all, render
 from evenhand.lm.variants import Variant
@@ -193,15 +194,17 @@ def choices(task: Task) -> list[Readout]:
 
 
 def pairs(task: Task) -> list[Readout]:
-    """Return log-likelihood of the first sentence minus that of the second, nats (array `logp`: both)."""
+    """Return log-likelihood of the first sentence minus that of the second, nats (array `logp`: all, and its parts)."""
     for case in task.cases:
-        if len(case.options) != 2:
-            raise UsageError(f"case {case.id!r}: a pair has two sentences, this one has {len(case.options)}")
+        if len(case.options) < 2:
+            raise UsageError(f"case {case.id!r}: a pair has two sentences or more, this one has {len(case.options)}")
+        if case.spans and len(case.spans) != len(case.options):
+            raise UsageError(f"case {case.id!r}: {len(case.spans)} spans for {len(case.options)} sentences")
     return [_options(task, scores, _preference) for scores in _scored(task)]
 
 
-def _scored(task: Task) -> list[list[Float[Tensor, " _opt"]]]:
-    return score_options(task.lm, task.cases, task.variants, task.progress)
+def _scored(task: Task) -> list[list[OptionScores]]:
+    return score_parts(task.lm, task.cases, task.variants, task.progress)
 
 
 def _decision(case: Case, logp: Float[Tensor, " opt"]) -> _Found:
@@ -213,10 +216,16 @@ def _preference(case: Case, logp: Float[Tensor, " opt"]) -> _Found:
     return _single(float(logp[0] - logp[1]))
 
 
-def _options(task: Task, scores: Sequence[Float[Tensor, " _opt"]], found: Callable[[Case, Tensor], _Found]) -> Readout:
-    answers = [found(case, logp) for case, logp in zip(task.cases, scores, strict=True)]
-    logp = pad_sequence([each.double() for each in scores], batch_first=True, padding_value=math.nan)
-    return task.readout(answers, 0, {"logp": logp}, mode="likelihood")
+def _options(task: Task, scores: Sequence[OptionScores], found: Callable[[Case, Tensor], _Found]) -> Readout:
+    answers = [found(case, each.logp) for case, each in zip(task.cases, scores, strict=True)]
+    arrays = {"logp": _padded([each.logp for each in scores]), "tokens": _padded([each.tokens for each in scores])}
+    for name in {name: None for each in scores for name in each.parts}:
+        arrays[name] = _padded([each.parts.get(name, torch.full_like(each.logp, math.nan)) for each in scores])
+    return task.readout(answers, 0, arrays, mode="likelihood")
+
+
+def _padded(rows: Sequence[Float[Tensor, " _opt"]]) -> Float[Tensor, "case opt"]:
+    return pad_sequence([row.double() for row in rows], batch_first=True, padding_value=math.nan)
 
 
 def _single(value: float) -> _Found:

@@ -58,6 +58,8 @@ def encode(lm: LM, text: str, whole: bool = False) -> Encoded:
     """Encode a text as the model was trained to see it: its own start token, no end token (except for T5's encoder).
 
     With a chat model the template has written the start token already, unless the text is `whole` (scored without it).
+    A whole text for a causal model begins with the start token, or else the end token, also where the tokenizer adds
+    none: otherwise its first word would never be scored (docs/decisions/0006).
     """
     return encode_all(lm, [text], whole)[0]
 
@@ -70,6 +72,7 @@ def encode_all(lm: LM, texts: Sequence[str], whole: bool = False) -> list[Encode
         list(texts), add_special_tokens=whole or not lm.chat, return_offsets_mapping=True, verbose=False
     )
     special = special_ids(lm) if lm.kind == "causal" else frozenset[int]()
+    opening = start_id(lm) if whole else None
     encoded: list[Encoded] = []
     for ids, offsets in zip(out["input_ids"], out["offset_mapping"], strict=True):
         end = len(ids)
@@ -77,8 +80,20 @@ def encode_all(lm: LM, texts: Sequence[str], whole: bool = False) -> list[Encode
             if end == 1 and ids[0] == lm.tokenizer.bos_token_id:
                 break
             end -= 1
-        encoded.append(Encoded(tuple(ids[:end]), tuple((int(a), int(b)) for a, b in offsets[:end])))
+        here, spans = tuple(ids[:end]), tuple((int(a), int(b)) for a, b in offsets[:end])
+        if opening is not None and (not spans or spans[0][1] > spans[0][0]):
+            here, spans = (opening, *here), ((0, 0), *spans)
+        encoded.append(Encoded(here, spans))
     return encoded
+
+
+def start_id(lm: LM) -> int | None:
+    """Return the token a causal model's text begins with: its start token, else its end token, else none."""
+    if lm.kind != "causal":
+        return None
+    declared = lm.tokenizer.bos_token_id
+    declared = lm.tokenizer.eos_token_id if declared is None else declared
+    return None if declared is None or declared >= lm.model.config.vocab_size else int(declared)
 
 
 def special_ids(lm: LM) -> frozenset[int]:

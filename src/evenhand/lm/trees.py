@@ -39,6 +39,15 @@ class Tree:
         wanted = [(branch if i else _ROOT, i - 1, tail[i]) for i in range(first, len(tail))]
         return [self.targets.setdefault(target, len(self.targets)) for target in wanted]
 
+    def within(self) -> list[int]:
+        """Return the numbers of the targets that are the prompt's own tokens, its first left out: nothing predicts it.
+
+        Only for rows that are packed: a cache keeps no logits inside a prompt.
+        """
+        end = len(self.prompt)
+        wanted = [(_ROOT, i - 1 - end, self.prompt[i]) for i in range(1, end)]
+        return [self.targets.setdefault(target, len(self.targets)) for target in wanted]
+
     @property
     def longest(self) -> int:
         """Tokens of the prompt with its longest branch."""

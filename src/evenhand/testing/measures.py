@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from evenhand.core.case import Case, Outcome
-from evenhand.core.measure import Measure, point
+from evenhand.core.measure import Facts, Measure, facts_of, point
 from evenhand.core.readout import Readout
 
 Toy = tuple[Readout, Readout | None]
@@ -23,25 +23,32 @@ _GROUPS = ("north", "south")
 _NAMES = 6
 
 
-def check_measure(measure: Measure, rigged: Sequence[Toy] = ()) -> None:
-    """Check one measure on every kind of outcome it declares; `rigged` adds toys that reach the ends of its range."""
+def check_measure(measure: Measure, rigged: Sequence[Toy] = (), symmetric: Sequence[Toy] = ()) -> None:
+    """Check one measure on every kind of outcome it declares.
+
+    `rigged` adds toys that reach the ends of its range, `symmetric` ones that must give exactly its neutral value.
+    """
     assert measure.kinds, "a measure must name the kinds of outcome it is defined for"
     for kind in measure.kinds:
-        for law in (
-            check_statistics, check_neutral, check_nothing, check_swap, check_weights, check_order, check_undefined,
-        ):  # fmt: skip
+        check_statistics(measure, kind)
+        check_neutral(measure, kind, [each for each in symmetric if each[0].kind == kind])
+        for law in (check_nothing, check_swap, check_weights, check_order, check_undefined):
             law(measure, kind)
     check_range(measure, rigged)
 
 
-def toy(kind: Outcome, seed: int = 0, shift: float = 0.0) -> Readout:
-    """Return random answers of two groups of six names, some invalid; `shift` is added for the first group."""
+def toy(kind: Outcome, seed: int = 0, shift: float = 0.0, facts: Facts | None = None) -> Readout:
+    """Return random answers of two groups of six names, some invalid; `shift` is added for the first group.
+
+    The cases carry every combination of the values of `facts` in turn, the first fact changing fastest.
+    """
     draw = torch.Generator().manual_seed(seed)
     cases = tuple(
-        Case(f"{group}{i}", "", "here", "one", group, f"{group}{i}", options=("a", "b", "c"), favourable=i % 3)
-        for group in _GROUPS
+        Case(f"{group}{i}", "", "here", "one", group, f"{group}{i}", options=("a", "b", "c"), favourable=i % 3,
+             facts=_facts(facts, g * _NAMES + i))
+        for g, group in enumerate(_GROUPS)
         for i in range(_NAMES)
-    )
+    )  # fmt: skip
     n, each = len(cases), 5 if kind == "number" else 1
     row = torch.arange(n).repeat_interleave(each)
     value = torch.rand(n * each, generator=draw, dtype=torch.float64)
@@ -52,11 +59,27 @@ def toy(kind: Outcome, seed: int = 0, shift: float = 0.0) -> Readout:
     valid = 0.5 + 0.5 * torch.rand(n, generator=draw, dtype=torch.float64)
     mass = valid[row] / each if kind == "number" else torch.ones(n, dtype=torch.float64)
     logp = torch.rand(n, 3, generator=draw, dtype=torch.float64).mul(0.3).log()
-    arrays = {"logp": -10 * valid if kind == "sentence" else logp, "tokens": 3 + torch.arange(n), "kl": valid}
+    tokens = 3 + torch.arange(n)
+    if kind == "sentence":
+        arrays = {"logp": -10 * valid, "tokens": tokens, "kl": valid}
+    else:
+        arrays = {"logp": logp, "tokens": tokens[:, None] + torch.arange(3).double()}
+    if kind == "pair":
+        arrays |= {"logp_shared": 2 * logp, "shared": arrays["tokens"] - 1, "logp_changed": logp.flip(0)}
+        arrays |= {"changed": torch.ones(n, 3).double(), "fill": logp.flip(1), "logp_fill": 1.1 * logp.flip(1)}
     return Readout(
         kind, cases, _GROUPS, value, mass, row, {"valid": valid, "refusal": (1 - valid) / 2, "open": (1 - valid) / 2},
         torch.ones(n, dtype=torch.bool), arrays=arrays,
     )  # fmt: skip
+
+
+def _facts(facts: Facts | None, number: int) -> tuple[tuple[str, str], ...]:
+    """Return the facts of one case: the digits of its number, each in the base of how many values a fact has."""
+    found: list[tuple[str, str]] = []
+    for name, values in (facts or {}).items():
+        number, digit = divmod(number, len(values))
+        found.append((name, values[digit]))
+    return tuple(found)
 
 
 def permuted(readout: Readout, order: Int[Tensor, " case"]) -> Readout:
@@ -77,7 +100,7 @@ def permuted(readout: Readout, order: Int[Tensor, " case"]) -> Readout:
 
 def check_statistics(measure: Measure, kind: Outcome) -> None:
     """Statistics are float64, one row per case; values are named, one per weighting, in any batch shape."""
-    readout = toy(kind)
+    readout = _toy(measure, kind)
     stats = measure.per_case(readout, readout)
     assert stats.dtype == torch.float64, f"statistics must be float64, not {stats.dtype}"
     assert stats.ndim == 2, f"statistics must be [case, stat], not {tuple(stats.shape)}"
@@ -89,17 +112,19 @@ def check_statistics(measure: Measure, kind: Outcome) -> None:
     assert all(value.ndim == 0 for value in single.values()), "one weighting must give one value"
 
 
-def check_neutral(measure: Measure, kind: Outcome) -> None:
-    """Where both groups (or both models) answer the same, the value is the neutral one."""
+def check_neutral(measure: Measure, kind: Outcome, symmetric: Sequence[Toy] = ()) -> None:
+    """Where both groups (or both models) answer the same, or on toys of its own, the value is the neutral one."""
+    if math.isnan(measure.neutral):
+        return
     same = _symmetric(kind)
-    got = _main(point(measure, same, same))
-    if not math.isnan(measure.neutral):
+    for each in symmetric or [(same, same)]:
+        got = _main(point(measure, *each))
         assert math.isclose(got, measure.neutral, abs_tol=1e-12), f"{got} on a symmetric toy, not {measure.neutral}"
 
 
 def check_nothing(measure: Measure, kind: Outcome) -> None:
     """Without cases, or with only undefined ones, every value is NaN: never 0."""
-    readout = toy(kind)
+    readout = _toy(measure, kind)
     empty = readout.where(lambda case: False)
     stats = measure.per_case(readout, readout)
     nothing = measure.combine(torch.zeros_like(stats), torch.zeros(1, len(readout), dtype=torch.float64))
@@ -109,7 +134,7 @@ def check_nothing(measure: Measure, kind: Outcome) -> None:
 
 def check_swap(measure: Measure, kind: Outcome) -> None:
     """When the two groups change places, the value does what `swap` says."""
-    readout = toy(kind, shift=3.0)
+    readout = _toy(measure, kind, shift=3.0)
     before, after = point(measure, readout, readout), point(measure, readout.between(*_GROUPS[::-1]), readout)
     for key, value in before.items():
         expected = {"negate": -value, "reciprocal": 1 / value if value else math.nan, "same": value}[measure.swap]
@@ -120,7 +145,7 @@ def check_swap(measure: Measure, kind: Outcome) -> None:
 
 def check_weights(measure: Measure, kind: Outcome) -> None:
     """Integer weights give what writing out each case as often as its weight gives."""
-    readout = toy(kind, shift=3.0)
+    readout = _toy(measure, kind, shift=3.0)
     stats = measure.per_case(readout, readout)
     draw = torch.Generator().manual_seed(1)
     for _ in range(5):
@@ -134,7 +159,7 @@ def check_weights(measure: Measure, kind: Outcome) -> None:
 
 def check_order(measure: Measure, kind: Outcome) -> None:
     """The order of the cases does not matter."""
-    readout = toy(kind, shift=3.0)
+    readout = _toy(measure, kind, shift=3.0)
     before = point(measure, readout, readout)
     for seed in range(3):
         shuffled = permuted(readout, torch.randperm(len(readout), generator=torch.Generator().manual_seed(seed)))
@@ -144,14 +169,14 @@ def check_order(measure: Measure, kind: Outcome) -> None:
 
 def check_undefined(measure: Measure, kind: Outcome) -> None:
     """A case whose statistics are undefined weighs nothing: leaving it out of the readout gives the same values."""
-    readout = toy(kind, shift=3.0)
+    readout = _toy(measure, kind, shift=3.0)
     defined = readout.defined.clone()
     defined[[1, 7]] = False
     shares = {**readout.shares, "valid": readout.shares["valid"].clone(), "open": readout.shares["open"].clone()}
     shares["open"][[1, 7]] += shares["valid"][[1, 7]] - 0.1
     shares["valid"][[1, 7]] = 0.1
     arrays = dict(readout.arrays)
-    arrays["tokens"] = torch.where(defined, arrays["tokens"], 0)
+    arrays["tokens"] = torch.where(defined.reshape(-1, *[1] * (arrays["tokens"].ndim - 1)), arrays["tokens"], 0)
     broken = dataclasses.replace(readout, defined=defined, shares=shares, arrays=arrays)
     left_out = measure.per_case(broken, readout).isnan().any(dim=1)
     kept = {case.id for i, case in enumerate(broken.cases) if not bool(left_out[i])}
@@ -167,13 +192,21 @@ def check_range(measure: Measure, rigged: Sequence[Toy] = ()) -> None:
         return
     low, high = measure.range
     for kind in measure.kinds:
-        free = [point(measure, toy(kind, seed, shift), toy(kind)) for seed in range(5) for shift in (-50.0, 0.0, 50.0)]
+        free = [
+            point(measure, _toy(measure, kind, seed, shift), _toy(measure, kind))
+            for seed in range(5)
+            for shift in (-50.0, 0.0, 50.0)
+        ]
         ends = [point(measure, *each) for each in (*_rigged(kind), *rigged) if each[0].kind == kind]
         values = [_main(each) for each in [*free, *ends]]
         known = [value for value in values if not math.isnan(value)]
         assert all(low - 1e-9 <= value <= high + 1e-9 for value in known), f"{kind}: values leave [{low}, {high}]"
         assert _close(min(known), low), f"{kind}: the toys reach {min(known)}, not the lower end {low}; give `rigged`"
         assert _close(max(known), high), f"{kind}: the toys reach {max(known)}, not the upper end {high}; give `rigged`"
+
+
+def _toy(measure: Measure, kind: Outcome, seed: int = 0, shift: float = 0.0) -> Readout:
+    return toy(kind, seed, shift, facts_of(measure))
 
 
 def _symmetric(kind: Outcome) -> Readout:

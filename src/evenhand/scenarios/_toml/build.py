@@ -22,7 +22,7 @@ def build(file: ScenarioFile, source: str) -> Scenario:
         groups = _order(file)
         cases = tuple(case for context in resolved for case in _cases(context, file.groups or {}, groups))
         contexts = tuple(_declare(context) for context in resolved)
-    return Scenario(file.name, cases, contexts, groups, file.version, file.licence, file.citation, source)
+    return Scenario(file.name, cases, contexts, groups, file.version, file.licence, file.citation, source=source)
 
 
 def _order(file: ScenarioFile) -> Texts:

@@ -1,0 +1,28 @@
+"""What is known of each option of a case: its log-likelihood, how many tokens that is over, and parts of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class OptionScores:
+    """Of one case: float64, nats."""
+
+    logp: Float[Tensor, " opt"]
+    """Sum over the scored tokens; NaN where an option has none."""
+    tokens: Float[Tensor, " opt"]
+    parts: dict[str, Float[Tensor, " _opt"]] = field(default_factory=dict[str, Tensor])
+    """Sums over some of the tokens and their numbers, by the names of `Readout.arrays`."""
+
+    @classmethod
+    def of(cls, terms: Sequence[Sequence[float]], parts: dict[str, Tensor] | None = None) -> OptionScores:
+        """Return the scores of options from the log-likelihoods of their tokens."""
+        sums = [sum(each) if each else float("nan") for each in terms]
+        tokens = [float(len(each)) for each in terms]
+        return cls(torch.tensor(sums, dtype=torch.float64), torch.tensor(tokens, dtype=torch.float64), parts or {})
