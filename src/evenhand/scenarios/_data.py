@@ -1,11 +1,16 @@
-"""Tables of public benchmarks under EVENHAND_DATA, with errors that say what is missing and where to put it."""
+"""Files of public benchmarks under EVENHAND_DATA, with errors that say what is missing and where to put it."""
 
 from __future__ import annotations
 
 import csv
+import gzip
+import io
+import json
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal, NoReturn, cast
 
 from evenhand.core.errors import CannotRun
 
@@ -20,34 +25,125 @@ class Source:
     origin: str
     """Where to get it."""
 
+    @property
+    def thanks(self) -> str:
+        """What every error about its files ends with."""
+        return f"licence {self.licence}; cite {self.citation}; from {self.origin}"
 
-def read_table(data: Path | None, source: Source, file: str, columns: Sequence[str]) -> list[dict[str, str]]:
-    """Return the rows of a CSV file; raises CannotRun when it is absent, damaged or has no rows."""
+
+def read_table(
+    data: Path | None, source: Source, file: str, columns: Sequence[str], delimiter: Literal[",", "\t"] = ",",
+    encoding: str = "utf-8-sig",
+) -> list[dict[str, str]]:  # fmt: skip
+    """Return these columns of a table with a header; raises CannotRun when it is absent, damaged or has no rows.
+
+    A cell of these columns may not be empty. Between tabs a quotation mark is a letter like any other.
+    """
+    path = _path(data, source, file)
+    quoting = csv.QUOTE_MINIMAL if delimiter == "," else csv.QUOTE_NONE
+    try:
+        stream = io.StringIO(_text(path, encoding), newline="")
+        reader = csv.DictReader(stream, delimiter=delimiter, quoting=quoting, strict=True)
+        missing = [column for column in columns if column not in (reader.fieldnames or ())]
+        if missing:
+            raise CannotRun(
+                f"{path}: no column {', '.join(map(repr, missing))} (found: {', '.join(reader.fieldnames or ())}); "
+                f"get the file again ({source.thanks})"
+            )
+        rows = [_row(path, reader.line_num, row, columns) for row in reader]
+    except _DAMAGE as error:
+        _damaged(path, source, _what("CSV" if delimiter == "," else "TSV", encoding), error)
+    return _some(rows, path, source, "rows")
+
+
+def read_rows(data: Path | None, source: Source, file: str, cells: int) -> list[list[str]]:
+    """Return the rows of a CSV file without header, each of so many cells; raises CannotRun as `read_table` does."""
+    path = _path(data, source, file)
+    try:
+        reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+        rows: list[list[str]] = []
+        for row in reader:
+            if len(row) != cells or not all(row):
+                raise CannotRun(
+                    f"{path}, line {reader.line_num}: {cells} cells expected, none empty, found {row}; get the file "
+                    f"again ({source.thanks})"
+                )
+            rows.append(row)
+    except _DAMAGE as error:
+        _damaged(path, source, "CSV in UTF-8", error)
+    return _some(rows, path, source, "rows")
+
+
+def read_lines(data: Path | None, source: Source, file: str) -> list[str]:
+    """Return the lines of a text that are not blank, as they stand but for their ends; raises CannotRun."""
+    path = _path(data, source, file)
+    try:
+        with io.StringIO(_text(path), newline=None) as stream:  # not splitlines, which also cuts at form feeds
+            lines = [line.removesuffix("\n") for line in stream if line.strip()]
+    except _DAMAGE as error:
+        _damaged(path, source, "text in UTF-8", error)
+    return _some(lines, path, source, "lines")
+
+
+def read_json(data: Path | None, source: Source, file: str) -> Any:
+    """Return the one JSON document in a file; raises CannotRun when it is absent, damaged or empty."""
+    path = _path(data, source, file)
+    try:
+        found: Any = json.loads(_text(path))
+    except _DAMAGE as error:
+        _damaged(path, source, "JSON in UTF-8", error)
+    return _some(found, path, source, "entries")
+
+
+def read_jsonl(data: Path | None, source: Source, file: str, keys: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the objects of a file with one JSON object per line (`.gz`: compressed), each of which has these keys.
+
+    Values may be of any type and empty; raises CannotRun when the file is absent, damaged or has no lines.
+    """
+    path = _path(data, source, file)
+    try:
+        lines = _text(path).split("\n")  # not splitlines, which also cuts at separators that JSON allows in a text
+        rows = [_object(path, number, line, keys) for number, line in enumerate(lines, 1) if line.strip()]
+    except _DAMAGE as error:
+        _damaged(path, source, "lines of JSON in UTF-8", error)
+    return _some(rows, path, source, "lines")
+
+
+_DAMAGE = (csv.Error, json.JSONDecodeError, UnicodeDecodeError, gzip.BadGzipFile, EOFError, zlib.error)
+
+
+def _path(data: Path | None, source: Source, file: str) -> Path:
     wanted = f"{source.folder}/{file}"
-    thanks = f"licence {source.licence}; cite {source.citation}; from {source.origin}"
     if data is None:
         raise CannotRun(
             f"this pack reads {wanted}, which is not shipped: set the environment variable EVENHAND_DATA to the folder "
-            f"that holds {wanted} ({thanks})"
+            f"that holds {wanted} ({source.thanks})"
         )
     path = data / source.folder / file
     if not path.is_file():
-        raise CannotRun(f"there is no file {path}: put it there, or let EVENHAND_DATA name another folder ({thanks})")
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, strict=True)
-            missing = [column for column in columns if column not in (reader.fieldnames or ())]
-            if missing:
-                raise CannotRun(
-                    f"{path}: no column {', '.join(map(repr, missing))} (found: {', '.join(reader.fieldnames or ())}); "
-                    f"get the file again ({thanks})"
-                )
-            rows = [_row(path, reader.line_num, row, columns) for row in reader]
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise CannotRun(f"{path}: cannot be read as CSV in UTF-8 ({error}); get the file again ({thanks})") from error
-    if not rows:
-        raise CannotRun(f"{path}: there are no rows in it; get the file again ({thanks})")
-    return rows
+        raise CannotRun(
+            f"there is no file {path}: put it there, or let EVENHAND_DATA name another folder ({source.thanks})"
+        )
+    return path
+
+
+def _text(path: Path, encoding: str = "utf-8-sig") -> str:
+    read = path.read_bytes()
+    return (gzip.decompress(read) if path.suffix == ".gz" else read).decode(encoding)
+
+
+def _what(form: str, encoding: str) -> str:
+    return f"{form} in {'UTF-8' if encoding == 'utf-8-sig' else encoding}"
+
+
+def _damaged(path: Path, source: Source, form: str, error: Exception) -> NoReturn:
+    raise CannotRun(f"{path}: cannot be read as {form} ({error}); get the file again ({source.thanks})") from error
+
+
+def _some(found: Any, path: Path, source: Source, what: str) -> Any:
+    if not found:
+        raise CannotRun(f"{path}: there are no {what} in it; get the file again ({source.thanks})")
+    return found
 
 
 def _row(path: Path, line: int, row: dict[str, str | None], columns: Sequence[str]) -> dict[str, str]:
@@ -55,3 +151,12 @@ def _row(path: Path, line: int, row: dict[str, str | None], columns: Sequence[st
         if not row[column]:
             raise CannotRun(f"{path}, line {line}: the column {column!r} is empty; get the file again")
     return {column: row[column] or "" for column in columns}
+
+
+def _object(path: Path, number: int, line: str, keys: Sequence[str]) -> dict[str, Any]:
+    loaded: Any = json.loads(line)
+    found = cast("dict[str, Any]", loaded) if isinstance(loaded, dict) else {}
+    missing = [key for key in keys if key not in found]
+    if missing:
+        raise CannotRun(f"{path}, line {number}: no key {', '.join(map(repr, missing))}; get the file again")
+    return found
