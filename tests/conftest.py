@@ -9,6 +9,7 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
+os.environ["EVENHAND_OFFLINE"] = "1"  # no test downloads; those of downloading serve the file themselves
 
 
 def _folder(variable: str) -> Path:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
-from collections.abc import Callable
+import resource
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -118,3 +123,115 @@ def test_json_lines_are_read_compressed_or_not(file: str, tmp_path: Path) -> Non
     assert READERS[file](tmp_path) == rows
     put(tmp_path, "one.json", json.dumps(rows))
     assert READERS["one.json"](tmp_path) == rows
+
+
+BODY = "a,b\nx,1\n" * 5000
+"""Large enough to be served in several pieces."""
+
+
+class Served:
+    """A server on this machine that hands out BODY and remembers what it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        asked = self.asked
+
+        class Answer(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                asked.append(self.path)
+                self.send_response(404 if "gone" in self.path else 200)
+                self.end_headers()
+                self.wfile.write(BODY.encode())
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def source(self, file: str = "file.csv", body: str = BODY) -> Source:
+        url = f"http://127.0.0.1:{self.server.server_port}/{file}"
+        pin = (url, hashlib.sha256(body.encode()).hexdigest())
+        return Source("some", "CC BY 4.0", 'A. Author, "A Title"', "a place", {"part/file.csv": pin})
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Served]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("EVENHAND_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("EVENHAND_OFFLINE")
+    server = Served()
+    yield server
+    server.server.shutdown()
+    server.server.server_close()
+
+
+def get(source: Source, data: Path | None = None) -> list[dict[str, str]]:
+    return read_table(data, source, "part/file.csv", ("a",))
+
+
+def test_a_pinned_file_is_downloaded_once_and_its_makers_are_named_once(
+    served: Served, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert get(served.source())[:1] == [{"a": "x"}]
+    told = capfd.readouterr().err
+    for word in ("CC BY 4.0", "A. Author", "a place", str(tmp_path / "cache" / "some")):
+        assert word in told
+    assert told.count("\n") == 1
+    monkeypatch.setenv("EVENHAND_OFFLINE", "1")
+    assert len(get(served.source(), tmp_path)) == len(BODY.split()) - 1
+    assert served.asked == ["/file.csv"]
+    assert capfd.readouterr().err == ""
+
+
+def test_a_file_that_is_already_there_is_not_downloaded(served: Served, tmp_path: Path) -> None:
+    (tmp_path / "some" / "part").mkdir(parents=True)
+    (tmp_path / "some" / "part" / "file.csv").write_text("a\nmine\n")
+    assert get(served.source(), tmp_path) == [{"a": "mine"}]
+    assert served.asked == []
+
+
+def test_a_download_that_is_not_what_was_pinned_is_refused_and_not_kept(served: Served, tmp_path: Path) -> None:
+    with pytest.raises(CannotRun, match=r"could not be downloaded from http.*hash of downloaded file"):
+        get(served.source(body="another"))
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+
+
+def test_a_kept_file_that_was_changed_is_downloaded_again(served: Served, tmp_path: Path) -> None:
+    get(served.source())
+    kept = tmp_path / "cache" / "some" / "part" / "file.csv"
+    kept.write_text("a\nchanged\n")
+    assert get(served.source())[:1] == [{"a": "x"}]
+    assert served.asked == ["/file.csv"] * 2
+
+
+@pytest.mark.parametrize("data", [None, Path("elsewhere")])
+@pytest.mark.parametrize("how", ["offline", "switched off", "gone"])
+def test_when_it_cannot_be_downloaded_the_error_says_where_to_put_it(
+    served: Served, how: str, data: Path | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = served.source("gone.csv" if how == "gone" else "file.csv")
+    if how == "offline":
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            url = f"http://127.0.0.1:{free.getsockname()[1]}/file.csv"
+        source = Source("some", "CC BY 4.0", "A. Author", "a place", {"part/file.csv": (url, "0" * 64)})
+    if how == "switched off":
+        monkeypatch.setenv("EVENHAND_OFFLINE", "1")
+    with pytest.raises(CannotRun) as caught:
+        get(source, data)
+    why = {"offline": "refused", "switched off": "EVENHAND_OFFLINE is set", "gone": "404"}[how]
+    where = "elsewhere/some/part/file.csv: put it there" if data else "the folder that holds some/part/file.csv"
+    for word in (why, where, source.pinned["part/file.csv"][0], "EVENHAND_DATA", "CC BY 4.0", "A. Author"):
+        assert word in str(caught.value)
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(served: Served, tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(CannotRun, match=r"could not be downloaded from http.*File too large"):
+            get(served.source())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]

@@ -1,4 +1,7 @@
-"""Files of public benchmarks under EVENHAND_DATA, with errors that say what is missing and where to put it."""
+"""Files of public benchmarks: under EVENHAND_DATA, else downloaded once where that is pinned; absent ones are told.
+
+Downloads are kept under EVENHAND_CACHE (default: the user's cache folder); with EVENHAND_OFFLINE set none is tried.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,11 @@ import csv
 import gzip
 import io
 import json
+import os
+import sys
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NoReturn, cast
 
@@ -24,6 +29,8 @@ class Source:
     citation: str
     origin: str
     """Where to get it."""
+    pinned: Mapping[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
+    """File → where it can be downloaded as it stands, and its sha256 (hex); other files must be put there by hand."""
 
     @property
     def thanks(self) -> str:
@@ -114,16 +121,41 @@ _DAMAGE = (csv.Error, json.JSONDecodeError, UnicodeDecodeError, gzip.BadGzipFile
 
 def _path(data: Path | None, source: Source, file: str) -> Path:
     wanted = f"{source.folder}/{file}"
+    if data is not None and (data / wanted).is_file():
+        return data / wanted
+    tried = ""
+    if file in source.pinned:
+        try:
+            return _download(source, file)
+        except (OSError, ValueError) as error:
+            tried = f"; it could not be downloaded from {source.pinned[file][0]} ({error})"
     if data is None:
         raise CannotRun(
             f"this pack reads {wanted}, which is not shipped: set the environment variable EVENHAND_DATA to the folder "
-            f"that holds {wanted} ({source.thanks})"
+            f"that holds {wanted} ({source.thanks}){tried}"
         )
-    path = data / source.folder / file
-    if not path.is_file():
-        raise CannotRun(
-            f"there is no file {path}: put it there, or let EVENHAND_DATA name another folder ({source.thanks})"
-        )
+    raise CannotRun(
+        f"there is no file {data / wanted}: put it there, or let EVENHAND_DATA name another folder "
+        f"({source.thanks}){tried}"
+    )
+
+
+def _download(source: Source, file: str) -> Path:
+    """Return the pinned file from the cache, fetched when it is not there as pinned; raises OSError or ValueError."""
+    import pooch
+
+    url, sha256 = source.pinned[file]
+    folder = Path(os.environ.get("EVENHAND_CACHE") or pooch.os_cache("evenhand")).expanduser() / source.folder
+    path = folder / file
+    if path.is_file() and pooch.file_hash(str(path)) == sha256:
+        return path
+    if os.environ.get("EVENHAND_OFFLINE"):
+        raise OSError("EVENHAND_OFFLINE is set")
+    if not folder.is_dir():
+        sys.stderr.write(f"{source.folder} is downloaded to {folder}: {source.thanks}\n")
+    pooch.get_logger().setLevel("WARNING")
+    fetch: Any = pooch.HTTPDownloader(progressbar=sys.stderr.isatty())
+    pooch.retrieve(url, known_hash=f"sha256:{sha256}", fname=path.name, path=path.parent, downloader=fetch)
     return path
 
 
