@@ -38,6 +38,26 @@ def _flat(lm: LM, cases: list[Case]) -> torch.Tensor:
     return torch.cat([by_id[case.id] for case in CASES])
 
 
+def test_only_a_masked_model_reads_what_follows_an_option() -> None:
+    open_, closed = (Case("0", "Jamal sold the", "c", options=(" car", " lamp"), ending=e) for e in ("", " for $34."))
+    for name in EVERY:
+        lm = tiny_lm(name)
+        before, after = score_options(lm, [open_, closed])[0]
+        assert torch.equal(before, after) == (lm.kind != "masked"), name
+        if lm.kind == "masked":
+            expected = [_inside(lm, closed, option) for option in closed.options]
+            assert torch.allclose(after, torch.tensor(expected).double(), atol=2e-5, rtol=0)
+
+
+def _inside(lm: LM, case: Case, option: str) -> float:
+    """Pseudo-log-likelihood of the option's tokens alone, in the whole sentence."""
+    text = case.prompt + option + case.ending
+    places = encode(lm, text, whole=True).covering(len(case.prompt), len(case.prompt + option))
+    real = [i for i, (a, b) in enumerate(encode(lm, text, whole=True).offsets) if b > a]
+    terms = oracle.text(lm, text)
+    return sum(terms[real.index(place)] for place in places)
+
+
 @pytest.mark.parametrize("name", EVERY)
 def test_options_and_texts_equal_one_plain_forward_each(name: str) -> None:
     lm = tiny_lm(name)

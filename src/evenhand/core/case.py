@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Outcome = Literal["number", "choice", "pair", "text", "sentence"]
+Outcome = Literal["number", "choice", "pair", "text", "sentence", "embedding"]
 """What an answer is: a number, one of several options, which of two (or more) sentences is likelier,
-free text, or nothing (`sentence`: the text itself is scored)."""
-
-OUTCOMES: tuple[Outcome, ...] = ("number", "choice", "pair", "text", "sentence")
+free text, or nothing (`sentence`: the text itself is scored; `embedding`: the vector that stands for it is taken)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +36,8 @@ class Case:
     """What else a measure must know of the case, as (name, value): the condition, the target term, the label."""
     spans: tuple[tuple[int, int], ...] = ()
     """`pair`: the characters [start, end) of each sentence that fill its blank; empty where no blank is filled."""
+    ending: str = ""
+    """Text after every option (a full stop), for masked models only: they judge a word inside a whole sentence."""
     flaw: str = ""
     """Why the item is known to be bad; benchmarks are scored with and without such items."""
 

@@ -53,7 +53,7 @@ class Scenario:
         for told in ("source", "licence", "citation", "measures"):
             del data[told]
         for case in data["cases"]:  # absent as before these fields were known, so that fingerprints hold
-            for name in ("facts", "spans", "flaw"):
+            for name in ("facts", "spans", "ending", "flaw"):
                 if not case[name]:
                     del case[name]
         text = json.dumps(data, sort_keys=True, ensure_ascii=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -33,9 +34,10 @@ def score_options(
 
     Causal: teacher-forced after the rendered prompt, which is read once for all options. Encoder–decoder: the encoder
     reads the rendered prompt, the option is the decoder's target, without end token. Masked: pseudo-log-likelihood of
-    the option's tokens. A case without a prompt (`pair`) has whole texts for options: they are scored as `score_texts`
-    does, without chat template or system prompt, and what they begin with in common is read once. Raises UsageError for
-    a case without options or with an empty one, CannotRun when prompt and option are longer than the context together.
+    the option's tokens, followed by the case's `ending`. A case without a prompt (`pair`) has whole texts for options:
+    they are scored as `score_texts` does, without chat template or system prompt, and what they begin with in common is
+    read once. Raises UsageError for a case without options or with an empty one, CannotRun when prompt and option are
+    longer than the context together.
     """
     return [[each.logp for each in one] for one in score_parts(lm, cases, variants, progress)]
 
@@ -51,7 +53,8 @@ def score_parts(
     after = [i for i in range(len(cases)) if i not in set(whole)]
     out: list[dict[int, OptionScores]] = [{} for _ in variants]
     if after:
-        score = {"causal": causal_options, "masked": masked_options, "encoder-decoder": decoder_options}[lm.kind]
+        masked = partial(masked_options, endings=[cases[i].ending for i in after])
+        score = {"causal": causal_options, "masked": masked, "encoder-decoder": decoder_options}[lm.kind]
         texts, options = [render(lm, cases[i]) for i in after], [cases[i].options for i in after]
         for found, scores in zip(out, score(lm, texts, options, variants, progress), strict=True):
             found.update(zip(after, scores, strict=True))

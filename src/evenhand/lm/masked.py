@@ -16,12 +16,17 @@ from evenhand.lm.variants import Variant
 
 def masked_options(
     lm: LM, texts: Sequence[str], options: Sequence[Sequence[str]], variants: Sequence[Variant | None],
-    progress: Progress,
+    progress: Progress, endings: Sequence[str] = (),
 ) -> list[list[OptionScores]]:  # fmt: skip
-    """Pseudo-log-likelihood [variant][case] of the tokens of every option, prompt and option around them, float64."""
+    """Pseudo-log-likelihood [variant][case] of the tokens of every option, prompt and option around them, float64.
+
+    What follows the options of a case (`endings`) is read, not scored.
+    """
+    after = endings or [""] * len(texts)
     pairs = [(text, option) for text, few in zip(texts, options, strict=True) for option in few]
+    whole = [text + option + end for text, few, end in zip(texts, options, after, strict=True) for option in few]
     per_option: list[list[Line]] = []
-    for (text, option), joint in zip(pairs, encode_all(lm, [text + option for text, option in pairs]), strict=True):
+    for (text, option), joint in zip(pairs, encode_all(lm, whole), strict=True):
         check_length(lm, len(joint.ids), "a prompt with its option")
         per_option.append(masked_lines(lm, joint, option_places(lm, text, option, joint)))
     flat = [line for lines in per_option for line in lines]
