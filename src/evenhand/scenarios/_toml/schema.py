@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from evenhand.core.case import OUTCOMES, Outcome
 from evenhand.core.errors import nearest
 from evenhand.scenarios._toml.lines import KeyPath
 
 Texts = tuple[str, ...]
+Written = Literal["number", "choice", "pair", "text", "sentence"]
+"""Outcomes a file may ask for; what embeddings are compared by are facts of a case, which only a program can give."""
+_WRITTEN: tuple[str, ...] = get_args(Written)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class _Table(BaseModel):
 class ContextFile(_Table):
     """What a context may say; absent keys come from the top of the file."""
 
-    outcome: Outcome | None = None
+    outcome: Written | None = None
     unit: str | None = None
     favourable: str | None = None
     system: str | None = None
@@ -85,7 +87,7 @@ def _words(path: KeyPath, kind: str, found: object) -> Iterator[str]:
     elif kind == "missing":
         yield "this key is missing; every scenario file needs it"
     elif kind == "literal_error":
-        yield f"{found!r} is not an outcome{nearest(str(found), OUTCOMES)} (one of: {', '.join(OUTCOMES)})"
+        yield f"{found!r} is not an outcome{nearest(str(found), _WRITTEN)} (one of: {', '.join(_WRITTEN)})"
     elif kind == "string_type":
         yield f"expected a text in quotes, found {_shown(found)}"
     elif kind == "tuple_type":
