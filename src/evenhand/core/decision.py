@@ -1,0 +1,43 @@
+"""Which option a model decides for, and the share of probability each has among the options."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from evenhand.core.readout import Readout
+
+
+def decided(readout: Readout) -> Float[Tensor, "case opt"]:
+    """Return 1 for the likeliest option of each case; a tie is shared out, so option order cannot matter.
+
+    Rows are NaN where the case is undefined.
+    """
+    logp = _logp(readout)
+    best = (logp == logp.amax(dim=1, keepdim=True)).double()
+    return (best / best.sum(dim=1, keepdim=True)).masked_fill(_undefined(readout, logp), torch.nan)
+
+
+def shares(readout: Readout) -> Float[Tensor, "case opt"]:
+    """Return p(option) / Σ p(options) of each case; rows are NaN where the case is undefined."""
+    logp = _logp(readout)
+    return logp.softmax(dim=1).masked_fill(_undefined(readout, logp), torch.nan)
+
+
+def on_favourable(readout: Readout, per_option: Float[Tensor, "case opt"]) -> Float[Tensor, " case"]:
+    """Return what stands at the favourable (right) option of each case; NaN where a case names none."""
+    right = torch.tensor([math.nan if case.favourable is None else case.favourable for case in readout.cases]).double()
+    found = per_option.gather(1, right.nan_to_num().long()[:, None])[:, 0]
+    return found.masked_fill(right.isnan(), torch.nan)
+
+
+def _logp(readout: Readout) -> Float[Tensor, "case opt"]:
+    logp = readout.arrays["logp"].double()
+    return torch.where(logp.isnan(), -math.inf, logp)
+
+
+def _undefined(readout: Readout, logp: Float[Tensor, "case opt"]) -> Tensor:
+    return (~readout.defined | ~logp.amax(dim=1).isfinite())[:, None]
