@@ -22,7 +22,7 @@ class Readout:
     `number`, exact: each number and its probability. `number`, sampled: each parsed answer with mass 1.
     `choice`: 1 with the share of the favourable option among the options as its mass, 0 with the rest. `pair`:
     log-likelihood of the first sentence minus that of the second (nats), mass 1. `text`: 1 for a favourable answer, 0
-    for an unfavourable one, mass 1. `sentence`: log-likelihood per token (nats), mass 1.
+    for an unfavourable one, mass 1. `sentence`: log-likelihood per token (nats), mass 1. `embedding`: none.
     """
 
     kind: Outcome
@@ -44,6 +44,7 @@ class Readout:
     """More per case, first axis `case`; [case, opt] is NaN-padded, log-likelihoods are in nats.
 
     `sentence`: `logp` and `tokens` (scored) [case], and, beside an unedited model, `kl` [case] (sums over tokens).
+    `embedding`: `vector` [case, dim] and `tokens` [case].
     `choice`, `pair`: `logp` and `tokens` [case, opt]. `pair` of two sentences from a masked model also `logp_shared`,
     `shared`, `logp_changed`, `changed` [case, opt]: sums over the tokens both sentences have and over the rest, and how
     many these are. With `Case.spans`, `fill` and `logp_fill` [case, opt]: log of the arithmetic and mean of the log of

@@ -123,6 +123,7 @@ def _check_model(lm: LM, edit: Edit) -> None:
         )
     if lm.edits:
         raise UsageError("another edit is applied to this model right now; export after its `with` block")
+    _ = lm.head  # the checkpoint is checked by its logits
     if lm.quantised():
         raise CannotRun(f"{lm.identity.source}: the model is quantised, so no edit can be baked; load it unquantised")
     if any(weight.device.type == "meta" for weight in lm.model.parameters()):

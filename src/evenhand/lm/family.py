@@ -6,7 +6,7 @@ To add an architecture, add a row to `FAMILIES` (or pass a `Family` to `load`); 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from torch import nn
@@ -108,11 +108,21 @@ def family_row(model_type: str) -> Family:
 
 
 def family_of(model: Any, given: Family | None = None) -> Family:
-    """Return the row for a model, verified: its module paths exist and its shapes multiply out."""
+    """Return the row for a model, verified: its module paths exist and its shapes multiply out.
+
+    A masked model saved without its language-model head is the same encoder, one level of names less deep.
+    """
     family = given or family_row(str(model.config.model_type))
+    if family.kind == "masked" and model.get_output_embeddings() is None:
+        family = _headless(family, f"{model.base_model_prefix}.")
     for space in ("neuron", "head") if not family.moe else ("head",):
         layout_of(model, family, space)
     return family
+
+
+def _headless(family: Family, prefix: str) -> Family:
+    stacks = tuple(replace(stack, blocks=stack.blocks.removeprefix(prefix)) for stack in family.stacks)
+    return replace(family, stacks=stacks, input_embedding=family.input_embedding.removeprefix(prefix))
 
 
 def layout_of(model: Any, family: Family, space: Space) -> Layout:

@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import socket
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +44,8 @@ def load(
     """Load a model for measuring and editing.
 
     Raises CannotRun for an unreadable folder, pickled weights, missing or mismatched weights, an architecture without a
-    row, or a chat template asked for and absent; UsageError for contradictory choices.
+    row, or a chat template asked for and absent; UsageError for contradictory choices. A masked model saved without its
+    language-model head (architecture `BertModel`) is loaded as the encoder it is: only embeddings can be read from it.
     """
     from transformers import AutoConfig
 
@@ -63,7 +64,7 @@ def load(
             raise CannotRun(
                 f"{where}: chat was asked for, but its tokenizer has no chat template; load it without chat"
             )
-        model = _model(where, row.kind, loading, common)
+        model = _model(where, row.kind, config.architectures or (), loading, common)
     identity = Identity(
         source=where,
         revision=str(getattr(model.config, "_commit_hash", None) or loading.revision or ""),
@@ -83,12 +84,12 @@ def wrap(
 ) -> LM:
     """Wrap a model already in memory; it is put into evaluation mode.
 
-    Raises CannotRun for an architecture without a row, a model without a language-model head, and a tokenizer with more
-    tokens than the model.
+    Raises CannotRun for an architecture without a row, a model without a language-model head (unless it is an encoder,
+    from which embeddings can be read), and a tokenizer with more tokens than the model.
     """
     model.eval()
     lm = LM(model, tokenizer, family_of(model, family), identity, chat=identity.chat, notify=notify)
-    if model.get_output_embeddings() is None:
+    if lm.kind != "masked" and model.get_output_embeddings() is None:
         raise CannotRun(
             f"{identity.source}: {type(model).__name__} has no language-model head, so it predicts no tokens"
         )
@@ -150,7 +151,8 @@ def _quiet() -> Generator[None]:
         logging.set_verbosity(level)
 
 
-def _model(where: str, kind: str, loading: Loading, common: dict[str, Any]) -> Any:
+def _model(where: str, kind: str, saved: Sequence[str], loading: Loading, common: dict[str, Any]) -> Any:
+    """Load the weights; `saved` is what the checkpoint says it was saved as."""
     import transformers
 
     folder = Path(where)
@@ -160,6 +162,9 @@ def _model(where: str, kind: str, loading: Loading, common: dict[str, Any]) -> A
         raise CannotRun(f"{where}: no weights in safetensors format, {why}. Expected *.safetensors in this folder")
     auto: Any = {"causal": transformers.AutoModelForCausalLM, "masked": transformers.AutoModelForMaskedLM,
                  "encoder-decoder": transformers.AutoModelForSeq2SeqLM}[kind]  # fmt: skip
+    bare: dict[str, Any] = {}
+    if kind == "masked" and any(name.endswith("Model") for name in saved):
+        auto, bare = transformers.AutoModel, {"add_pooling_layer": False}
     settings: dict[str, Any] = {
         "dtype": loading.dtype if loading.dtype == "auto" else getattr(torch, loading.dtype),
         "device_map": loading.device_map,
@@ -167,7 +172,7 @@ def _model(where: str, kind: str, loading: Loading, common: dict[str, Any]) -> A
         "ignore_mismatched_sizes": True,  # so that they are listed, and raised below by name
         "output_loading_info": True,
     }
-    model, info = _try(f"{where}: its weights", lambda: auto.from_pretrained(where, **settings, **common))
+    model, info = _try(f"{where}: its weights", lambda: auto.from_pretrained(where, **settings, **bare, **common))
     for what in ("missing_keys", "mismatched_keys"):
         found = cast("list[str | tuple[str, ...]]", list(info.get(what) or ()))
         keys = [key if isinstance(key, str) else key[0] for key in found]

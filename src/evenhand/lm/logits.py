@@ -79,7 +79,7 @@ def forward(
         hidden = args[0]
         return (hidden[rows.to(hidden.device), at.to(hidden.device)][None], *args[1:])
 
-    hook = lm.model.get_output_embeddings().register_forward_pre_hook(gather)
+    hook = lm.head.register_forward_pre_hook(gather)
     try:
         with torch.no_grad():
             output = lm.model(**inputs)

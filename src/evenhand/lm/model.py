@@ -63,6 +63,17 @@ class LM:
         hook = getattr(self.model.get_input_embeddings(), "_hf_hook", None)
         return torch.device(getattr(hook, "execution_device", "cpu") or "cpu")
 
+    @property
+    def head(self) -> Any:
+        """The output embedding; raises CannotRun for an encoder without language-model head."""
+        head: Any = self.model.get_output_embeddings()
+        if head is None:
+            raise CannotRun(
+                f"{self.identity.source} is an encoder without language-model head: it predicts no tokens, so there is "
+                "nothing to score. Use a scenario of embeddings (weat, seat), or a checkpoint with its head"
+            )
+        return head
+
     def layout(self, space: Space) -> Layout:
         """Return every unit of a space (`neuron` or `head`) in this model."""
         if space not in self._layouts:

@@ -73,7 +73,7 @@ def _unembed(lm: LM, site: Site, directions: Float[Tensor, "k d"]) -> Float[Tens
     project: Any = getattr(trunk, "project_out", None)
     if project is not None:
         directions = directions.to(project.weight.device) @ project.weight.float().T
-    head: Tensor = lm.model.get_output_embeddings().weight
+    head: Tensor = lm.head.weight
     return directions.to(head.device) @ head.float().T
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from evenhand.core.answer import Cue, Numeric
 from evenhand.core.case import Case, Outcome
@@ -11,6 +11,7 @@ from evenhand.core.errors import UsageError
 from evenhand.core.progress import Progress, silent
 from evenhand.core.readout import Readout
 from evenhand.core.scenario import Scenario
+from evenhand.lm.embeddings import Embedding, embeddings
 from evenhand.lm.model import LM
 from evenhand.lm.numeral_tree import Limits
 from evenhand.lm.readouts import Task, choices, exact_numbers, pairs, sampled_numbers, sampled_texts, sentences
@@ -42,6 +43,8 @@ class Reading:
     its midpoint. False: only what exact search finds, a number at the start; the rest is reported beside it."""
     cue: Cue = "last"
     """With `anywhere`: of several numbers, the first or the last."""
+    embedding: Embedding = field(default_factory=Embedding)
+    """Which hidden states stand for a text."""
 
     def __post_init__(self) -> None:
         if self.numeric not in ("auto", "exact", "sample"):
@@ -80,7 +83,8 @@ def read_variants(
     """Return [variant][kind of outcome] what each variant says; `None` is the model as it stands.
 
     Cases keep the scenario's order. Raises CannotRun where the model cannot give a kind of outcome (numbers or texts
-    from a masked model, numbers from a tokenizer that cannot spell them), UsageError for cases that lack options.
+    from a masked model, anything but embeddings from an encoder without head, numbers from a tokenizer that cannot
+    spell them), UsageError for cases that lack options.
     """
     kinds: dict[Outcome, list[Case]] = {}
     contexts = {context.name: context for context in scenario.contexts}
@@ -102,4 +106,6 @@ def _of_kind(task: Task, reading: Reading) -> list[Readout]:
         return exact_numbers(task, reading.sampling, reading.limits)
     if task.kind == "text":
         return sampled_texts(task, reading.sampling)
+    if task.kind == "embedding":
+        return embeddings(task, reading.embedding)
     return {"choice": choices, "pair": pairs, "sentence": sentences}[task.kind](task)

@@ -193,7 +193,7 @@ def target_scores(lm: LM, rows: Sequence[Row]) -> Float[Tensor, " row"]:
     def gather(module: Any, args: tuple[Tensor, ...]) -> tuple[Any, ...]:
         return (args[0][at.to(args[0].device), position.to(args[0].device)][None], *args[1:])
 
-    handle = lm.model.get_output_embeddings().register_forward_pre_hook(gather)
+    handle = lm.head.register_forward_pre_hook(gather)
     try:
         logits: Tensor = lm.model(**inputs(lm, rows)).logits[0]
     finally:

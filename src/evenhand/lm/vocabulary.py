@@ -102,7 +102,7 @@ def vocabulary(lm: LM) -> Vocabulary:
 
 def _read(lm: LM) -> Vocabulary:
     tokenizer = lm.tokenizer
-    size, known = int(lm.model.get_output_embeddings().weight.shape[0]), len(tokenizer)
+    size, known = int(lm.head.weight.shape[0]), len(tokenizer)
     anchor = int(tokenizer("x", add_special_tokens=False)["input_ids"][-1])
     base = _decode(tokenizer, [[anchor]])[0]
     texts = _decode(tokenizer, [[anchor, token] for token in range(min(size, known))])
