@@ -27,6 +27,13 @@ MEASURES = """# Measures
 A measure turns what a model said into named numbers, each with an interval. A [study](studies.md) names
 those it takes, with settings where they differ from the defaults.
 """
+BENCHMARKS = """# Benchmarks
+What each benchmark measures, by which convention, and why not to trust it alone. `evenhand audit MODEL --suite quick`
+(`standard`, `full`, or a list of your own) runs many and prints one table; `evenhand audit MODEL --scenario NAME` runs
+one. The data are not shipped: they are read from the folder that the environment variable EVENHAND_DATA names. What the
+measures compute stands under [measures](measures.md); how the numbers are read under [numbers](numbers.md); where a
+number differs from that of another tool, in the [decisions](decisions/0006-whole-texts-begin-with-a-start-token.md).
+"""
 WORDS: dict[Any, str] = {int: "whole number", float: "number", bool: "true or false", str: "text"}
 WORDS[Space] = '`"neuron"` or `"head"`'  # rows and weights have addresses, but nothing scores them yet
 BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
@@ -40,7 +47,22 @@ def pages() -> dict[str, str]:
     made["methods/README.md"] = "\n".join([*index, "| method | in short |", "|---|---|", *rows, ""])
     for path, kind, intro in (("locators.md", "locate", LOCATORS), ("measures.md", "measures", MEASURES)):
         made[path] = "\n".join([MADE, intro, *(section(kind, name) for name in find.names(kind))])
-    return made | {"modules.md": modules()}
+    return made | {"benchmarks.md": benchmarks(), "modules.md": modules()}
+
+
+def benchmarks() -> str:
+    """Return what stands in the docstring of every benchmark, and which suites run it."""
+    suites = {name: find.path_of("suites", name).read_text(encoding="utf-8") for name in find.names("suites")}
+    parts = [MADE, BENCHMARKS]
+    for name in find.names("scenarios"):
+        file = find.path_of("scenarios", name)
+        if file.suffix == ".py":
+            first, _, rest = (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").partition("\n")
+            listed = [suite for suite, text in suites.items() if f'scenario = "{name}"' in text]
+            runs = f"In the suites: {', '.join(listed)}. " if listed else ""
+            source = f"{runs}Source: [{file.name}](../src/evenhand/scenarios/{file.name})"
+            parts.append("\n\n".join([f"## {name}", f"**{first}**", rest.strip(), source]) + "\n")
+    return "\n".join(parts)
 
 
 def modules() -> str:

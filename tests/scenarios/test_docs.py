@@ -28,5 +28,12 @@ def test_the_utility_example():
 
 
 def test_every_key_and_every_pack_is_in_the_manual():
-    keys = [*ScenarioFile.model_fields, *find.names("scenarios")]
+    packs = [name for name in find.names("scenarios") if find.path_of("scenarios", name).suffix == ".toml"]
+    keys = [*ScenarioFile.model_fields, *packs]
     assert [key for key in keys if not re.search(rf"`\[?{key}\b", PAGE)] == []
+
+
+def test_every_benchmark_warns_of_itself():
+    benchmarks = [name for name in find.names("scenarios") if find.path_of("scenarios", name).suffix == ".py"]
+    silent = [name for name in benchmarks if "not to trust it alone" not in find.path_of("scenarios", name).read_text()]
+    assert silent == []

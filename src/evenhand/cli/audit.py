@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,12 +13,18 @@ from evenhand.core.errors import CannotRun, UsageError
 
 if TYPE_CHECKING:
     from evenhand.core.record import Row
+    from evenhand.core.scenario import Scenario
     from evenhand.study.audit import Finding
 
 
 def audit(
     model: options.Model,
-    scenario: options.ScenarioName = "name_audit",
+    scenario: Annotated[
+        str | None, typer.Option("--scenario", "-s", help="A scenario's name, or your own file [name_audit].")
+    ] = None,
+    suite: Annotated[
+        str | None, typer.Option(help="Run a list of benchmarks instead: quick, standard, full, or your own .toml.")
+    ] = None,
     context: options.Contexts = None,
     numeric: Annotated[Numeric, typer.Option(help="How numeric answers are read.")] = "auto",
     samples: Annotated[int, typer.Option(min=1, help="Answers per prompt when sampled.")] = 20,
@@ -37,36 +43,52 @@ def audit(
     revision: options.Revision = None,
     trust_remote_code: options.TrustRemoteCode = False,
     variations: Annotated[bool, typer.Option("--variations", help="A line for each variation too.")] = False,
+    by_context: Annotated[
+        bool, typer.Option("--by-context", help="With --suite: a line for each context too.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="With --suite: where its results go [runs/MODEL-SUITE].")] = None,
     fail_over: Annotated[
         float | None, typer.Option(min=0, help="Exit 1 when the interval of a gap lies wholly beyond this many sd.")
     ] = None,
     junit: Annotated[Path | None, typer.Option(help="Write the findings as JUnit XML (needs --fail-over).")] = None,
     json_: options.Json = False,
 ) -> None:
-    """Measure how differently a model answers about the groups of a scenario.
+    """Measure how differently a model answers about the groups of a scenario, or run a whole suite of benchmarks.
+
+    A suite that was stopped or killed goes on where it was when started again. A benchmark that the model cannot take
+    is said and passed over; one that cannot be asked (its data are absent) ends in exit code 3, after all others.
 
     Example: evenhand audit planted --scenario planted --fail-over 0.2
     """
     from dataclasses import asdict
 
-    from evenhand import find
     from evenhand.cli.screen import bars, document
     from evenhand.core.bootstrap import Bootstrap
     from evenhand.lm.read import Reading
     from evenhand.study import audit as work
     from evenhand.study.models import identity
 
+    reading = Reading(numeric, samples, temperature, top_p, seed, node_budget=node_budget)
+    loading: dict[str, Any] = {"dtype": dtype, "device": device, "revision": revision,
+                               "trust_remote_code": trust_remote_code}  # fmt: skip
+    if suite is not None:
+        _refuse("goes with one scenario, not with --suite", scenario=scenario, context=context, measure=measure,
+                fail_over=fail_over, junit=junit, variations=variations or None)  # fmt: skip
+        from evenhand.cli.suite import run_suite
+        from evenhand.study.suite import load_suite
+
+        listed = load_suite(suite)
+        lm = options.open_lm(model, chat, device_map=device_map, **loading)
+        run_suite(lm, suite, listed, reading, Bootstrap(replicates, seed=seed), out, by_context, json_)
+        return
+    _refuse("goes with --suite", out=out, by_context=by_context or None)
     if junit is not None and fail_over is None:
         raise UsageError("--junit writes findings over a limit: give the limit with --fail-over, such as 0.2")
-    reading = Reading(numeric, samples, temperature, top_p, seed, node_budget=node_budget)
-    measures = tuple(dict.fromkeys((*work.MEASURES, *(measure or ()))))
-    for name in measures:
-        find.build("measures", name)
-    asked = options.open_scenario(scenario, context)
-    if fail_over is not None or not measure:
+    asked = options.open_scenario(scenario or "name_audit", context)
+    measures = _measures(asked, measure or [])
+    if fail_over is not None or not (measure or asked.measures):
         work.check_compares(asked)
-    lm = options.open_lm(model, chat, dtype=dtype, device=device, device_map=device_map, revision=revision,
-                         trust_remote_code=trust_remote_code)  # fmt: skip
+    lm = options.open_lm(model, chat, device_map=device_map, **loading)
     with bars() as shown:
         rows = work.audit(lm, asked, reading, Bootstrap(replicates, seed=seed), shown.progress, measures)
     findings = work.gate(rows, fail_over) if fail_over is not None else []
@@ -76,10 +98,28 @@ def audit(
                   "findings": [asdict(finding) for finding in findings]})  # fmt: skip
     else:
         _print(rows, findings, variations)
-        _print_more(rows, measure or [])
+        _print_more(rows, [*asked.measures, *(measure or [])])
     if junit is not None:
         options.write_text(junit, work.junit(findings, f"evenhand {asked.name}"))
     _end(findings)
+
+
+def _refuse(why: str, **given: object) -> None:
+    """Raise for an option that would be ignored."""
+    for name, value in given.items():
+        if value is not None:
+            raise UsageError(f"--{name.replace('_', '-')} {why}")
+
+
+def _measures(asked: Scenario, more: list[str]) -> tuple[str, ...]:
+    """Return what to measure: what a benchmark names, or else the gap and its companions; and what was asked for."""
+    from evenhand import find
+    from evenhand.study.audit import MEASURES
+
+    names = tuple(dict.fromkeys((*(asked.measures or MEASURES), *more)))
+    for name in names:
+        find.build("measures", name)
+    return names
 
 
 def _end(findings: list[Finding]) -> None:

@@ -23,9 +23,10 @@ def notify(line: str) -> None:
 
 @dataclass
 class Bars:
-    """Two bars on stderr: the cells of a run, and the work inside the current one."""
+    """Two bars on stderr: the cells of a run (or whatever it is made of), and the work inside the current one."""
 
     bars: RichProgress
+    what: str = "cells"
     inside: dict[str, TaskID] = field(default_factory=dict[str, Any])
     cells: TaskID | None = None
     started: float = field(default_factory=time.monotonic)
@@ -45,7 +46,7 @@ class Bars:
             self.bars.remove_task(self.inside.popitem()[1])
         self.fresh += fresh
         left = (time.monotonic() - self.started) / self.fresh * (total - place) if self.fresh else 0.0
-        text = f"cells, about {clock(left)} left" if self.fresh and place < total else "cells"
+        text = f"{self.what}, about {clock(left)} left" if self.fresh and place < total else self.what
         if self.cells is None:
             self.cells = self.bars.add_task(text, total=total)
         self.bars.update(self.cells, completed=place, total=total, description=text)
@@ -56,7 +57,7 @@ class Bars:
 
 
 @contextmanager
-def bars() -> Generator[Bars]:
+def bars(what: str = "cells") -> Generator[Bars]:
     """Show bars while the block runs (plain lines only, where stderr is no terminal)."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -64,7 +65,7 @@ def bars() -> Generator[Bars]:
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
-        yield Bars(shown)
+        yield Bars(shown, what)
 
 
 def clock(seconds: float) -> str:

@@ -19,6 +19,12 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
 
 
+def digest(record: Record) -> str:
+    """Return the sha256 of a record's canonical JSON, 16 characters."""
+    text = json.dumps(record.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 class Row(Record):
     """One measured number: what, where, about which groups, of which model; a level or a paired difference."""
 
@@ -104,9 +110,8 @@ class CellSpec(Record):
 
     @property
     def hash(self) -> str:
-        """Sha256 of the canonical JSON, 16 characters: the cell's file name."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        """The cell's file name."""
+        return digest(self)
 
 
 class CellRecord(Record):
@@ -182,3 +187,37 @@ class RunRecord(Record):
     scenario: ScenarioRecord
     utility: tuple[ScenarioRecord, ...] = ()
     cells: tuple[CellRef, ...] = ()
+
+
+class BenchmarkSpec(Record):
+    """All that one benchmark of a suite depends on; equal specs give equal numbers."""
+
+    model: dict[str, Any]
+    scenario: str
+    scenario_fingerprint: str
+    """Of the cases that were asked, after sampling."""
+    measures: tuple[str, ...]
+    run: dict[str, Any]
+    """What else changes numbers: reading, bootstrap, sampling, versions, code."""
+
+    @property
+    def hash(self) -> str:
+        """The file name of its record."""
+        return digest(self)
+
+
+class BenchmarkRecord(Record):
+    """One benchmark measured on one model."""
+
+    spec: BenchmarkSpec
+    rows: tuple[Row, ...]
+    """Per context and, where there are several of one kind, of all together (context `all`)."""
+    sound: tuple[Row, ...] = ()
+    """The same without the items known to be bad; empty where none is."""
+    neutral: dict[str, Number] = {}
+    """Measure → the value of its main key that means no difference."""
+    cases: int
+    flawed: int = 0
+    licence: str = ""
+    citation: str = ""
+    seconds: float = 0.0

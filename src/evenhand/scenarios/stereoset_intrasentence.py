@@ -18,7 +18,7 @@ from pathlib import Path
 from evenhand.core.case import Case
 from evenhand.core.errors import CannotRun
 from evenhand.core.scenario import Scenario
-from evenhand.scenarios._stereoset import TEXTS, load_part
+from evenhand.scenarios._shared.stereoset import TEXTS, load_part
 
 _BLANK = "BLANK"
 

@@ -6,7 +6,7 @@ import os
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -17,6 +17,7 @@ from evenhand.core.errors import UsageError, nearest
 from evenhand.core.record import Protocol_
 from evenhand.study._explain import Place, explain, mistake
 
+Read = TypeVar("Read", bound=BaseModel)
 Sizes = Literal["paper", "grid"] | tuple[int | float, ...]
 
 
@@ -220,22 +221,30 @@ def _build(name: str, settings: Any, at: Place) -> None:
 
 def load_study(path: Path) -> StudyConfig:
     """Read a study; raises UsageError naming file, line, key and the nearest valid key."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        data = tomllib.loads(text)
-    except OSError as error:
-        raise UsageError(
-            f"{path}: cannot be read ({error.strerror or error}); give the path of a study file"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: is not UTF-8 text ({error.reason})") from error
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path}: is not valid TOML ({error})") from error
+    text, data = read_toml(path, "a study file")
     if "models" not in data and {"template", "contexts", "groups"} & set(data):
         raise UsageError(
             f"{path}: is a scenario, not a study; to run it on a model: evenhand run MODEL --scenario {path}"
         )
+    return validated(StudyConfig, path, text, data)
+
+
+def read_toml(path: Path, what: str) -> tuple[str, dict[str, Any]]:
+    """Return a TOML file as text and as data; raises UsageError where it is none."""
     try:
-        return StudyConfig.model_validate(data)
+        text = path.read_text(encoding="utf-8")
+        return text, tomllib.loads(text)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror or error}); give the path of {what}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: is not UTF-8 text ({error.reason})") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path}: is not valid TOML ({error})") from error
+
+
+def validated(model: type[Read], path: Path, text: str, data: dict[str, Any]) -> Read:
+    """Return the file as its model; raises UsageError naming file, line, key and the nearest valid key."""
+    try:
+        return model.model_validate(data)
     except ValidationError as error:
-        raise UsageError(explain(error, StudyConfig, path, text)) from error
+        raise UsageError(explain(error, model, path, text)) from error

@@ -1,0 +1,196 @@
+"""Suites: what is asked, what is measured, what resumes, and what is said when a benchmark cannot be measured."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from evenhand import find
+from evenhand.core.bootstrap import Bootstrap
+from evenhand.core.errors import UsageError
+from evenhand.core.record import BenchmarkRecord
+from evenhand.lm.read import Reading
+from evenhand.scenarios._load import load_scenario
+from evenhand.study import suite as suites
+from evenhand.study.suite import ALL, Ended, Entry, NotMeasured, Suite, Watch, load_suite, run_suite, sampled, shown
+from evenhand.testing.tiny import tiny_lm
+
+FEW = Bootstrap(replicates=20)
+PAIRS = '''
+from evenhand.core.case import Case
+from evenhand.core.scenario import Context, Scenario
+
+
+def load(data):
+    """Eight pairs in two contexts, two of them bad."""
+    cases = tuple(
+        Case(f"{place}/{i}", "", place, cluster=str(i), options=(f"She sold {i} cars.", f"He sold {i} cars {i}."),
+             flaw="made to be bad" if i == 3 else "")
+        for place in ("shop", "farm")
+        for i in range(4)
+    )
+    contexts = (Context("shop", "pair"), Context("farm", "pair"))
+    return Scenario("pairs", cases, contexts, measures=("stereotype_preference",))
+'''
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> str:
+    path = tmp_path / "pairs.py"
+    path.write_text(PAIRS)
+    return str(path)
+
+
+def _run(name: str, listed: Suite, folder: Path) -> tuple[list[Ended], list[bool]]:
+    fresh: list[bool] = []
+    watch = Watch(ended=lambda benchmark, place, total, new: fresh.append(new))
+    return run_suite(tiny_lm(name), listed, folder, bootstrap=FEW, watch=watch), fresh
+
+
+def test_every_suite_lists_benchmarks_there_are() -> None:
+    for name in find.names("suites"):
+        assert load_suite(name).benchmarks
+
+
+@pytest.mark.data
+def test_every_benchmark_of_every_suite_can_be_asked(data_dir: Path) -> None:
+    entries = {entry.scenario: entry for name in find.names("suites") for entry in load_suite(name).benchmarks}
+    for name, entry in entries.items():
+        scenario = load_scenario(name, data_dir)
+        assert scenario.measures, name
+        assert sampled(scenario, entry, 0).cases
+        assert len({case.id for case in scenario.cases}) == len(scenario.cases), name
+
+
+def test_rows_per_context_for_all_together_and_without_flawed_items(pairs: str, tmp_path: Path) -> None:
+    (record,), _ = _run("gpt2", Suite(benchmarks=(Entry(scenario=pairs),)), tmp_path / "out")
+    assert isinstance(record, BenchmarkRecord)
+    assert (record.cases, record.flawed) == (8, 2)
+    summed = {row.context: row.estimate for row in record.rows if row.key == "summed"}
+    assert {context: estimate.n for context, estimate in summed.items()} == {"shop": 4, "farm": 4, ALL: 8}
+    assert summed[ALL].value == pytest.approx((summed["shop"].value + summed["farm"].value) / 2)
+    assert {row.context: row.estimate.n for row in record.sound if row.key == "summed"} == {
+        "shop": 3, "farm": 3, ALL: 6,
+    }  # fmt: skip
+    lines = shown(record)
+    assert [row.key for row, _ in lines] == ["normalised", "summed"]  # the masked conventions are undefined everywhere
+    assert all(row.context == ALL and sound is not None and sound.estimate.n == 6 for row, sound in lines)
+    assert {row.context for row, _ in shown(record, by_context=True)} == {"shop", "farm", ALL}
+    assert record.neutral == {"stereotype_preference": 50.0}
+
+
+def test_what_is_finished_is_not_measured_again(pairs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = Suite(benchmarks=(Entry(scenario=pairs), Entry(scenario="arithmetic", measures=("accuracy",))))
+    first, fresh = _run("gpt2", listed, tmp_path / "out")
+    assert fresh == [True, True]
+    monkeypatch.setattr(suites, "read", lambda *args: pytest.fail("read again"))
+    again, fresh = _run("gpt2", listed, tmp_path / "out")
+    assert fresh == [False, False]
+    assert [each.model_dump_json() for each in again] == [each.model_dump_json() for each in first]
+
+
+def test_new_measures_of_known_answers_need_no_model(
+    pairs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "first_likelier.py"
+    source = find.path_of("measures", "stereotype_preference").read_text()
+    own.write_text(source.replace("class StereotypePreference", "class FirstLikelier"))
+    _run("gpt2", Suite(benchmarks=(Entry(scenario=pairs),)), tmp_path / "out")
+    monkeypatch.setattr(suites, "read", lambda *args: pytest.fail("read again"))
+    listed = Suite(benchmarks=(Entry(scenario=pairs, measures=(str(own),)),))
+    (record,), fresh = _run("gpt2", listed, tmp_path / "out")
+    assert fresh == [True]
+    assert isinstance(record, BenchmarkRecord)
+    assert {row.measure for row in record.rows} == {str(own)}
+
+
+def test_a_damaged_record_is_measured_again(pairs: str, tmp_path: Path) -> None:
+    listed = Suite(benchmarks=(Entry(scenario=pairs),))
+    (first,), _ = _run("gpt2", listed, tmp_path)
+    (path,) = (tmp_path / "benchmarks").iterdir()
+    path.write_text(path.read_text()[:100])
+    said: list[str] = []
+    again = run_suite(tiny_lm("gpt2"), listed, tmp_path, bootstrap=FEW, watch=Watch(notify=said.append))
+    assert "damaged" in said[0]
+    assert isinstance(first, BenchmarkRecord)
+    assert isinstance(again[0], BenchmarkRecord)
+    assert again[0].rows == first.rows or _same(first, again[0])
+
+
+def _same(one: BenchmarkRecord, other: BenchmarkRecord) -> bool:
+    """Rows are the same, where an undefined value is as good as another."""
+    return (
+        one.model_copy(update={"seconds": 0}).model_dump_json()
+        == other.model_copy(update={"seconds": 0}).model_dump_json()
+    )
+
+
+def test_one_benchmark_that_fails_does_not_stop_the_others(pairs: str, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.py"
+    broken.write_text("def load(data):\n    raise ZeroDivisionError('made to fail')\n")
+    listed = Suite(benchmarks=(Entry(scenario=str(broken)), Entry(scenario="name_audit"), Entry(scenario=pairs)))
+    failed, unnamed, record = _run("gpt2", listed, tmp_path / "out")[0]
+    assert isinstance(failed, NotMeasured)
+    assert not failed.refused
+    assert "line 2" in str(failed.error)
+    assert isinstance(unnamed, NotMeasured)
+    assert "names no measures" in str(unnamed.error)
+    assert isinstance(record, BenchmarkRecord)
+
+
+def test_a_model_that_cannot_take_a_benchmark_refuses_it(tmp_path: Path) -> None:
+    entry = Entry(scenario="name_audit", measures=("mean",))
+    (refused,), _ = _run("bert", Suite(benchmarks=(entry,)), tmp_path)
+    assert isinstance(refused, NotMeasured)
+    assert refused.refused
+
+
+def test_whole_clusters_are_drawn_from_every_context(pairs: str) -> None:
+    whole = load_scenario(pairs)
+    few = sampled(whole, Entry(scenario=pairs, clusters=2), seed=0)
+    assert [sum(case.context == place for case in few.cases) for place in ("shop", "farm")] == [2, 2]
+    assert few == sampled(whole, Entry(scenario=pairs, clusters=2), seed=0)
+    assert any(few != sampled(whole, Entry(scenario=pairs, clusters=2), seed=seed) for seed in range(1, 5))
+    assert sampled(whole, Entry(scenario=pairs, clusters=9), seed=0) == whole
+    assert {case.context for case in sampled(whole, Entry(scenario=pairs, contexts=("farm",)), 0).cases} == {"farm"}
+    one = dataclasses.replace(whole, cases=tuple(dataclasses.replace(case, cluster="x") for case in whole.cases))
+    spread = sampled(one, Entry(scenario=pairs, cases=2), seed=0)
+    assert [case.id for case in spread.cases] == ["shop/0", "shop/2", "farm/0", "farm/2"]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("benchmarks = []", "lists one benchmark or more"),
+        ('[[benchmarks]]\nscenario = "crows_pears"', "did you mean 'crows_pairs'"),
+        ('[[benchmarks]]\nscenario = "crows_pairs"\nlimit = 3', "line 3: unknown key 'limit'"),
+        ('[[benchmarks]]\nscenario = "crows_pairs"\nclusters = 0', "greater than or equal to 1"),
+        ('[[benchmarks]]\nscenario = "crows_pairs"\nmeasures = ["acuracy"]', "did you mean 'accuracy'"),
+        ("[[benchmarks]", "not valid TOML"),
+    ],
+)
+def test_mistakes_in_a_suite_are_told(text: str, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=says):
+        load_suite(str(path))
+
+
+def test_an_unknown_suite_names_the_nearest() -> None:
+    with pytest.raises(UsageError, match="did you mean 'quick'"):
+        load_suite("quik")
+
+
+def test_intervals_are_those_of_the_reading_and_the_seed(pairs: str, tmp_path: Path) -> None:
+    listed = Suite(benchmarks=(Entry(scenario=pairs),))
+    folder = tmp_path / "out"
+    lm = tiny_lm("gpt2")
+    hashes = {
+        each.spec.hash
+        for reading, bootstrap in ((Reading(), FEW), (Reading(seed=1), FEW), (Reading(), Bootstrap(replicates=21)))
+        for each in run_suite(lm, listed, folder, reading, bootstrap)
+        if isinstance(each, BenchmarkRecord)
+    }
+    assert len(hashes) == 3 == len(list((folder / "benchmarks").iterdir()))
