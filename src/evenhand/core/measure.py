@@ -286,7 +286,8 @@ def _mean(columns: Sequence[_Drawn]) -> _Drawn:
 
 def _estimate(drawn: _Drawn, bootstrap: Bootstrap, each: Measure, key: str, difference: bool) -> Estimate:
     """Value, interval, p, and how much it rests on."""
-    values, neutral = drawn.values, 0.0 if difference else each.neutral
+    neutral = math.nan if key.endswith("_p") else each.neutral  # a p-value is itself a test
+    values, neutral = drawn.values, 0.0 if difference else neutral
     if key.endswith(".abs") or (each.comparison and each.swap == "same"):
         values = _recentred(values, -math.inf if difference else 0.0)
         neutral = 0.0 if difference else math.nan

@@ -62,6 +62,9 @@ def toy(kind: Outcome, seed: int = 0, shift: float = 0.0, facts: Facts | None = 
     tokens = 3 + torch.arange(n)
     if kind == "sentence":
         arrays = {"logp": -10 * valid, "tokens": tokens, "kl": valid}
+    elif kind == "embedding":
+        value, mass, row = value[:0], mass[:0], row[:0]
+        arrays = {"vector": torch.randn(n, 8, generator=draw, dtype=torch.float64), "tokens": tokens}
     else:
         arrays = {"logp": logp, "tokens": tokens[:, None] + torch.arange(3).double()}
     if kind == "pair":

@@ -1,0 +1,126 @@
+"""Word Embedding Association Test: which of two sets of target words lies closer to which set of attribute words."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Annotated, ClassVar, Literal
+
+import torch
+from jaxtyping import Bool, Float
+from pydantic import Field
+from torch import Tensor
+
+from evenhand.core.case import Outcome
+from evenhand.core.errors import UsageError
+from evenhand.core.level import Level
+from evenhand.core.measure import Facts
+from evenhand.core.readout import Readout
+
+SIDES = ("target_x", "target_y", "attribute_a", "attribute_b")
+
+
+@dataclass(frozen=True)
+class Weat(Level):
+    """Effect size d of Caliskan, Bryson and Narayanan (2017): how far targets X, more than Y, lie towards A, not B.
+
+    With s(w) = mean over a in A of cos(w, a) − mean over b in B of cos(w, b), d = (mean of s over X − mean over Y) /
+    standard deviation of s over all targets, from −2 to 2 for sets of equal size; positive: X with A. `difference` is
+    the numerator alone: d says how well s separates the sets, also where all cosines are nearly the same.
+
+    `permutation_p` is the share of all partitions of the targets into sets of these sizes whose difference is at least
+    the observed one: one-sided, never 0. Caliskan et al. compare sums, which order partitions in the same way.
+
+    Intervals resample target words (each set by itself, where `Case.group` names the set); the attribute words are
+    fixed: their cases carry no statistics, though they count in n. What the p of a resampled set varies by says only
+    how much hangs on single words. (wefe 1.0.1 draws its "permutations" with replacement, so its p is another.)
+    Undefined with fewer than two words in a set, with equal s everywhere, and without attributes.
+    """
+
+    ddof: Literal[0, 1] = 0
+    """Of the standard deviation, which the paper leaves open: 0 as wefe, 1 as sent-bias (SEAT); with n targets the
+    latter's d is smaller by √((n − 1) / n)."""
+    strict: bool = False
+    """Count only partitions with a larger difference, as the paper writes; False: also ties, as sent-bias."""
+    exact: Annotated[int, Field(ge=1)] = 20_000
+    """Most partitions that are all looked at (12,870 for two sets of 8); of more, `samples` are drawn."""
+    samples: Annotated[int, Field(ge=1)] = 10_000
+    """Random partitions, to which the observed one is added."""
+    seed: int = 0
+
+    kinds: ClassVar[tuple[Outcome, ...]] = ("embedding",)
+    neutral: ClassVar[float] = 0.0
+    range: ClassVar[tuple[float, float] | None] = (-2.0, 2.0)
+    facts: ClassVar[Facts] = {"side": SIDES}
+
+    def per_case(self, readout: Readout, reference: Readout | None = None) -> Float[Tensor, "case stat"]:
+        """Return for each target word its side, s, what the deviation needs, and s under every partition's signs."""
+        association, member = associations(readout)
+        known = ~association.isnan()
+        order = sorted(range(len(readout)), key=lambda i: readout.cases[i].id)
+        chosen = torch.tensor([i for i in order if known[i] and bool(member[i, :2].any())], dtype=torch.long)
+        s, of_x = association[chosen], member[chosen, 0]
+        centred = s - s.mean()
+        signs = _signs(torch.cat([of_x[None], self.partitions(of_x)]), of_x)
+        own = [of_x, ~of_x, s * of_x, s * ~of_x, centred, centred**2, (signs[0] * centred).abs()]
+        rows = torch.cat([torch.stack([column.double() for column in own], dim=1), (signs * centred).T], dim=1)
+        stats = torch.zeros(len(readout), rows.shape[1], dtype=torch.float64)
+        stats[chosen] = rows
+        return stats.masked_fill(~known[:, None], torch.nan)
+
+    def combine(
+        self, stats: Float[Tensor, "case stat"], weights: Float[Tensor, "*boot case"]
+    ) -> dict[str, Float[Tensor, "*boot"]]:
+        """Return `value` (d), `difference` (of mean cosines) and `permutation_p`."""
+        summed = weights @ stats
+        x, y, of_x, of_y, first, second, size = summed[..., :7].unbind(-1)
+        observed, all_ = summed[..., 7:8], summed[..., 8:]
+        difference = of_x / x - of_y / y
+        spread = second - first**2 / (x + y)
+        # Rounding leaves a variance of the order of 1e-16 where all associations are equal.
+        defined = (x >= 2) & (y >= 2) & (spread > 1e-12 * second)
+        margin = 1e-9 * size[..., None]
+        reached = all_ > observed + margin if self.strict else all_ >= observed - margin
+        found = {
+            "value": difference / (spread / (x + y - self.ddof)).sqrt(),
+            "difference": difference,
+            "permutation_p": reached.double().mean(-1),
+        }
+        return {key: torch.where(defined, value, torch.nan) for key, value in found.items()}
+
+    def partitions(self, observed: Bool[Tensor, " target"]) -> Bool[Tensor, "partition target"]:
+        """Return which targets are in the first set: in all partitions, or in the observed one and random ones."""
+        n, first = len(observed), int(observed.sum())
+        if math.comb(n, first) <= self.exact:
+            picks = torch.tensor([*combinations(range(n), first)], dtype=torch.long)
+            return torch.zeros(len(picks), n, dtype=torch.bool).scatter_(1, picks, True)
+        draw = torch.Generator().manual_seed(self.seed)
+        picks = torch.rand(self.samples, n, generator=draw).argsort(dim=1)[:, :first]
+        drawn = torch.zeros(self.samples, n, dtype=torch.bool).scatter_(1, picks, True)
+        return torch.cat([observed[None], drawn])
+
+
+def associations(readout: Readout) -> tuple[Float[Tensor, " case"], Bool[Tensor, "case side"]]:
+    """Return s of every case, NaN where it has no vector or there are no attributes, and which side each is on."""
+    sides = [[case.fact("side") == side for side in SIDES] for case in readout.cases]
+    member = torch.tensor(sides, dtype=torch.bool).reshape(-1, len(SIDES))
+    if not bool(member.any(dim=1).all()):
+        case = readout.cases[int(member.any(dim=1).long().argmin())]
+        raise UsageError(f"case {case.id!r}: its side is one of {', '.join(SIDES)}, not {case.fact('side')!r}")
+    vectors = readout.arrays["vector"].double()
+    length = (vectors**2).sum(dim=1).sqrt()
+    known = readout.defined & length.isfinite() & (length > 0)
+    unit = torch.where(known[:, None], vectors / length[:, None], 0.0)
+    a, b = ((member[:, side] & known).double() for side in (2, 3))
+    # The mean of cosines is the cosine with the mean of unit vectors, times its length.
+    towards = (a @ unit) / a.sum() - (b @ unit) / b.sum()
+    return (unit @ towards).masked_fill(~known, torch.nan), member
+
+
+def _signs(
+    in_x: Bool[Tensor, "partition target"], observed: Bool[Tensor, " target"]
+) -> Float[Tensor, "partition target"]:
+    """Return what turns s into a difference of means: 1 / |X| in the first set, −1 / |Y| in the second."""
+    x, y = max(1, int(observed.sum())), max(1, int((~observed).sum()))
+    return torch.where(in_x, 1 / x, -1 / y).double()
