@@ -21,6 +21,7 @@ class Level:
     swap: ClassVar[Swap] = "same"
     unit: ClassVar[str] = ""
     facts: ClassVar[Facts] = {}
+    examples: ClassVar[tuple[str, ...]] = ()
 
 
 class Share(Level):

@@ -32,7 +32,7 @@ class Measure(Protocol):
     `combine` is linear bookkeeping over `weights @ stats` followed by a formula, so weights of ones give the point
     estimate and integer weights equal explicit resampling.
 
-    A measure of one benchmark may also declare `facts`: those of a case that it reads.
+    A measure of one benchmark may also declare `facts` of a case and `examples` of raw answers that it reads.
     """
 
     @property

@@ -37,14 +37,17 @@ def check_measure(measure: Measure, rigged: Sequence[Toy] = (), symmetric: Seque
     check_range(measure, rigged)
 
 
-def toy(kind: Outcome, seed: int = 0, shift: float = 0.0, facts: Facts | None = None) -> Readout:
+def toy(
+    kind: Outcome, seed: int = 0, shift: float = 0.0, facts: Facts | None = None, examples: Sequence[str] = ()
+) -> Readout:
     """Return random answers of two groups of six names, some invalid; `shift` is added for the first group.
 
-    The cases carry every combination of the values of `facts` in turn, the first fact changing fastest.
+    The cases carry every combination of the values of `facts` in turn, the first fact changing fastest; generated ones
+    get two texts each, drawn from `examples`.
     """
     draw = torch.Generator().manual_seed(seed)
     cases = tuple(
-        Case(f"{group}{i}", "", "here", "one", group, f"{group}{i}", options=("a", "b", "c"), favourable=i % 3,
+        Case(f"{group}{i}", "A text.", "here", "one", group, f"{group}{i}", options=("a", "b", "c"), favourable=i % 3,
              facts=_facts(facts, g * _NAMES + i))
         for g, group in enumerate(_GROUPS)
         for i in range(_NAMES)
@@ -61,18 +64,22 @@ def toy(kind: Outcome, seed: int = 0, shift: float = 0.0, facts: Facts | None = 
     logp = torch.rand(n, 3, generator=draw, dtype=torch.float64).mul(0.3).log()
     tokens = 3 + torch.arange(n)
     if kind == "sentence":
-        arrays = {"logp": -10 * valid, "tokens": tokens, "kl": valid}
+        arrays = {"logp": -10 * valid, "tokens": tokens, "kl": valid, "agree": tokens - 1}
     elif kind == "embedding":
         value, mass, row = value[:0], mass[:0], row[:0]
         arrays = {"vector": torch.randn(n, 8, generator=draw, dtype=torch.float64), "tokens": tokens}
     else:
         arrays = {"logp": logp, "tokens": tokens[:, None] + torch.arange(3).double()}
+    if kind == "choice":
+        arrays["greedy"] = (logp > logp.median()).double()
     if kind == "pair":
         arrays |= {"logp_shared": 2 * logp, "shared": arrays["tokens"] - 1, "logp_changed": logp.flip(0)}
         arrays |= {"changed": torch.ones(n, 3).double(), "fill": logp.flip(1), "logp_fill": 1.1 * logp.flip(1)}
+    few = torch.rand(n, 2, generator=draw).mul(len(examples)).long() if kind == "text" and examples else torch.empty(0)
     return Readout(
         kind, cases, _GROUPS, value, mass, row, {"valid": valid, "refusal": (1 - valid) / 2, "open": (1 - valid) / 2},
         torch.ones(n, dtype=torch.bool), arrays=arrays,
+        answers=tuple(tuple(examples[int(i)] for i in each) for each in few),
     )  # fmt: skip
 
 
@@ -98,6 +105,7 @@ def permuted(readout: Readout, order: Int[Tensor, " case"]) -> Readout:
         shares={name: share[order] for name, share in readout.shares.items()},
         defined=readout.defined[order],
         arrays={name: array[order] for name, array in readout.arrays.items()},
+        answers=tuple(readout.answers[int(i)] for i in order) if readout.answers else (),
     )
 
 
@@ -200,7 +208,7 @@ def check_range(measure: Measure, rigged: Sequence[Toy] = ()) -> None:
             for seed in range(5)
             for shift in (-50.0, 0.0, 50.0)
         ]
-        ends = [point(measure, *each) for each in (*_rigged(kind), *rigged) if each[0].kind == kind]
+        ends = [point(measure, *each) for each in (*_rigged(measure, kind), *rigged) if each[0].kind == kind]
         values = [_main(each) for each in [*free, *ends]]
         known = [value for value in values if not math.isnan(value)]
         assert all(low - 1e-9 <= value <= high + 1e-9 for value in known), f"{kind}: values leave [{low}, {high}]"
@@ -209,7 +217,7 @@ def check_range(measure: Measure, rigged: Sequence[Toy] = ()) -> None:
 
 
 def _toy(measure: Measure, kind: Outcome, seed: int = 0, shift: float = 0.0) -> Readout:
-    return toy(kind, seed, shift, facts_of(measure))
+    return toy(kind, seed, shift, facts_of(measure), getattr(measure, "examples", ()))
 
 
 def _symmetric(kind: Outcome) -> Readout:
@@ -230,9 +238,9 @@ def _symmetric(kind: Outcome) -> Readout:
     )
 
 
-def _rigged(kind: Outcome) -> list[Toy]:
+def _rigged(measure: Measure, kind: Outcome) -> list[Toy]:
     """Return toys at the ends: all or no answers valid, right, offered, usual; one group gets everything."""
-    base = toy(kind)
+    base = _toy(measure, kind)
     toys: list[Toy] = []
     for share, right in ((1.0, True), (0.0, False)):
         valid = torch.full((len(base),), share, dtype=torch.float64)
