@@ -198,10 +198,12 @@ def test_sentences_have_their_tokens_and_a_distance_only_beside_the_unedited_mod
     base, edited = (found[0] for found in read_variants(lm, scenario("sentence"), [None, Variant(pick)]))
     assert torch.allclose(base.value, base.arrays["logp"] / base.arrays["tokens"])
     assert not base.arrays["kl"].any()
+    assert torch.equal(base.arrays["agree"], base.arrays["tokens"].double())
+    assert (edited.arrays["agree"] <= edited.arrays["tokens"]).all()
     assert (edited.arrays["kl"] > 0).all()
     with Scale(pick).applied(lm):
         around = one(lm, scenario("sentence"))
-    assert "kl" not in around.arrays
+    assert not {"kl", "agree"} & set(around.arrays)
     assert torch.allclose(around.value, edited.value, atol=1e-5)
 
 

@@ -7,7 +7,7 @@ import torch
 
 from evenhand.core.case import Case
 from evenhand.core.errors import CannotRun, UsageError
-from evenhand.lm.forward import next_token, score_options, score_texts
+from evenhand.lm.forward import next_token, score_options, score_parts, score_texts
 from evenhand.lm.model import LM
 from evenhand.lm.packed import packable
 from evenhand.lm.prefix import Prefix
@@ -180,11 +180,36 @@ def test_a_long_masked_text_is_read_around_each_token() -> None:
 
 
 @pytest.mark.parametrize("name", ["gpt2", "gpt_neo", "bert"])
-def test_options_longer_than_the_context_are_refused(name: str) -> None:
-    lm = tiny_lm(name)
+def test_options_longer_than_the_context_are_refused_or_left_undefined(name: str) -> None:
+    lm, told = tiny_lm(name), list[str]()
+    lm.notify = told.append
+    expected = score_options(lm, CASES[3:4])[0]
     lm.model.config.max_position_embeddings = 10
     with pytest.raises(CannotRun, match="sees at most 10 at once"):
         score_options(lm, CASES[:1])
+    assert told == []
+    long, short = score_options(lm, [CASES[0], CASES[3]])[0]
+    assert bool(long.isnan().any())
+    assert torch.allclose(short, expected[0], atol=1e-5)
+    assert [line.split(";")[1] for line in told] == [" what is asked there stays undefined"]
+
+
+@pytest.mark.parametrize("name", LEFT_TO_RIGHT)
+def test_an_option_is_greedy_where_each_of_its_tokens_is_the_likeliest(name: str) -> None:
+    lm = tiny_lm(name)
+    options = (" a", " a a", " a nothing", " nothing a")
+    ids = [lm.tokenizer(option, add_special_tokens=False)["input_ids"] for option in options]
+    (favoured,) = set(ids[0])
+    assert [set(each) == {favoured} for each in ids] == [True, True, False, False]
+
+    def favour(module: object, args: object, logits: torch.Tensor) -> torch.Tensor:
+        return logits.index_add(-1, torch.tensor([favoured]), torch.full_like(logits[..., :1], 1e3))
+
+    hook = lm.model.get_output_embeddings().register_forward_hook(favour)
+    (rigged,) = score_parts(lm, [Case("0", "She sold", "c", options=options)])[0]
+    hook.remove()
+    assert rigged.parts["greedy"].tolist() == [1, 1, 0, 0]
+    assert rigged.logp[:2].tolist() == [0, 0]
 
 
 def test_what_cannot_be_scored_is_refused() -> None:

@@ -92,6 +92,28 @@ def test_divergence_equals_a_plain_one_and_is_zero_for_no_change(name: str) -> N
                 assert float(scores.kl[i]) > 0.01
 
 
+@pytest.mark.parametrize("name", CAUSAL_NAMES)
+def test_agreement_counts_places_with_the_same_likeliest_token(name: str) -> None:
+    lm = tiny_lm(name)
+    variants = [None, *_variants(lm, "neuron")[1:3]]
+    found = score_texts(lm, SENTENCES[:2], variants)
+    assert torch.equal(found[0].agree, found[0].tokens.double())
+    ids = [encode(lm, sentence, whole=True).ids for sentence in SENTENCES[:2]]
+
+    def likeliest() -> list[torch.Tensor]:
+        with torch.no_grad():
+            return [lm.model(input_ids=torch.tensor([each])).logits[0, :-1].argmax(-1) for each in ids]
+
+    base = likeliest()
+    for scores, variant in zip(found[1:], variants[1:], strict=True):
+        assert variant is not None
+        with Scale(variant.selection, variant.factor).applied(lm):
+            edited = likeliest()
+        same = [float((one == other).sum()) for one, other in zip(base, edited, strict=True)]
+        assert scores.agree.tolist() == same
+    assert float(found[1].agree.sum()) < float(found[0].agree.sum())
+
+
 def test_without_the_unedited_model_nothing_changes() -> None:
     lm = tiny_lm("llama")
     variants = _variants(lm, "head")

@@ -43,9 +43,12 @@ class Readout:
     arrays: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
     """More per case, first axis `case`; [case, opt] is NaN-padded, log-likelihoods are in nats.
 
-    `sentence`: `logp` and `tokens` (scored) [case], and, beside an unedited model, `kl` [case] (sums over tokens).
+    `sentence`: `logp` and `tokens` (scored) [case], and, beside an unedited model, `kl` (sums over tokens) and `agree`
+    (tokens in whose place both models find the same one most likely) [case].
     `embedding`: `vector` [case, dim] and `tokens` [case].
-    `choice`, `pair`: `logp` and `tokens` [case, opt]. `pair` of two sentences from a masked model also `logp_shared`,
+    `choice`, `pair`: `logp` and `tokens` [case, opt]. `choice` of a model that is not masked also `greedy` [case, opt]:
+    1 where every token of the option is the most likely one.
+    `pair` of two sentences from a masked model also `logp_shared`,
     `shared`, `logp_changed`, `changed` [case, opt]: sums over the tokens both sentences have and over the rest, and how
     many these are. With `Case.spans`, `fill` and `logp_fill` [case, opt]: log of the arithmetic and mean of the log of
     the probabilities of the filling's tokens, each given the text left of it, one mask and the text right of the

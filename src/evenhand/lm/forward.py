@@ -36,8 +36,8 @@ def score_options(
     reads the rendered prompt, the option is the decoder's target, without end token. Masked: pseudo-log-likelihood of
     the option's tokens, followed by the case's `ending`. A case without a prompt (`pair`) has whole texts for options:
     they are scored as `score_texts` does, without chat template or system prompt, and what they begin with in common is
-    read once. Raises UsageError for a case without options or with an empty one, CannotRun when prompt and option are
-    longer than the context together.
+    read once. Prompt and option that are longer than the context together leave the case undefined (NaN) and
+    `lm.notify` is told; CannotRun where all are. Raises UsageError for a case without options or with an empty one.
     """
     return [[each.logp for each in one] for one in score_parts(lm, cases, variants, progress)]
 

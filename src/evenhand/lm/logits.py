@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from evenhand.core.errors import CannotRun
@@ -65,6 +65,23 @@ def check_length(lm: LM, tokens: int, what: str) -> None:
         )
 
 
+def fitting(lm: LM, lengths: Sequence[int], what: str) -> list[bool]:
+    """Return which of these numbers of tokens fit the model's context; `lm.notify` is told of those that do not.
+
+    Raises CannotRun where none does.
+    """
+    limit = context_length(lm)
+    fits = [limit is None or length <= limit for length in lengths]
+    if lengths and not any(fits):
+        check_length(lm, min(lengths), f"every {what}: the shortest")
+    if not all(fits):
+        lm.notify(
+            f"{len(fits) - sum(fits)} of {len(fits)} times a {what} is longer than the {limit} tokens that "
+            f"{lm.identity.source} sees at once; what is asked there stays undefined"
+        )
+    return fits
+
+
 def forward(
     lm: LM, inputs: dict[str, Any], rows: Int[Tensor, " k"], at: Int[Tensor, " k"]
 ) -> tuple[Float[Tensor, "k vocab"], Any]:
@@ -105,6 +122,14 @@ def log_likelihood(
     """Return log p of `token[i]` under the logits in `row[i]`, fp32."""
     row, token = row.to(logits.device), token.to(logits.device)
     return logits[row, token].float() - log_norm(logits)[row]
+
+
+def none_likelier(
+    logits: Float[Tensor, "*variant k vocab"], row: Int[Tensor, " target"], token: Int[Tensor, " target"]
+) -> Bool[Tensor, "*variant target"]:
+    """Return whether `token[i]` is the most likely one, or one of several, under the logits in `row[i]`."""
+    row, token = row.to(logits.device), token.to(logits.device)
+    return logits[..., row, token] >= logits.amax(-1)[..., row]
 
 
 def divergence(base: Float[Tensor, "k vocab"], other: Float[Tensor, "variant k vocab"]) -> Float[Tensor, "variant k"]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from evenhand.core.errors import CannotRun
 from evenhand.core.progress import Progress
-from evenhand.lm.logits import check_length, context_length
+from evenhand.lm.logits import context_length, fitting
 from evenhand.lm.model import LM
 from evenhand.lm.scores import OptionScores
 from evenhand.lm.sequences import Line, score_lines
@@ -20,15 +20,17 @@ def masked_options(
 ) -> list[list[OptionScores]]:  # fmt: skip
     """Pseudo-log-likelihood [variant][case] of the tokens of every option, prompt and option around them, float64.
 
-    What follows the options of a case (`endings`) is read, not scored.
+    What follows the options of a case (`endings`) is read, not scored. NaN where a text does not fit the context.
     """
     after = endings or [""] * len(texts)
     pairs = [(text, option) for text, few in zip(texts, options, strict=True) for option in few]
     whole = [text + option + end for text, few, end in zip(texts, options, after, strict=True) for option in few]
+    encoded = encode_all(lm, whole)
+    fits = fitting(lm, [len(joint.ids) for joint in encoded], "prompt with its option")
     per_option: list[list[Line]] = []
-    for (text, option), joint in zip(pairs, encode_all(lm, whole), strict=True):
-        check_length(lm, len(joint.ids), "a prompt with its option")
-        per_option.append(masked_lines(lm, joint, option_places(lm, text, option, joint)))
+    for (text, option), joint, fit in zip(pairs, encoded, fits, strict=True):
+        places = option_places(lm, text, option, joint)
+        per_option.append(masked_lines(lm, joint, places) if fit else [])
     flat = [line for lines in per_option for line in lines]
     scores = score_lines(lm, flat, variants, False, progress)
     out: list[list[OptionScores]] = []

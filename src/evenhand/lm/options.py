@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from itertools import compress
 from typing import Any
+
+import torch
 
 from evenhand.core.errors import UsageError
 from evenhand.core.progress import Progress
 from evenhand.lm.batching import Work, in_batches
-from evenhand.lm.logits import check_length
+from evenhand.lm.logits import fitting
 from evenhand.lm.model import LM
 from evenhand.lm.packed import packable
 from evenhand.lm.scores import OptionScores
 from evenhand.lm.shared import Tokens
 from evenhand.lm.tokens import check_known, continuations_all, encode_all
-from evenhand.lm.trees import Tree, run_trees
+from evenhand.lm.trees import Term, Tree, run_trees
 from evenhand.lm.variants import RowMasks, Variant
 
 
@@ -70,13 +74,16 @@ def score_trees(
     lm: LM, trees: Sequence[Tree], places: Sequence[Sequence[tuple[Tree, list[int]]]],
     variants: Sequence[Variant | None], progress: Progress,
 ) -> list[list[OptionScores]]:  # fmt: skip
-    """Run the trees; `places` holds for every option of every case its tree and the targets that make up its score."""
+    """Run the trees; `places` holds for every option of every case its tree and the targets that make up its score.
+
+    A tree that does not fit the model's context leaves its options without a score (NaN).
+    """
     masks = RowMasks(lm, variants)
-    for tree in trees:
-        check_length(lm, tree.longest, "a prompt with its longest option")
-    costs = {id(tree): tree.cost(packable(lm)) for tree in trees}
-    units = [(tree, variant) for tree in trees for variant in range(len(variants))]
-    values: dict[tuple[int, int], list[float]] = {}
+    fits = fitting(lm, [tree.longest for tree in trees], "prompt with its longest option")
+    short = list(compress(trees, fits))
+    costs = {id(tree): tree.cost(packable(lm)) for tree in short}
+    units = [(tree, variant) for tree in short for variant in range(len(variants))]
+    values: dict[tuple[int, int], list[Term]] = {}
 
     def run(batch: list[tuple[Tree, int]]) -> None:
         for (tree, variant), found in zip(batch, run_trees(lm, masks, batch), strict=True):
@@ -84,7 +91,11 @@ def score_trees(
 
     in_batches(lm, Work(units, lambda unit: costs[id(unit[0])], run), progress)
 
-    def terms(tree: Tree, variant: int, targets: list[int]) -> list[float]:
-        return [values[id(tree), variant][target] for target in targets]
+    def scores(variant: int, answers: Sequence[tuple[Tree, list[int]]]) -> OptionScores:
+        found = [(values.get((id(tree), variant)), targets) for tree, targets in answers]
+        terms = [[row[target] for target in targets] if row else [] for row, targets in found]
+        greedy = [float(all(top for _, top in each)) if each else math.nan for each in terms]
+        parts = {"greedy": torch.tensor(greedy, dtype=torch.float64)}
+        return OptionScores.of([[logp for logp, _ in each] for each in terms], parts)
 
-    return [[OptionScores.of([terms(t, v, w) for t, w in answers]) for answers in places] for v in range(len(variants))]
+    return [[scores(variant, answers) for answers in places] for variant in range(len(variants))]

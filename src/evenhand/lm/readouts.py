@@ -238,15 +238,15 @@ def _found(atoms: list[tuple[float, float]], known: bool) -> _Found:
 
 
 def sentences(task: Task) -> list[Readout]:
-    """Return the log-likelihood per token of each text (arrays `logp`, `tokens`, and `kl` to the unedited model).
+    """Return the log-likelihood per token of each text (arrays `logp`, `tokens`; beside the unedited model more).
 
-    `kl` is missing while edits are applied around the reading: then there is no unedited model in the pass.
+    `kl` and `agree` are missing while edits are applied around the reading: no unedited model is in the pass then.
     """
     out: list[Readout] = []
     for scores in score_texts(task.lm, [case.prompt for case in task.cases], task.variants, task.progress):
         arrays = {"logp": scores.logp, "tokens": scores.tokens}
         if not task.lm.edits:
-            arrays["kl"] = scores.kl
+            arrays |= {"kl": scores.kl, "agree": scores.agree}
         found = [_single(float(value)) for value in scores.logp / scores.tokens]
         out.append(task.readout(found, 0, arrays, mode="likelihood"))
     return out

@@ -58,7 +58,7 @@ def sentence_options(
     plain = lines.score(lm, variants, progress)
     out: list[list[OptionScores]] = []
     for together, values in zip(packed, plain, strict=True):
-        found = dict(zip(joined, together, strict=True))
+        found = {i: OptionScores(each.logp, each.tokens) for i, each in zip(joined, together, strict=True)}
         found |= {i: OptionScores.of([[values[k] for k in each] for each in few])
                   for i, few in zip(apart, alone, strict=True)}  # fmt: skip
         out.append([found[i] for i in range(len(cases))])

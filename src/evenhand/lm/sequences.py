@@ -14,7 +14,7 @@ from torch import Tensor
 from evenhand.core.errors import CannotRun
 from evenhand.core.progress import Progress
 from evenhand.lm.batching import Cost, Work, in_batches
-from evenhand.lm.logits import divergence, forward, log_norm, padded, positions
+from evenhand.lm.logits import divergence, forward, log_norm, none_likelier, padded, positions
 from evenhand.lm.model import LM
 from evenhand.lm.shared import Tokens
 from evenhand.lm.tokens import encode
@@ -32,10 +32,15 @@ class Line:
 
 @dataclass(frozen=True, eq=False)
 class LineScores:
-    """Per variant and line, one number per target: its log-likelihood, and KL(base ‖ variant) where it is predicted."""
+    """Per variant and line, one number per target.
+
+    Its log-likelihood, KL(base ‖ variant) where it is predicted, and there 1 where the base's most likely token is the
+    variant's too, else 0.
+    """
 
     logp: list[list[Float[Tensor, " _target"]]]
     kl: list[list[Float[Tensor, " _target"]]]
+    agree: list[list[Float[Tensor, " _target"]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,7 @@ class _Run:
             )
         self.logp: dict[tuple[int, int], Float[Tensor, " _target"]] = {}
         self.kl: dict[tuple[int, int], Float[Tensor, " _target"]] = {}
+        self.agree: dict[tuple[int, int], Float[Tensor, " _target"]] = {}
 
     def cost(self, unit: _Unit) -> Cost:
         line = self.lines[unit.line]
@@ -92,7 +98,9 @@ class _Run:
                 block = logits[ends[first] : ends[first + unit.rows]]
                 block = block.reshape(unit.rows, -1, logits.shape[-1])
                 kl = divergence(block[0], block[1:]).cpu()
+                top = none_likelier(block[1:], torch.arange(block.shape[1]), block[0].argmax(-1)).float().cpu()
                 self.kl.update({(unit.line, variant): kl[i] for i, variant in enumerate(unit.variants)})
+                self.agree.update({(unit.line, variant): top[i] for i, variant in enumerate(unit.variants)})
             first += unit.rows
 
     def _inputs(self, ids: Sequence[Tokens]) -> dict[str, Any]:
@@ -111,8 +119,8 @@ def score_lines(
 ) -> LineScores:
     """Score every line as every variant; with `compare`, beside the model as it stands and in the same batch.
 
-    Encoder–decoder models read an empty text and are scored on what the decoder predicts. Without `compare`, `kl` is
-    empty. A batch holds logits only where a line wants them.
+    Encoder–decoder models read an empty text and are scored on what the decoder predicts. Without `compare`, `kl` and
+    `agree` are empty. A batch holds logits only where a line wants them.
     """
     run = _Run(lm, lines, variants)
     edited = tuple(i for i, variant in enumerate(variants) if variant is not None)
@@ -122,6 +130,7 @@ def score_lines(
         if not line.at:
             run.logp |= {(i, variant): torch.empty(0) for variant in (-1, *edited)}
             run.kl |= {(i, variant): torch.empty(0) for variant in edited}
+            run.agree |= {(i, variant): torch.empty(0) for variant in edited}
         elif compare:
             units.append(_Unit(i, True, edited))
         else:
@@ -130,6 +139,7 @@ def score_lines(
     keys = [-1 if variant is None else i for i, variant in enumerate(variants)]
     logp = [[run.logp[i, key] for i in range(len(lines))] for key in keys]
     if not compare:
-        return LineScores(logp, [])
+        return LineScores(logp, [], [])
     kl = [[run.kl[i, key] if key >= 0 else torch.zeros(len(line.at)) for i, line in enumerate(lines)] for key in keys]
-    return LineScores(logp, kl)
+    agree = [[run.agree[i, key] if key >= 0 else torch.ones(len(e.at)) for i, e in enumerate(lines)] for key in keys]
+    return LineScores(logp, kl, agree)

@@ -29,6 +29,8 @@ class TextScores:
     """Scored tokens of each text."""
     kl: Float[Tensor, " case"]
     """Sum over the scored tokens of KL(model as it stands ‖ variant), from the same forward pass."""
+    agree: Float[Tensor, " case"]
+    """Scored tokens in whose place model and variant find the same token most likely."""
     logp_tokens: tuple[Float[Tensor, " _token"], ...]
     kl_tokens: tuple[Float[Tensor, " _token"], ...]
 
@@ -50,7 +52,8 @@ def score_texts(
     flat = [line for few in lines for line in few]
     scores = score_lines(lm, flat, variants, True, progress)
     sizes = [len(few) for few in lines]
-    return [_gathered(logp, kl, sizes) for logp, kl in zip(scores.logp, scores.kl, strict=True)]
+    found = zip(scores.logp, scores.kl, scores.agree, strict=True)
+    return [_gathered(*(_joined(part, sizes) for part in each)) for each in found]
 
 
 def whole_texts(
@@ -69,14 +72,14 @@ def _encoded(lm: LM, texts: Sequence[str]) -> list[Encoded]:
     return encode_all(lm, texts, whole=True)
 
 
-def _gathered(logp: list[Tensor], kl: list[Tensor], sizes: list[int]) -> TextScores:
-    ours, apart = _joined(logp, sizes), _joined(kl, sizes)
+def _gathered(logp: list[Tensor], kl: list[Tensor], agree: list[Tensor]) -> TextScores:
     return TextScores(
-        logp=torch.tensor([_sum(part) for part in ours], dtype=torch.float64),
-        tokens=torch.tensor([len(part) for part in ours], dtype=torch.long),
-        kl=torch.tensor([_sum(part) for part in apart], dtype=torch.float64),
-        logp_tokens=tuple(ours),
-        kl_tokens=tuple(apart),
+        logp=torch.tensor([_sum(part) for part in logp], dtype=torch.float64),
+        tokens=torch.tensor([len(part) for part in logp], dtype=torch.long),
+        kl=torch.tensor([_sum(part) for part in kl], dtype=torch.float64),
+        agree=torch.tensor([_sum(part) for part in agree], dtype=torch.float64),
+        logp_tokens=tuple(logp),
+        kl_tokens=tuple(kl),
     )
 
 

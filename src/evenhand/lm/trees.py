@@ -11,12 +11,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from evenhand.lm.batching import HELD, Cost
-from evenhand.lm.logits import log_likelihood
+from evenhand.lm.logits import log_likelihood, none_likelier
 from evenhand.lm.model import LM
 from evenhand.lm.packed import packable, packed_logits
 from evenhand.lm.shared import Tokens, share
 from evenhand.lm.variants import RowMasks
 
+Term = tuple[float, bool]
+"""Log-likelihood of a token, and whether no other is likelier in its place."""
 _ROOT = -1
 """Branch number of the prompt itself, whose last token predicts the first token of an answer."""
 
@@ -74,28 +76,29 @@ class Wanted:
         """Ask for the logit of a token at a place."""
         self.tokens.append((unit, target, self.places.setdefault(place, len(self.places)), token))
 
-    def fill(self, found: list[list[float]], logits: Float[Tensor, "k vocab"]) -> None:
-        """Put log p of each token into its (unit, target)."""
+    def fill(self, found: list[list[Term]], logits: Float[Tensor, "k vocab"]) -> None:
+        """Put what is found of each token into its (unit, target)."""
         if not self.tokens:
             return
         _, _, row, token = (torch.tensor(column) for column in zip(*self.tokens, strict=True))
         values = cast("list[float]", log_likelihood(logits, row, token).tolist())
-        for (unit, target, _, _), value in zip(self.tokens, values, strict=True):
-            found[unit][target] = value
+        top = cast("list[bool]", none_likelier(logits, row, token).tolist())
+        for (unit, target, _, _), term in zip(self.tokens, zip(values, top, strict=True), strict=True):
+            found[unit][target] = term
 
 
-def run_trees(lm: LM, masks: RowMasks, batch: Sequence[tuple[Tree, int]]) -> list[list[float]]:
-    """Return the log-likelihood of every target of each (tree, variant) of a batch.
+def run_trees(lm: LM, masks: RowMasks, batch: Sequence[tuple[Tree, int]]) -> list[list[Term]]:
+    """Return what is found of every target of each (tree, variant) of a batch.
 
     In one forward where prompt and branches fit one row, otherwise in one for the prompts and one for what follows.
     """
-    found = [[0.0] * len(tree.targets) for tree, _ in batch]
+    found: list[list[Term]] = [[(0.0, False)] * len(tree.targets) for tree, _ in batch]
     plain = lm.kind == "causal" and all(len(tree.feeds) < 2 for tree, _ in batch)
     (_packed if plain or packable(lm) else _cached)(lm, masks, batch, found)
     return found
 
 
-def _packed(lm: LM, masks: RowMasks, batch: Sequence[tuple[Tree, int]], found: list[list[float]]) -> None:
+def _packed(lm: LM, masks: RowMasks, batch: Sequence[tuple[Tree, int]], found: list[list[Term]]) -> None:
     wanted = Wanted()
     for unit, (tree, _) in enumerate(batch):
         start, starts = len(tree.prompt), {_ROOT: len(tree.prompt)}
@@ -109,7 +112,7 @@ def _packed(lm: LM, masks: RowMasks, batch: Sequence[tuple[Tree, int]], found: l
         wanted.fill(found, packed_logits(lm, rows, list(wanted.places)))
 
 
-def _cached(lm: LM, masks: RowMasks, batch: Sequence[tuple[Tree, int]], found: list[list[float]]) -> None:
+def _cached(lm: LM, masks: RowMasks, batch: Sequence[tuple[Tree, int]], found: list[list[Term]]) -> None:
     ends, nodes = Wanted(), Wanted()
     rows: list[int] = []
     feeds: list[Tokens] = []

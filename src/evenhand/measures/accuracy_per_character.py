@@ -1,0 +1,37 @@
+"""Share of questions answered right when an option's log-likelihood is divided by its length in characters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from evenhand.core.case import Outcome
+from evenhand.core.level import Share
+from evenhand.core.likeliest import likeliest_is_right
+from evenhand.core.readout import Readout
+
+
+@dataclass(frozen=True)
+class AccuracyPerCharacter(Share):
+    """Share of cases whose option with the highest log-likelihood per character is `favourable`; a tie by its share.
+
+    What lm-eval calls `acc_norm`: characters are those of the option without the space in front of it. Long options
+    are not punished as they are by `accuracy`; the two often differ by several points, so never compare one with the
+    other.
+    """
+
+    kinds: ClassVar[tuple[Outcome, ...]] = ("choice",)
+
+    def per_case(self, readout: Readout, reference: Readout | None = None) -> Float[Tensor, "case stat"]:
+        """Return 1 and whether the answer is right."""
+        logp = readout.arrays["logp"].double()
+        sizes = [[max(1, len(option.removeprefix(" "))) for option in case.options] for case in readout.cases]
+        # The empty last row gives an empty readout a table too.
+        rows = [torch.tensor(size, dtype=torch.float64) for size in [*sizes, [1] * logp.shape[1]]]
+        length = pad_sequence(rows, batch_first=True, padding_value=1.0)[:-1]
+        return self.each(*likeliest_is_right(readout, logp / length))
