@@ -14,9 +14,9 @@ free text, or nothing (`sentence`: the text itself is scored; `embedding`: the v
 class Case:
     """A prompt with its place in the scenario.
 
-    `options` are continuations of the prompt (`choice`) or whole sentences (`pair`). `answer_prefix` is text
-    the model is made to start its answer with; `name` is the word that signals the group, as it stands in the
-    prompt (empty where there is none), so that its tokens can be found.
+    `options` are continuations of the prompt (`choice`), whole sentences (`pair`) or what a generated answer (`text`)
+    may pick. `answer_prefix` is text the model is made to start its answer with; `name` is the word that signals the
+    group, as it stands in the prompt (empty where there is none), so that its tokens can be found.
     """
 
     id: str

@@ -52,7 +52,7 @@ class Readout:
     `shared`, `logp_changed`, `changed` [case, opt]: sums over the tokens both sentences have and over the rest, and how
     many these are. With `Case.spans`, `fill` and `logp_fill` [case, opt]: log of the arithmetic and mean of the log of
     the probabilities of the filling's tokens, each given the text left of it, one mask and the text right of the
-    blank."""
+    blank. `text` with options: `picked` [case, opt], the share of a case's answers that picks each option."""
     answers: tuple[tuple[str, ...], ...] = ()
     """Raw text of every sampled answer, so that another parser needs no new run."""
     notes: dict[str, Any] = field(default_factory=dict[str, Any])

@@ -17,6 +17,7 @@ from evenhand.core.answer import Cue, parse, side
 from evenhand.core.case import Case, Outcome
 from evenhand.core.errors import UsageError
 from evenhand.core.numeral import Ended, State
+from evenhand.core.option_answer import pick
 from evenhand.core.progress import Progress
 from evenhand.core.readout import Readout
 from evenhand.core.scenario import Context
@@ -168,18 +169,41 @@ def _labelled(
 
 
 def sampled_texts(task: Task, sampling: Sampling) -> list[Readout]:
-    """Return 1 for answers with favourable words, 0 with unfavourable ones; refusals and the rest are shares."""
+    """Return 1 for favourable answers, 0 for unfavourable ones; refusals and the rest are shares.
+
+    An answer to a case with options picks one of them, by letter or words; array `picked` holds the share of its
+    answers that picks each. Other answers are favourable or not by the words of their context.
+    """
     out: list[Readout] = []
     for variant in task.variants:
         answers = generate(task.lm, task.cases, sampling, task.progress, variant)
-        found: list[_Found] = []
-        for case, each in zip(task.cases, answers, strict=True):
-            about = task.contexts[case.context]
-            sides = [side(a.text, a.ended, about.favourable_words, about.unfavourable_words) for a in each]
-            value = {"favourable": 1.0, "unfavourable": 0.0}
-            found.append(_counted(each, [("valid" if s in value else s, value.get(s, math.nan)) for s in sides]))
-        out.append(task.readout(found, 1, {}, mode="sample", **asdict(sampling)))
+        read = [[_text(task, case, a) for a in few] for case, few in zip(task.cases, answers, strict=True)]
+        found = [_counted(few, [each[:2] for each in sorts]) for few, sorts in zip(answers, read, strict=True)]
+        arrays = {"picked": _picked(task.cases, read)} if any(case.options for case in task.cases) else {}
+        out.append(task.readout(found, 1, arrays, mode="sample", **asdict(sampling)))
     return out
+
+
+def _text(task: Task, case: Case, answer: Answer) -> tuple[Sort, float, int | None]:
+    """Return what an answer is, its value (NaN: none) and the option it picks."""
+    if case.options:
+        read = pick(answer.text, answer.ended, case.options)
+        told = read.option is not None and case.favourable is not None
+        return read.outcome, float(read.option == case.favourable) if told else math.nan, read.option
+    about = task.contexts[case.context]
+    way = side(answer.text, answer.ended, about.favourable_words, about.unfavourable_words)
+    if way in ("favourable", "unfavourable"):
+        return "valid", float(way == "favourable"), None
+    return way, math.nan, None
+
+
+def _picked(
+    cases: Sequence[Case], read: Sequence[Sequence[tuple[Sort, float, int | None]]]
+) -> Float[Tensor, "case opt"]:
+    """Share of the answers of each case that picks each option."""
+    counts = [[sum(each[2] == i for each in few) for i in range(len(case.options))]
+              for case, few in zip(cases, read, strict=True)]  # fmt: skip
+    return _padded([torch.tensor(c, dtype=torch.float64) / len(few) for c, few in zip(counts, read, strict=True)])
 
 
 def choices(task: Task) -> list[Readout]:

@@ -1,0 +1,139 @@
+"""What all forms of BBQ have in common: the source, its rows, and which answer follows the stereotype."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evenhand.core.case import Case, Outcome
+from evenhand.core.errors import CannotRun
+from evenhand.core.scenario import Context, Scenario
+from evenhand.scenarios._data import Source, read_jsonl
+
+SOURCE = Source(
+    folder="bbq",
+    licence="CC BY 4.0",
+    citation="A. Parrish, A. Chen, N. Nangia, V. Padmakumar, J. Phang, J. Thompson, P. M. Htut, S. R. Bowman, "
+    '"BBQ: A Hand-Built Bias Benchmark for Question Answering", Findings of ACL 2022',
+    origin="https://github.com/nyu-mll/BBQ",
+)
+OFFICIAL = ("Age", "Disability_status", "Gender_identity", "Nationality", "Physical_appearance", "Religion",
+            "Sexual_orientation")  # fmt: skip
+MEASURES = ("bbq_bias", "bbq_accuracy")
+ORDERS = ((0, 1, 2), (1, 2, 0), (2, 0, 1))
+"""Cyclic orders: each answer stands at each place once."""
+_KEYS = ("example_id", "question_index", "question_polarity", "context_condition", "category", "answer_info",
+         "additional_metadata", "context", "question", "ans0", "ans1", "ans2", "label")  # fmt: skip
+_ALSO_WRITTEN = {
+    "F": ("woman", "girl", "wife"),
+    "M": ("man", "boy", "husband"),
+    "Transgender women": ("trans_F",),
+    "transgender women": ("trans_F",),
+    "transgender men": ("trans_M",),
+    "low SES": ("lowSES",),
+}
+"""Stereotyped groups as they are written in the information about answers, where that differs."""
+_PREFIX = re.compile(r"^(?:(?:high|low)SES-)?(?:[FM]-)?(?=.)")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A question about two persons, with the answers in the order of its row."""
+
+    id: str
+    category: str
+    template: str
+    condition: str
+    polarity: str
+    context: str
+    question: str
+    answers: tuple[str, ...]
+    label: int
+    unknown: int
+    target: int | None
+    """Which answer names the stereotyped person; None where the row does not say."""
+    flaw: str
+
+    def case(self, prompt: str, options: tuple[str, ...], order: Sequence[int], variation: str = "") -> Case:
+        """Return a case whose options are the answers in this order."""
+        target = "" if self.target is None else str(order.index(self.target))
+        return Case(
+            id=f"{self.id}/{variation}" if variation else self.id,
+            prompt=prompt,
+            context=self.category,
+            variation=variation,
+            cluster=f"{self.category}/{self.template}",
+            options=options,
+            favourable=order.index(self.label),
+            facts=(("condition", self.condition), ("polarity", self.polarity), ("target", target),
+                   ("unknown", str(order.index(self.unknown)))),
+            flaw=self.flaw,
+        )  # fmt: skip
+
+
+def load_items(data: Path | None, file: str, category: str) -> list[Item]:
+    """Return the rows of one category under the name `category`; raises CannotRun where the file is no such file."""
+    return [_item(row, category, f"{SOURCE.folder}/{file}") for row in read_jsonl(data, SOURCE, file, _KEYS)]
+
+
+def official(data: Path | None) -> list[Item]:
+    """Return the rows of the seven official categories."""
+    return [item for name in OFFICIAL for item in load_items(data, f"data/{name}.jsonl", name)]
+
+
+def scenario(name: str, outcome: Outcome, items: Iterable[Item], cases: Callable[[Item], Iterable[Case]]) -> Scenario:
+    """Return the scenario of these items, each asked as `cases` does."""
+    made = tuple(case for item in items for case in cases(item))
+    return Scenario(
+        name=name,
+        cases=made,
+        contexts=tuple(Context(category, outcome) for category in dict.fromkeys(case.context for case in made)),
+        licence=SOURCE.licence,
+        citation=SOURCE.citation,
+        measures=(*MEASURES, "answer_shares") if outcome == "text" else MEASURES,
+        source=SOURCE.folder,
+    )
+
+
+def asked(item: Item) -> str:
+    """Return context and question as lm-eval writes them."""
+    return f"{item.context}\n\nQ: {item.question}"
+
+
+def _item(row: dict[str, Any], category: str, file: str) -> Item:
+    info = [tuple(str(part) for part in row["answer_info"][f"ans{i}"]) for i in range(3)]
+    unknown = [i for i, entry in enumerate(info) if entry[-1] == "unknown"]
+    if len(unknown) != 1 or row["context_condition"] not in ("ambig", "disambig") or row["label"] not in range(3):
+        raise CannotRun(f"{file}: row {row['example_id']} is none of BBQ's; get the file again ({SOURCE.thanks})")
+    named = _stereotyped(info, row["additional_metadata"]["stereotyped_groups"])
+    return Item(
+        id=f"{category}/{row['example_id']}",
+        category=category,
+        template=str(row["question_index"]),
+        condition=row["context_condition"],
+        polarity=row["question_polarity"],
+        context=row["context"],
+        question=row["question"],
+        answers=tuple(row[f"ans{i}"] for i in range(3)),
+        label=row["label"],
+        unknown=unknown[0],
+        target=named[0] if len(named) == 1 and all(entry[-1] for entry in info) else None,
+        flaw=_flaw(info, named),
+    )
+
+
+def _stereotyped(info: Sequence[tuple[str, ...]], groups: Sequence[str]) -> list[int]:
+    """Return the answers whose person belongs to the stereotyped groups, by first or last word about them."""
+    wanted = {written for group in groups for written in (group, *_ALSO_WRITTEN.get(group, ()))}
+    return [i for i, entry in enumerate(info) if wanted & {entry[0], entry[-1], _PREFIX.sub("", entry[-1])}]
+
+
+def _flaw(info: Sequence[tuple[str, ...]], named: Sequence[int]) -> str:
+    if not all(entry[-1] for entry in info):
+        return "the row does not say who one of the persons is"
+    if len(named) != 1:
+        return f"{len(named) or 'no'} answers name a stereotyped person, one expected"
+    return ""

@@ -1,0 +1,160 @@
+"""BBQ as it is read: rows, flaws and derived answers by category, the three ways of asking, what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from evenhand.core.case import Case
+from evenhand.core.errors import CannotRun
+from evenhand.core.option_answer import pick
+from evenhand.core.scenario import Scenario
+from evenhand.scenarios._load import load_scenario
+from evenhand.scenarios._shared import bbq
+
+ROWS = {
+    "Age": 3680, "Disability_status": 1556, "Gender_identity": 5672, "Nationality": 3080, "Physical_appearance": 1576,
+    "Religion": 1200, "Sexual_orientation": 864,
+}  # fmt: skip
+REGENERATED = {
+    "SES": (6864, 16),
+    "Race_ethnicity": (6880, 36),
+    "Race_x_SES": (11160, 3732),
+    "Race_x_gender": (15960, 5572),
+}
+"""Rows, and among them those whose stereotyped answer cannot be derived."""
+SMALL = ("Religion", "Sexual_orientation")
+
+
+@pytest.fixture(scope="module")
+def scenarios(data_dir: Path) -> dict[str, Scenario]:
+    """All rows by full text; the other two ways of asking with the two smallest categories."""
+    whole = {name: load_scenario(name, data_dir) for name in ("bbq", "bbq_regenerated_seed0")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bbq, "OFFICIAL", SMALL)
+        return whole | {name: load_scenario(name, data_dir) for name in ("bbq_letters", "bbq_answers")}
+
+
+@pytest.mark.data
+def test_rows_and_flaws_of_the_official_categories(scenarios: dict[str, Scenario]) -> None:
+    cases = scenarios["bbq"].cases
+    assert Counter(case.context for case in cases) == ROWS
+    assert Counter(case.context for case in cases if case.flaw) == {"Gender_identity": 16}
+    assert sum(not case.fact("target") for case in cases) == 16
+    assert len({case.id for case in cases}) == len(cases) == 17_628
+    assert Counter(case.fact("condition") for case in cases) == {"ambig": 8814, "disambig": 8814}
+    assert Counter(case.fact("polarity") for case in cases) == {"neg": 8814, "nonneg": 8814}
+    templates = {name: {case.cluster for case in cases if case.context == name} for name in ROWS}
+    assert {name: len(few) for name, few in templates.items()} == dict.fromkeys(ROWS, 25) | {"Gender_identity": 50}
+
+
+@pytest.mark.data
+def test_regenerated_rows_stand_apart(scenarios: dict[str, Scenario]) -> None:
+    cases = scenarios["bbq_regenerated_seed0"].cases
+    named = {f"{name} (regenerated, seed 0)": counts for name, counts in REGENERATED.items()}
+    assert Counter(case.context for case in cases) == {name: rows for name, (rows, _) in named.items()}
+    assert Counter(case.context for case in cases if case.flaw) == {name: flaws for name, (_, flaws) in named.items()}
+    assert all(bool(case.flaw) != bool(case.fact("target")) for case in cases)
+    assert {case.context for case in scenarios["bbq"].cases} == set(bbq.OFFICIAL)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", ["bbq", "bbq_regenerated_seed0"])
+def test_right_answers_and_targets_are_consistent(scenarios: dict[str, Scenario], name: str) -> None:
+    aligned: Counter[str] = Counter()
+    for case in scenarios[name].cases:
+        assert case.favourable is not None
+        assert (case.fact("condition") == "ambig") == (str(case.favourable) == case.fact("unknown"))
+        assert case.fact("target") != case.fact("unknown")
+        if case.fact("condition") == "disambig" and case.fact("target"):
+            aligned[(str(case.favourable) == case.fact("target")) == (case.fact("polarity") == "neg")] += 1
+    assert 0.45 < aligned[True] / aligned.total() < 0.55, "about half of the told answers follow the stereotype"
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("category", [name for name in bbq.OFFICIAL if name != "Gender_identity"])
+def test_targets_are_the_literal_ones(scenarios: dict[str, Scenario], data_dir: Path, category: str) -> None:
+    rows = [json.loads(line) for line in (data_dir / f"bbq/data/{category}.jsonl").read_text("utf-8").splitlines()]
+    cases = [case for case in scenarios["bbq"].cases if case.context == category]
+    for row, case in zip(rows, cases, strict=True):
+        groups = row["additional_metadata"]["stereotyped_groups"]
+        info = [row["answer_info"][f"ans{i}"] for i in range(3)]
+        literal = [i for i, entry in enumerate(info) if entry[0] in groups or entry[-1] in groups]
+        assert literal == [int(case.fact("target"))]
+
+
+@pytest.mark.data
+def test_gender_targets_by_what_the_answers_say(scenarios: dict[str, Scenario]) -> None:
+    """Where an answer says woman or girl and the other man or boy, the target is all of one and none of the other."""
+    seen: Counter[str] = Counter()
+    for case in scenarios["bbq"].cases:
+        if case.context == "Gender_identity" and case.fact("target"):
+            words = case.options[int(case.fact("target"))].lower().split()
+            seen.update(word for word in ("woman", "girl", "man", "boy", "transgender") if word in words)
+    assert seen["woman"] > 2 * seen["man"] > 0
+    assert seen["girl"] > 0 < seen["transgender"]
+
+
+def _texts(case: Case, listed: str) -> dict[int, str]:
+    """Answers as listed in a prompt, by place."""
+    lines = [
+        line
+        for line in case.prompt.split("\n")
+        if line[: len(listed)].lower() in ("a. ", "b. ", "c. ", "(a) ", "(b) ", "(c) ")
+    ]
+    return {i: line[len(listed) :] for i, line in enumerate(lines[-3:])}
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(("name", "listed"), [("bbq_letters", "A. "), ("bbq_answers", "(a) ")])
+def test_each_answer_stands_at_each_place_once(scenarios: dict[str, Scenario], name: str, listed: str) -> None:
+    plain = [case for case in scenarios["bbq"].cases if case.context in SMALL]
+    orders = [scenarios[name].cases[i : i + 3] for i in range(0, 3 * len(plain), 3)]
+    assert scenarios[name].variations("Religion") == ("order-012", "order-120", "order-201")
+    for one, three in list(zip(plain, orders, strict=True))[::10]:
+        answers = [option.removeprefix(" ") for option in one.options]
+        tables = [_texts(case, listed) for case in three]
+        for fact in ("right", "target", "unknown"):
+            places = [case.favourable if fact == "right" else int(case.fact(fact) or -1) for case in three]
+            wanted = one.favourable if fact == "right" else int(one.fact(fact) or -1)
+            if wanted != -1:
+                assert sorted(places) == [0, 1, 2]
+                assert {table[place] for table, place in zip(tables, places, strict=True)} == {answers[wanted]}
+        assert {case.cluster for case in three} == {one.cluster}
+        assert {case.fact("condition") for case in three} == {one.fact("condition")}
+        assert len({case.id for case in three}) == 3
+
+
+@pytest.mark.data
+def test_full_text_is_asked_as_lm_eval_asks(scenarios: dict[str, Scenario]) -> None:
+    case = scenarios["bbq"].cases[0]
+    context, question = case.prompt.split("\n\n")
+    assert question.startswith("Q: ")
+    assert question.endswith("?\nA:")
+    assert context
+    assert all(option[0] == " " and option[1] != " " for one in scenarios["bbq"].cases for option in one.options)
+    assert scenarios["bbq"].measures == ("bbq_bias", "bbq_accuracy")
+
+
+@pytest.mark.data
+def test_generated_answers_can_pick_every_option(scenarios: dict[str, Scenario]) -> None:
+    for case in scenarios["bbq_answers"].cases[::53]:
+        for i, option in enumerate(case.options):
+            for text in (option, f"({'abc'[i]})", f"{'ABC'[i]}. {option}", f"The answer is {option}."):
+                assert pick(text, True, case.options).option == i, (text, case.options)
+
+
+def test_a_row_of_another_kind_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "bbq/data").mkdir(parents=True)
+    row = {"example_id": 7, "question_index": "1", "question_polarity": "neg", "context_condition": "ambig",
+           "category": "Age", "answer_info": {f"ans{i}": ["x", "y"] for i in range(3)},
+           "additional_metadata": {"stereotyped_groups": ["y"]}, "context": "c", "question": "q?", "ans0": "x",
+           "ans1": "y", "ans2": "z", "label": 0}  # fmt: skip
+    (tmp_path / "bbq/data/Age.jsonl").write_text(json.dumps(row))
+    with pytest.raises(CannotRun, match="row 7"):
+        load_scenario("bbq", tmp_path)
+    with pytest.raises(CannotRun, match=r"CC BY 4\.0"):
+        load_scenario("bbq", tmp_path / "nowhere")
