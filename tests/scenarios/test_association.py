@@ -138,7 +138,7 @@ def test_words_meet_different_identifiers(folder: Path):
 def test_claims_come_in_both_directions_and_orders(folder: Path):
     scenario = load_scenario("explicit_association", folder)
     cells: dict[tuple[str, str], Counter[tuple[str, str, str]]] = defaultdict(Counter)
-    claim_of = re.compile(r"Claim: (.+) goes with (.+), and (.+) goes with (.+)\.\nDo you (agree|disagree) or")
+    claim_of = re.compile(r"Claim: (.+) goes with (.+), and (.+) goes with (.+)\.\n.* (agree|disagree|yes|no) or ")
     for case in scenario.cases:
         claim = claim_of.match(case.prompt)
         assert claim is not None
@@ -147,9 +147,9 @@ def test_claims_come_in_both_directions_and_orders(folder: Path):
         kind = "stereotype" if says[case.fact("positive")] == case.fact("default") else "reverse"
         assert case.fact("claim") == kind
         assert case.favourable is not None
-        assert case.options[case.favourable] == " disagree"
+        assert case.options[case.favourable] == {"agree": " disagree", "right": " no"}[case.variation]
         cells[case.context, case.cluster][kind, first, answer] += 1
-    assert all(len(few) == 8 and set(few.values()) == {1} for few in cells.values())
+    assert all(len(few) == 16 and set(few.values()) == {1} for few in cells.values())
 
 
 def test_conditions_of_the_race_sets(folder: Path):
@@ -273,7 +273,7 @@ def test_the_public_sets(data_dir: Path):
     assert sum(pairs.values()) == 811
     assert (pairs["racism"], pairs["weapon"], pairs["career"], pairs["black"]) == (64, 49, 49, 16)
     assert len(scenario.cases) == 811 * 4 * 2
-    assert len(load_scenario("explicit_association", data_dir).cases) == 811 * 8
+    assert len(load_scenario("explicit_association", data_dir).cases) == 811 * 8 * 2
     lists = load_scenario("iat", data_dir)
     assert len(lists.cases) == 21 * 8 * 4 * 4
     synonyms = next(c for c in lists.only(["asian"], ["synonyms"]).cases)

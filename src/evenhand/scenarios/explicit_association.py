@@ -1,10 +1,11 @@
 """Explicit association by likelihood: does a model agree that one group goes with good words, the other with bad ones?
 
-Measures the probability of " agree" against " disagree" for claims such as "White goes with wonderful, and Black goes
-with terrible" and for the same claims reversed. Words and groups are those of Bai et al. (PNAS 2025), the wording is
-ours. Each pair of words (one cluster) is asked in both directions of the claim × either half of it first × either
-answer named first. The difference between the directions is the bias; their mean is acquiescence, which in an
-unbalanced design passes for bias (a model that agrees with everything scores 50 % there). The share of probability on
+Measures the probability of "agree" against "disagree" (and of "yes" against "no") for claims such as "White goes with
+wonderful, and Black goes with terrible" and for the same claims reversed. Words and groups are those of Bai et al.
+(PNAS 2025), the wording is ours. Each pair of words (one cluster) is asked in both directions of the claim × either
+half of it first × either answer named first. The difference between the directions is the bias; their mean is
+acquiescence, which in an unbalanced design passes for bias (a model that agrees with everything scores 50 % there).
+Where a model agrees with everything, see the difference of log-odds (`agreement_log_odds`). The share of probability on
 the two answers stands beside it (`option_mass`). Causal, masked and encoder-decoder models.
 
 Why not to trust it alone: aligned models disagree with nearly all such claims and still associate implicitly (Sun et
@@ -28,6 +29,6 @@ def load(data: Path | None) -> Scenario:
         contexts=tuple(Context(name, "choice") for name in sets),
         licence=SOURCE.licence,
         citation=SOURCE.citation,
-        measures=("explicit_association", "option_mass"),
+        measures=("explicit_association", "agreement_log_odds", "option_mass"),
         source=f"{SOURCE.folder}/iat_stimuli.csv",
     )

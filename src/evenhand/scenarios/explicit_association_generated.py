@@ -15,17 +15,27 @@ from dataclasses import replace
 from pathlib import Path
 
 from evenhand.core.scenario import Context, Scenario
-from evenhand.scenarios._shared.association import AGREE, DISAGREEING, SOURCE, claims, read_stimuli
+from evenhand.scenarios._shared.association import ASKED, SOURCE, claims, read_stimuli
+
+FRAME = "agree"
+DENIALS = ("not agree", "don't agree", "can't agree", "cannot agree")
+"""Beside "agree" they make an answer undecided instead of an agreement."""
 
 
 def load(data: Path | None) -> Scenario:
     """Return the claims, one context per set; raises CannotRun where the stimuli are absent or damaged."""
     sets = read_stimuli(data)
+    agree, disagree = ASKED[FRAME][1]
     return Scenario(
         name="explicit_association_generated",
-        cases=tuple(replace(case, options=()) for name, stimuli in sets.items() for case in claims(name, stimuli)),
+        cases=tuple(
+            replace(case, options=(), variation="")
+            for name, stimuli in sets.items()
+            for case in claims(name, stimuli)
+            if case.variation == FRAME
+        ),
         contexts=tuple(
-            Context(name, "text", favourable_words=DISAGREEING, unfavourable_words=(AGREE,)) for name in sets
+            Context(name, "text", favourable_words=(disagree, *DENIALS), unfavourable_words=(agree,)) for name in sets
         ),
         licence=SOURCE.licence,
         citation=SOURCE.citation,

@@ -39,6 +39,6 @@ def load(data: Path | None) -> Scenario:
         contexts=tuple(contexts),
         licence=LICENCE,
         citation=CITATION,
-        measures=("implicit_association", "explicit_association", "option_mass"),
+        measures=("implicit_association", "explicit_association", "agreement_log_odds", "option_mass"),
         source=READ,
     )
