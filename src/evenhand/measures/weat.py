@@ -85,7 +85,7 @@ class Weat(Level):
         found = {
             "value": difference / (spread / (x + y - self.ddof)).sqrt(),
             "difference": difference,
-            "permutation_p": reached.double().mean(-1),
+            "permutation_p": reached.sum(-1).double() / reached.shape[-1],
         }
         return {key: torch.where(defined, value, torch.nan) for key, value in found.items()}
 
