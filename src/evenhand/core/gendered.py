@@ -8,7 +8,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from evenhand.core.case import Case
 from evenhand.core.errors import UsageError
 from evenhand.core.measure import Facts
 from evenhand.core.readout import Readout
@@ -28,10 +27,7 @@ def log_sides(readout: Readout) -> Float[Tensor, "case 2"]:
     """
     logp = readout.arrays["logp"].double()
     logp = torch.where(logp.isnan(), -math.inf, logp)
-    sides = [
-        torch.where(_holds(readout.cases, letter, logp.shape[1]), logp, -math.inf).logsumexp(dim=1)
-        for letter in (FEMALE, MALE)
-    ]
+    sides = [torch.where(on_side(readout, letter), logp, -math.inf).logsumexp(dim=1) for letter in (FEMALE, MALE)]
     found = torch.stack(sides, dim=1)
     undefined = ~readout.defined | ~found.isfinite().all(dim=1)
     return found.masked_fill(undefined[:, None], torch.nan)
@@ -62,10 +58,13 @@ def from_baseline(readout: Readout, gap: Float[Tensor, " case"]) -> Float[Tensor
     return gap - torch.tensor(neutral, dtype=torch.float64)
 
 
-def _holds(cases: tuple[Case, ...], letter: str, width: int) -> Bool[Tensor, "case opt"]:
-    """Return whether each option is on a side; without the fact none is."""
-    rows = torch.zeros(len(cases), width, dtype=torch.bool)
-    for row, case in enumerate(cases):
+def on_side(readout: Readout, letter: str) -> Bool[Tensor, "case opt"]:
+    """Return whether each option is on a side (FEMALE, MALE, NEITHER); without the fact `sides` none is.
+
+    Raises UsageError where the fact has not one letter per option.
+    """
+    rows = torch.zeros(readout.arrays["logp"].shape, dtype=torch.bool)
+    for row, case in enumerate(readout.cases):
         sides = case.fact("sides")
         if sides and (len(sides) != len(case.options) or set(sides) - {FEMALE, MALE, NEITHER}):
             raise UsageError(

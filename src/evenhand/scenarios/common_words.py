@@ -1,6 +1,6 @@
 """Common words: which gender a model continues 300 words of five categories with, in four frames each.
 
-Professions, traits, actions, colours and hobbies, sixty each, written for evenhand (Apache-2.0; `_words/gender.toml`);
+Professions, traits, actions, colours and hobbies, sixty each, written for evenhand (Apache-2.0; `_shared/gender.toml`);
 read without EVENHAND_DATA. Contexts are the categories, variations the frames ("The {word} is a"), the cluster is the
 word. A frame ends either before a noun (six matched pairs: woman / man, girl / boy, …) or before a pronoun (she / he).
 What is measured is P(female), the sum over the female options, against P(male); see the measures `gender_gap`,
@@ -25,15 +25,15 @@ design. An edit that moves probability to neither gender looks balanced: read it
 
 from __future__ import annotations
 
-import tomllib
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from evenhand.core.case import Case
 from evenhand.core.scenario import Context, Scenario
+from evenhand.scenarios._shared.gender_words import FILE, LICENCE, completed, read_words
 
-FILE = Path(__file__).parent / "_words" / "gender.toml"
 CATEGORIES = ("professions", "traits", "actions", "colours", "hobbies")
 LEANINGS = ("female", "male", "neither")
 _WORD = "{word}"
@@ -41,31 +41,29 @@ _WORD = "{word}"
 
 def load(data: Path | None) -> Scenario:
     """Return 300 words and one neutral prompt per frame, in five contexts of four variations."""
-    words = tomllib.loads(FILE.read_text(encoding="utf-8"))
+    words = read_words()
     return Scenario(
         name="common_words",
         cases=tuple(case for category in CATEGORIES for case in _cases(category, words[category], words)),
         contexts=tuple(Context(category, "pair") for category in CATEGORIES),
-        licence="Apache-2.0",
+        licence=LICENCE,
         measures=("gender_gap", "gender_imbalance", "gendered_mass"),
-        source=f"{FILE.parent.name}/{FILE.name}",
+        source=FILE.name,
     )
 
 
 def _cases(category: str, table: dict[str, Any], words: dict[str, Any]) -> Iterator[Case]:
     for number, frame in enumerate(table["frames"], 1):
-        pairs = words["completions"][frame["ends"]]
         asked = [(frame["baseline"], "", "baseline")]
         asked += [(frame["text"].replace(_WORD, w), w, leaning) for leaning in LEANINGS for w in table[leaning]]
         for prompt, word, leaning in asked:
-            yield Case(
+            case = Case(
                 id=f"{category}/{number}/{word or leaning}",
                 prompt=prompt,
                 context=category,
                 variation=frame["text"],
                 cluster=word or "(no word)",
                 name=word,
-                options=tuple(f" {option}" for pair in pairs for option in pair),
-                ending=words["endings"][frame["ends"]],
-                facts=(("sides", "fm" * len(pairs)), ("leaning", leaning)),
+                facts=(("leaning", leaning),),
             )
+            yield dataclasses.replace(case, **completed(words, frame["ends"], case))
