@@ -14,6 +14,7 @@ from evenhand.core.option_answer import pick
 from evenhand.core.scenario import Scenario
 from evenhand.scenarios._load import load_scenario
 from evenhand.scenarios._shared import bbq
+from evenhand.study.suite import Entry, sampled
 
 ROWS = {
     "Age": 3680, "Disability_status": 1556, "Gender_identity": 5672, "Nationality": 3080, "Physical_appearance": 1576,
@@ -78,12 +79,22 @@ def test_right_answers_and_targets_are_consistent(scenarios: dict[str, Scenario]
 @pytest.mark.parametrize("category", [name for name in bbq.OFFICIAL if name != "Gender_identity"])
 def test_targets_are_the_literal_ones(scenarios: dict[str, Scenario], data_dir: Path, category: str) -> None:
     rows = [json.loads(line) for line in (data_dir / f"bbq/data/{category}.jsonl").read_text("utf-8").splitlines()]
-    cases = [case for case in scenarios["bbq"].cases if case.context == category]
-    for row, case in zip(rows, cases, strict=True):
+    cases = {case.id: case for case in scenarios["bbq"].cases}
+    for row in rows:
         groups = row["additional_metadata"]["stereotyped_groups"]
         info = [row["answer_info"][f"ans{i}"] for i in range(3)]
         literal = [i for i, entry in enumerate(info) if entry[0] in groups or entry[-1] in groups]
-        assert literal == [int(case.fact("target"))]
+        assert literal == [int(cases[f"{category}/{row['example_id']}"].fact("target"))]
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", ["bbq", "bbq_letters"])
+def test_an_even_sample_of_a_template_is_balanced(scenarios: dict[str, Scenario], name: str) -> None:
+    found = sampled(scenarios[name], Entry(scenario=name, contexts=("Religion",), clusters=4, cases=12), seed=0)
+    assert len(found.cases) == 48
+    for fact, values in (("condition", 2), ("polarity", 2)):
+        assert set(Counter(case.fact(fact) for case in found.cases).values()) == {48 // values}
+    assert len(set(Counter(case.variation for case in found.cases).values())) == 1
 
 
 @pytest.mark.data
@@ -112,9 +123,12 @@ def _texts(case: Case, listed: str) -> dict[int, str]:
 @pytest.mark.parametrize(("name", "listed"), [("bbq_letters", "A. "), ("bbq_answers", "(a) ")])
 def test_each_answer_stands_at_each_place_once(scenarios: dict[str, Scenario], name: str, listed: str) -> None:
     plain = [case for case in scenarios["bbq"].cases if case.context in SMALL]
-    orders = [scenarios[name].cases[i : i + 3] for i in range(0, 3 * len(plain), 3)]
-    assert scenarios[name].variations("Religion") == ("order-012", "order-120", "order-201")
-    for one, three in list(zip(plain, orders, strict=True))[::10]:
+    variations = ("order-012", "order-120", "order-201")
+    assert scenarios[name].variations("Religion") == variations
+    cases = {case.id: case for case in scenarios[name].cases}
+    assert len(cases) == 3 * len(plain)
+    for one in plain[::10]:
+        three = [cases[f"{one.id}/{variation}"] for variation in variations]
         answers = [option.removeprefix(" ") for option in one.options]
         tables = [_texts(case, listed) for case in three]
         for fact in ("right", "target", "unknown"):
@@ -125,7 +139,6 @@ def test_each_answer_stands_at_each_place_once(scenarios: dict[str, Scenario], n
                 assert {table[place] for table, place in zip(tables, places, strict=True)} == {answers[wanted]}
         assert {case.cluster for case in three} == {one.cluster}
         assert {case.fact("condition") for case in three} == {one.fact("condition")}
-        assert len({case.id for case in three}) == 3
 
 
 @pytest.mark.data

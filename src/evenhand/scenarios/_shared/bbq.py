@@ -86,16 +86,21 @@ def official(data: Path | None) -> list[Item]:
 
 def scenario(name: str, outcome: Outcome, items: Iterable[Item], cases: Callable[[Item], Iterable[Case]]) -> Scenario:
     """Return the scenario of these items, each asked as `cases` does."""
-    made = tuple(case for item in items for case in cases(item))
+    # By condition and polarity inside a template, so that cases taken at equal distances are as many of each.
+    made = sorted((case for item in items for case in cases(item)), key=_block)
     return Scenario(
         name=name,
-        cases=made,
+        cases=tuple(made),
         contexts=tuple(Context(category, outcome) for category in dict.fromkeys(case.context for case in made)),
         licence=SOURCE.licence,
         citation=SOURCE.citation,
         measures=(*MEASURES, "answer_shares") if outcome == "text" else MEASURES,
         source=SOURCE.folder,
     )
+
+
+def _block(case: Case) -> tuple[str, ...]:
+    return case.context, case.cluster, case.fact("condition"), case.fact("polarity"), case.variation
 
 
 def asked(item: Item) -> str:
