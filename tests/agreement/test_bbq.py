@@ -16,6 +16,7 @@ from agreement.outside import OutsideItem, OutsideScores, Run, lm_eval_scores
 from evenhand.core.case import Case
 from evenhand.core.measure import point
 from evenhand.core.readout import Readout
+from evenhand.core.scenario import Context, Scenario
 from evenhand.lm.load import load
 from evenhand.lm.model import LM
 from evenhand.lm.read import read
@@ -48,7 +49,8 @@ def both(
     task = tasks.bbq(data_dir, CATEGORY)
     items = bbq.load_items(data_dir, f"data/{CATEGORY}.jsonl", CATEGORY)
     theirs = lm_eval_scores(lm.model, lm.tokenizer, task, tmp_path_factory.mktemp("bbq"), Run(limit=ROWS))
-    (ours,) = read(lm, bbq.scenario("bbq", "choice", items[:ROWS], _cases))
+    cases = tuple(case for item in items[:ROWS] for case in _cases(item))
+    (ours,) = read(lm, Scenario("bbq", cases, (Context(CATEGORY, "choice"),)))
     return Both(lm, ours, theirs)
 
 
