@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain, combinations
 from typing import Annotated, ClassVar, Literal
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from pydantic import Field
 from torch import Tensor
 
@@ -62,12 +63,12 @@ class Weat(Level):
         chosen = torch.tensor([i for i in order if known[i] and bool(member[i, :2].any())], dtype=torch.long)
         s, of_x = association[chosen], member[chosen, 0]
         centred = s - s.mean()
-        signs = _signs(torch.cat([of_x[None], self.partitions(of_x)]), of_x)
-        own = [of_x, ~of_x, s * of_x, s * ~of_x, centred, centred**2, (signs[0] * centred).abs()]
-        rows = torch.cat([torch.stack([column.double() for column in own], dim=1), (signs * centred).T], dim=1)
-        stats = torch.zeros(len(readout), rows.shape[1], dtype=torch.float64)
-        stats[chosen] = rows
-        return stats.masked_fill(~known[:, None], torch.nan)
+        signed = _signed(torch.cat([of_x[None], self.partitions(of_x)]), centred)
+        own = [of_x, ~of_x, s * of_x, s * ~of_x, centred, centred**2, signed[:, 0].abs()]
+        stats = torch.zeros(len(readout), len(own) + signed.shape[1], dtype=torch.float64)
+        stats[chosen] = torch.cat([torch.stack([column.double() for column in own], dim=1), signed], dim=1)
+        stats[~known] = torch.nan
+        return stats
 
     def combine(
         self, stats: Float[Tensor, "case stat"], weights: Float[Tensor, "*boot case"]
@@ -78,8 +79,8 @@ class Weat(Level):
         observed, all_ = summed[..., 7:8], summed[..., 8:]
         difference = of_x / x - of_y / y
         spread = second - first**2 / (x + y)
-        # Rounding leaves a variance of the order of 1e-16 where all associations are equal.
-        defined = (x >= 2) & (y >= 2) & (spread > 1e-12 * second)
+        # Cosines are at most 1: a standard deviation below 1e-12 is what rounding leaves of equal associations.
+        defined = (x >= 2) & (y >= 2) & (spread > 1e-24 * (x + y))
         margin = 1e-9 * size[..., None]
         reached = all_ > observed + margin if self.strict else all_ >= observed - margin
         found = {
@@ -92,13 +93,14 @@ class Weat(Level):
     def partitions(self, observed: Bool[Tensor, " target"]) -> Bool[Tensor, "partition target"]:
         """Return which targets are in the first set: in all partitions, or in the observed one and random ones."""
         n, first = len(observed), int(observed.sum())
-        if math.comb(n, first) <= self.exact:
-            picks = torch.tensor([*combinations(range(n), first)], dtype=torch.long)
-            return torch.zeros(len(picks), n, dtype=torch.bool).scatter_(1, picks, True)
+        count = math.comb(n, first)
+        if count <= self.exact:
+            flat = np.fromiter(chain.from_iterable(combinations(range(n), first)), dtype=np.int64, count=count * first)
+            return _chosen(torch.from_numpy(flat.reshape(count, first)), n)
         draw = torch.Generator().manual_seed(self.seed)
-        picks = torch.rand(self.samples, n, generator=draw).argsort(dim=1)[:, :first]
-        drawn = torch.zeros(self.samples, n, dtype=torch.bool).scatter_(1, picks, True)
-        return torch.cat([observed[None], drawn])
+        uniform = torch.rand(self.samples, n, generator=draw).numpy()
+        picks = torch.from_numpy(np.argpartition(uniform, first, axis=1)[:, :first])
+        return torch.cat([observed[None], _chosen(picks, n)])
 
 
 def associations(readout: Readout) -> tuple[Float[Tensor, " case"], Bool[Tensor, "case side"]]:
@@ -118,9 +120,12 @@ def associations(readout: Readout) -> tuple[Float[Tensor, " case"], Bool[Tensor,
     return (unit @ towards).masked_fill(~known, torch.nan), member
 
 
-def _signs(
-    in_x: Bool[Tensor, "partition target"], observed: Bool[Tensor, " target"]
-) -> Float[Tensor, "partition target"]:
-    """Return what turns s into a difference of means: 1 / |X| in the first set, −1 / |Y| in the second."""
-    x, y = max(1, int(observed.sum())), max(1, int((~observed).sum()))
-    return torch.where(in_x, 1 / x, -1 / y).double()
+def _chosen(picks: Int[Tensor, "partition first"], n: int) -> Bool[Tensor, "partition target"]:
+    return torch.zeros(len(picks), n, dtype=torch.bool).scatter_(1, picks, True)
+
+
+def _signed(in_x: Bool[Tensor, "partition target"], s: Float[Tensor, " target"]) -> Float[Tensor, "target partition"]:
+    """Return s / |X| of the first set's words and −s / |Y| of the others, whose sum is the difference of means."""
+    x = max(1, int(in_x[0].sum()))
+    y = max(1, len(s) - x)
+    return torch.where(in_x.T, s[:, None] / x, -s[:, None] / y)
