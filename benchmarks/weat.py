@@ -36,7 +36,7 @@ def words(sizes: tuple[int, ...]) -> Readout:
     """Random vectors; the first targets lean a little towards the first attributes."""
     draw = torch.Generator().manual_seed(0)
     cases = [
-        Case(f"{side}{i}", "", "here", group=side, cluster=f"{side}{i}", facts=(("side", side),))
+        Case(f"{side}{i}", "", "here", group=side, cluster=f"{side}{i}", facts=(("side", side), ("test", "t")))
         for side, size in zip(SIDES, sizes, strict=True)
         for i in range(size)
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import math
 import sys
@@ -29,7 +30,9 @@ Sets = Sequence[Sequence[Sequence[float]]]
 def words(sets: Sets) -> Readout:
     """A readout of these vectors."""
     cases = [
-        Case(f"{side}{i}", f"{side}{i}", "here", group=side, cluster=f"{side}{i}", facts=(("side", side),))
+        Case(
+            f"{side}{i}", f"{side}{i}", "here", group=side, cluster=f"{side}{i}", facts=(("side", side), ("test", "t"))
+        )
         for side, few in zip(SIDES, sets, strict=True)
         for i in range(len(few))
     ]
@@ -157,8 +160,16 @@ def test_a_word_without_a_vector_is_left_out() -> None:
     assert found == pytest.approx(point(Weat(), words(([x[0], *x[2:]], y, a[:2], b))))
 
 
+def test_several_tests_make_no_one_number() -> None:
+    readout = words(random_sets((4, 4, 3, 3)))
+    cases = tuple(
+        dataclasses.replace(case, facts=(case.facts[0], ("test", str(i % 2)))) for i, case in enumerate(readout.cases)
+    )
+    assert all(math.isnan(value) for value in point(Weat(), dataclasses.replace(readout, cases=cases)).values())
+
+
 def test_a_side_that_is_none_is_refused() -> None:
-    case = Case("1", "rose", "here", facts=(("side", "target"),))
+    case = Case("1", "rose", "here", facts=(("side", "target"), ("test", "t")))
     none, one = torch.empty(0), torch.ones(1).double()
     readout = Readout("embedding", (case,), (), none, none, none.long(), {"valid": one}, one.bool(),
                       arrays={"vector": torch.ones(1, 2)})  # fmt: skip

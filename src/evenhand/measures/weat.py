@@ -36,7 +36,8 @@ class Weat(Level):
     Intervals resample target words (each set by itself, where `Case.group` names the set); the attribute words are
     fixed: their cases carry no statistics, though they count in n. What the p of a resampled set varies by says only
     how much hangs on single words. (wefe 1.0.1 draws its "permutations" with replacement, so its p is another.)
-    Undefined with fewer than two words in a set, with equal s everywhere, and without attributes.
+    Undefined with fewer than two words in a set, with equal s everywhere, without attributes, and for several tests
+    (fact `test`) put together: they make no one number.
     """
 
     ddof: Literal[0, 1] = 0
@@ -53,7 +54,7 @@ class Weat(Level):
     kinds: ClassVar[tuple[Outcome, ...]] = ("embedding",)
     neutral: ClassVar[float] = 0.0
     range: ClassVar[tuple[float, float] | None] = (-2.0, 2.0)
-    facts: ClassVar[Facts] = {"side": SIDES}
+    facts: ClassVar[Facts] = {"side": SIDES, "test": ("a test",)}
 
     def per_case(self, readout: Readout, reference: Readout | None = None) -> Float[Tensor, "case stat"]:
         """Return for each target word its side, s, what the deviation needs, and s under every partition's signs."""
@@ -104,7 +105,7 @@ class Weat(Level):
 
 
 def associations(readout: Readout) -> tuple[Float[Tensor, " case"], Bool[Tensor, "case side"]]:
-    """Return s of every case, NaN where it has no vector or there are no attributes, and which side each is on."""
+    """Return s of every case, NaN where it has no vector, no attributes or other tests beside, and its side."""
     sides = [[case.fact("side") == side for side in SIDES] for case in readout.cases]
     member = torch.tensor(sides, dtype=torch.bool).reshape(-1, len(SIDES))
     if not bool(member.any(dim=1).all()):
@@ -112,7 +113,7 @@ def associations(readout: Readout) -> tuple[Float[Tensor, " case"], Bool[Tensor,
         raise UsageError(f"case {case.id!r}: its side is one of {', '.join(SIDES)}, not {case.fact('side')!r}")
     vectors = readout.arrays["vector"].double()
     length = (vectors**2).sum(dim=1).sqrt()
-    known = readout.defined & length.isfinite() & (length > 0)
+    known = readout.defined & length.isfinite() & (length > 0) & (len({c.fact("test") for c in readout.cases}) < 2)
     unit = torch.where(known[:, None], vectors / length[:, None], 0.0)
     a, b = ((member[:, side] & known).double() for side in (2, 3))
     # The mean of cosines is the cosine with the mean of unit vectors, times its length.

@@ -88,5 +88,5 @@ def word_cases(data: Path | None, frames: dict[str, str]) -> Iterator[Case]:
                         group=side,
                         cluster=word,
                         name=word,
-                        facts=(("side", side),),
+                        facts=(("side", side), ("test", test)),
                     )
