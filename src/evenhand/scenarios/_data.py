@@ -44,20 +44,22 @@ def read_table(
 ) -> list[dict[str, str]]:  # fmt: skip
     """Return these columns of a table with a header; raises CannotRun when it is absent, damaged or has no rows.
 
-    A cell of these columns may not be empty. Between tabs a quotation mark is a letter like any other.
+    A cell of these columns may not be empty, unless the column is asked for with a question mark after its name.
+    Between tabs a quotation mark is a letter like any other.
     """
     path = _path(data, source, file)
     quoting = csv.QUOTE_MINIMAL if delimiter == "," else csv.QUOTE_NONE
     try:
         stream = io.StringIO(_text(path, encoding), newline="")
         reader = csv.DictReader(stream, delimiter=delimiter, quoting=quoting, strict=True)
-        missing = [column for column in columns if column not in (reader.fieldnames or ())]
+        asked = {column.removesuffix("?"): not column.endswith("?") for column in columns}
+        missing = [column for column in asked if column not in (reader.fieldnames or ())]
         if missing:
             raise CannotRun(
                 f"{path}: no column {', '.join(map(repr, missing))} (found: {', '.join(reader.fieldnames or ())}); "
                 f"get the file again ({source.thanks})"
             )
-        rows = [_row(path, reader.line_num, row, columns) for row in reader]
+        rows = [_row(path, reader.line_num, row, asked) for row in reader]
     except _DAMAGE as error:
         _damaged(path, source, _what("CSV" if delimiter == "," else "TSV", encoding), error)
     return _some(rows, path, source, "rows")
@@ -81,12 +83,12 @@ def read_rows(data: Path | None, source: Source, file: str, cells: int) -> list[
     return _some(rows, path, source, "rows")
 
 
-def read_lines(data: Path | None, source: Source, file: str) -> list[str]:
-    """Return the lines of a text that are not blank, as they stand but for their ends; raises CannotRun."""
+def read_lines(data: Path | None, source: Source, file: str, blank: bool = False) -> list[str]:
+    """Return the lines of a text as they stand but for their ends, blank ones only if asked for; raises CannotRun."""
     path = _path(data, source, file)
     try:
         with io.StringIO(_text(path), newline=None) as stream:  # not splitlines, which also cuts at form feeds
-            lines = [line.removesuffix("\n") for line in stream if line.strip()]
+            lines = [line.removesuffix("\n") for line in stream if blank or line.strip()]
     except _DAMAGE as error:
         _damaged(path, source, "text in UTF-8", error)
     return _some(lines, path, source, "lines")
@@ -178,9 +180,10 @@ def _some(found: Any, path: Path, source: Source, what: str) -> Any:
     return found
 
 
-def _row(path: Path, line: int, row: dict[str, str | None], columns: Sequence[str]) -> dict[str, str]:
-    for column in columns:
-        if not row[column]:
+def _row(path: Path, line: int, row: dict[str, str | None], columns: Mapping[str, bool]) -> dict[str, str]:
+    """Return these columns of a row; what is true of may not be empty."""
+    for column, filled in columns.items():
+        if filled and not row[column]:
             raise CannotRun(f"{path}, line {line}: the column {column!r} is empty; get the file again")
     return {column: row[column] or "" for column in columns}
 
