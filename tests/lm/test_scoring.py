@@ -43,10 +43,26 @@ def test_only_a_masked_model_reads_what_follows_an_option() -> None:
     for name in EVERY:
         lm = tiny_lm(name)
         before, after = score_options(lm, [open_, closed])[0]
-        assert torch.equal(before, after) == (lm.kind != "masked"), name
+        assert torch.allclose(before, after, atol=2e-5, rtol=0) == (lm.kind != "masked"), name
         if lm.kind == "masked":
             expected = [_inside(lm, closed, option) for option in closed.options]
             assert torch.allclose(after, torch.tensor(expected).double(), atol=2e-5, rtol=0)
+
+
+def test_options_of_one_masked_token_share_one_forward_pass() -> None:
+    lm = tiny_lm("bert")
+    asked = [_case(0, "Jamal sold the", " bus", " answer", " for"), _case(1, "Hunter sold the", " bus", " for")]
+    singles = [len(lm.tokenizer(option, add_special_tokens=False)["input_ids"]) for option in asked[0].options]
+    assert singles == [1, 1, 1]
+    rows: list[int] = []
+    hook = lm.model.register_forward_pre_hook(
+        lambda _, __, given: rows.append(len(given["input_ids"])), with_kwargs=True
+    )
+    try:
+        score_options(lm, asked)
+    finally:
+        hook.remove()
+    assert sum(rows) == 2
 
 
 def _inside(lm: LM, case: Case, option: str) -> float:

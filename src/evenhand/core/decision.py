@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from evenhand.core.picks import picks
 from evenhand.core.readout import Readout
 
 
@@ -16,9 +17,7 @@ def decided(readout: Readout) -> Float[Tensor, "case opt"]:
 
     Rows are NaN where the case is undefined.
     """
-    logp = _logp(readout)
-    best = (logp == logp.amax(dim=1, keepdim=True)).double()
-    return (best / best.sum(dim=1, keepdim=True)).masked_fill(_undefined(readout, logp), torch.nan)
+    return picks(readout).masked_fill(_undefined(readout, _logp(readout)), torch.nan)
 
 
 def shares(readout: Readout) -> Float[Tensor, "case opt"]:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from evenhand.core.errors import CannotRun
 from evenhand.core.progress import Progress
+from evenhand.lm.asked import Asked, Places
 from evenhand.lm.logits import context_length, fitting
 from evenhand.lm.model import LM
 from evenhand.lm.scores import OptionScores
-from evenhand.lm.sequences import Line, score_lines
+from evenhand.lm.sequences import Line
 from evenhand.lm.tokens import Encoded, encode_all, option_places
 from evenhand.lm.variants import Variant
 
@@ -20,23 +21,22 @@ def masked_options(
 ) -> list[list[OptionScores]]:  # fmt: skip
     """Pseudo-log-likelihood [variant][case] of the tokens of every option, prompt and option around them, float64.
 
-    What follows the options of a case (`endings`) is read, not scored. NaN where a text does not fit the context.
+    What follows the options of a case (`endings`) is read, not scored. A text with one token masked is forwarded once,
+    whichever options of one token are asked for there. NaN where a text does not fit the context.
     """
     after = endings or [""] * len(texts)
     pairs = [(text, option) for text, few in zip(texts, options, strict=True) for option in few]
     whole = [text + option + end for text, few, end in zip(texts, options, after, strict=True) for option in few]
     encoded = encode_all(lm, whole)
     fits = fitting(lm, [len(joint.ids) for joint in encoded], "prompt with its option")
-    per_option: list[list[Line]] = []
+    asked = Asked()
+    per_option: list[Places] = []
     for (text, option), joint, fit in zip(pairs, encoded, fits, strict=True):
         places = option_places(lm, text, option, joint)
-        per_option.append(masked_lines(lm, joint, places) if fit else [])
-    flat = [line for lines in per_option for line in lines]
-    scores = score_lines(lm, flat, variants, False, progress)
+        per_option.append(asked.add_all(masked_lines(lm, joint, places)) if fit else [])
     out: list[list[OptionScores]] = []
-    for terms in scores.logp:
-        rest = iter(terms)
-        found = iter([[float(next(rest)) for _ in lines] for lines in per_option])
+    for values in asked.score(lm, variants, progress):
+        found = iter([[values[k] for k in wanted] for wanted in per_option])
         out.append([OptionScores.of([next(found) for _ in few]) for few in options])
     return out
 
