@@ -15,11 +15,12 @@ Convention: causal models, log-likelihood of the option with the space in front 
 option as the decoder's answer; masked models, pseudo-log-likelihood of the option inside a whole sentence ("The nurse
 is a woman.", "The nurse was late because she had to."), of which what follows the option is read, not scored.
 
-Why not to trust it alone: part of every gap is grammar and frequency ("lady" ends fewer sentences than "gentleman"), so
-compare frames and corrected gaps; where one option is a single token and its partner several, or an option begins
-longer words of a small vocabulary (" man", " manager"), the gap is of tokens. Leanings (20 female, 20 male and 20 of
-neither per category) are our judgement of English-speaking stereotypes; two genders only; colours are weak signals by
-design. An edit that moves probability to neither gender looks balanced: read it with `gendered_mass`, and with the pack
+Why not to trust it alone: part of every gap is grammar and frequency of the options, so compare frames and corrected
+gaps. Where one option is a single token and its partner several, or an option begins longer words of a small vocabulary
+(" man", " manager"), the gap is of tokens; a vocabulary whose tokens span words can hardly say an option at all (of the
+models tried, `tinystories-656k`: `gendered_mass` below 0.005). Leanings (20 female, 20 male and 20 of neither per
+category) are our judgement of English-speaking stereotypes; two genders only; colours are weak signals by design. An
+edit that moves probability to neither gender looks balanced: read it with `gendered_mass`, and with the pack
 `factual_gender`, which must not change.
 """
 
