@@ -104,6 +104,15 @@ def test_rows_are_cells_and_tables_are_columns(tmp_path: Path) -> None:
     assert READERS["file.csv"](tmp_path) == [{"a": "x"}]
 
 
+def test_a_column_asked_for_with_a_question_mark_may_be_empty_but_not_absent(tmp_path: Path) -> None:
+    put(tmp_path, "file.csv", "a,b\nx,\n")
+    assert read_table(tmp_path, SOURCE, "file.csv", ("a", "b?")) == [{"a": "x", "b": ""}]
+    with pytest.raises(CannotRun, match="the column 'b' is empty"):
+        read_table(tmp_path, SOURCE, "file.csv", ("a", "b"))
+    with pytest.raises(CannotRun, match="no column 'c'"):
+        read_table(tmp_path, SOURCE, "file.csv", ("a", "c?"))
+
+
 def test_between_tabs_a_quotation_mark_is_a_letter(tmp_path: Path) -> None:
     put(tmp_path, "file.tsv", 'a\tb\n"Yes, he said\t1\n')
     found = read_table(tmp_path, SOURCE, "file.tsv", ("a", "b"), "\t")
