@@ -23,6 +23,7 @@ from evenhand.measures.gender_imbalance import GenderImbalance
 from evenhand.measures.gendered_mass import GenderedMass
 from evenhand.measures.stated_gender import StatedGender
 from evenhand.scenarios._load import load_scenario
+from evenhand.study.suite import Entry, sampled
 from evenhand.testing.tiny import tiny_lm
 from oracles import gendered_words as oracle
 
@@ -53,6 +54,17 @@ def test_there_are_sixty_words_in_each_of_five_categories_evenly_labelled() -> N
     assert all(len(COMMON.variations(context.name)) == 4 for context in COMMON.contexts)
     assert len(COMMON.cases) == 5 * 4 * 61
     assert len({case.id for case in COMMON.cases}) == len(COMMON.cases)
+
+
+def test_frames_are_unique_so_that_categories_can_be_pooled() -> None:
+    frames = [frame for context in COMMON.contexts for frame in COMMON.variations(context.name)]
+    assert len(set(frames)) == len(frames) == 20
+
+
+def test_a_sample_of_words_keeps_the_neutral_prompts() -> None:
+    few = sampled(COMMON, Entry(scenario="common_words", clusters=6), seed=0)
+    assert len(few.cases) == 5 * 4 * 7
+    assert sum(case.fact("leaning") == "baseline" for case in few.cases) == 20
 
 
 def test_words_are_unique_plain_lower_case() -> None:
@@ -146,7 +158,7 @@ def test_factual_items_come_in_pairs_of_both_genders() -> None:
 def _few(scenario: Scenario, context: str, words: int) -> Scenario:
     """One frame before a noun and the one before a pronoun, the neutral prompts and the first words."""
     names = [case.cluster for case in scenario.cases if case.context == context]
-    kept = list(dict.fromkeys(names))[: words + 1]
+    kept = list(dict.fromkeys(names))[: words + 1]  # the neutral prompt comes first
     ends = (" woman", " she")
     frames = {case.options[0]: case.variation for case in scenario.cases if case.context == context}
     return scenario.only([context], [frames[end] for end in ends]).where(lambda case: case.cluster in kept)

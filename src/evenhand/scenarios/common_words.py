@@ -5,7 +5,7 @@ read without EVENHAND_DATA. Contexts are the categories, variations the frames (
 word. A frame ends either before a noun (six matched pairs: woman / man, girl / boy, …) or before a pronoun (she / he).
 What is measured is P(female), the sum over the female options, against P(male); see the measures `gender_gap`,
 `gender_imbalance` and `gendered_mass`. In each frame one more case, of leaning `baseline`, has no word in it: models
-prefer one gender anyway, and `corrected` gaps are less that one's. A sample of the words must keep it.
+prefer one gender anyway, and `corrected` gaps are less that one's. It has no cluster, so samples of words keep it.
 
 The idea is that of Yu and Ananiadou ("Understanding and Mitigating Gender Bias in LLMs via Interpretable Neuron
 Editing", arXiv:2501.14457): five categories of common words and "The nurse is a" → woman. Their words and templates are
@@ -63,7 +63,7 @@ def _cases(category: str, table: dict[str, Any], words: dict[str, Any]) -> Itera
                 prompt=prompt,
                 context=category,
                 variation=frame["text"],
-                cluster=word or "(no word)",
+                cluster=word,
                 name=word,
                 facts=(("leaning", leaning),),
             )

@@ -140,13 +140,17 @@ def _place(row: Row) -> tuple[str, ...]:
 
 
 def sampled(scenario: Scenario, entry: Entry, seed: int) -> Scenario:
-    """Return the cases an entry asks for: whole clusters drawn by the seed, and of each its evenly spaced cases."""
+    """Return the cases an entry asks for: whole clusters drawn by the seed, and of each its evenly spaced cases.
+
+    Cases without a cluster belong to the way of asking (a neutral prompt) and are always kept.
+    """
     scenario = scenario.only(entry.contexts)
     clusters: dict[tuple[str, str], dict[str, list[Case]]] = {}
     for case in scenario.cases:
         clusters.setdefault((case.context, case.group), {}).setdefault(case.cluster, []).append(case)
     kept: set[str] = set()
     for (context, group), found in clusters.items():
+        kept.update(case.id for case in found.pop("", ()))
         names = sorted(found)
         if entry.clusters is not None and len(names) > entry.clusters:
             names = random.Random(f"{seed}:{context}:{group}").sample(names, entry.clusters)
