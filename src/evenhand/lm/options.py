@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from itertools import compress
 from typing import Any
-
-import torch
 
 from evenhand.core.errors import UsageError
 from evenhand.core.progress import Progress
 from evenhand.lm.batching import Work, in_batches
 from evenhand.lm.logits import fitting
 from evenhand.lm.model import LM
-from evenhand.lm.packed import packable
-from evenhand.lm.scores import OptionScores
+from evenhand.lm.packed import pack, packable, packed_terms
+from evenhand.lm.scores import OptionScores, Term
 from evenhand.lm.shared import Tokens
-from evenhand.lm.tokens import check_known, continuations_all, encode_all
-from evenhand.lm.trees import Term, Tree, run_trees
+from evenhand.lm.tokens import Continuations, check_known, continuations_all, encode_all
+from evenhand.lm.trees import Tree, run_trees
 from evenhand.lm.variants import RowMasks, Variant
+
+_Places = Sequence[Sequence[tuple[Tree, list[int]]]]
+"""For every option of every case its tree and the targets that make up its score."""
 
 
 class _Forest:
-    """Trees by their prompt, and for each answer the tree and the targets in it that make up its score."""
+    """Trees by their prompt."""
 
     def __init__(self) -> None:
         self.trees: dict[Tokens, Tree] = {}
 
     def add(self, prefix: Tokens, tail: Tokens, first: int) -> tuple[Tree, list[int]]:
+        """Return the tree of an answer and its targets there."""
         if not prefix:  # the answers change the very first token of the prompt: each keeps its own prompt
             prefix, tail, first = tail[:first], tail[first:], 0
         tree = self.trees.setdefault(prefix, Tree(prefix))
@@ -40,12 +41,34 @@ def causal_options(
     progress: Progress,
 ) -> list[list[OptionScores]]:  # fmt: skip
     """Teacher-forced log-likelihood [variant][case] of every option after its text."""
-    forest = _Forest()
+    return branching(lm, continuations_all(lm, texts, options), "prompt with its longest option", variants, progress)
+
+
+def branching(
+    lm: LM, cases: Sequence[Continuations], what: str, variants: Sequence[Variant | None], progress: Progress
+) -> list[list[OptionScores]]:
+    """Return [variant][case] the scores of what branches off, by a causal model; what is too long has none (NaN).
+
+    In rows that share what cases begin with; models with windows read each prompt once into the cache instead, where
+    more than one sequence branches off it.
+    """
+    lengths = [len(case.prefix) + max(len(tail) for tail in case.tails) - 1 for case in cases]
+    short = list(compress(range(len(cases)), fitting(lm, lengths, what)))
+    whole = packable(lm)
+    rows = [i for i in short if whole or len({tail[:-1] for tail in cases[i].tails}) == 1 or min(cases[i].first) < 0]
+    packed = pack([cases[i] for i in rows], alike=whole)
+    found = [dict(zip(rows, few, strict=True)) for few in packed_terms(lm, packed, variants, progress)]
+    forest, cached = _Forest(), [i for i in short if i not in set(rows)]
     places = [
-        [forest.add(c.prefix, tail, first) for tail, first in zip(c.tails, c.first, strict=True)]
-        for c in continuations_all(lm, texts, options)
+        [forest.add(cases[i].prefix, tail, at) for tail, at in zip(cases[i].tails, cases[i].first, strict=True)]
+        for i in cached
     ]
-    return score_trees(lm, list(forest.trees.values()), places, variants, progress)
+    for each, few in zip(found, _terms(lm, forest, places, variants, progress), strict=True):
+        each.update(zip(cached, few, strict=True))
+    for i in set(range(len(cases))) - {*short}:
+        for each in found:
+            each[i] = [list[Term]() for _ in cases[i].tails]
+    return [[OptionScores.of_terms(each[i]) for i in range(len(cases))] for each in found]
 
 
 def decoder_options(
@@ -67,21 +90,17 @@ def decoder_options(
                 raise UsageError(f"option {option!r} has no tokens; every option needs text to score")
             check_known(lm, option, tokens)
             places[-1].append(forest.add(prompt, tokens, 0))
-    return score_trees(lm, list(forest.trees.values()), places, variants, progress)
+    found = _terms(lm, forest, places, variants, progress)
+    return [[OptionScores.of_terms(terms) for terms in few] for few in found]
 
 
-def score_trees(
-    lm: LM, trees: Sequence[Tree], places: Sequence[Sequence[tuple[Tree, list[int]]]],
-    variants: Sequence[Variant | None], progress: Progress,
-) -> list[list[OptionScores]]:  # fmt: skip
-    """Run the trees; `places` holds for every option of every case its tree and the targets that make up its score.
-
-    A tree that does not fit the model's context leaves its options without a score (NaN).
-    """
-    masks = RowMasks(lm, variants)
-    fits = fitting(lm, [tree.longest for tree in trees], "prompt with its longest option")
-    short = list(compress(trees, fits))
-    costs = {id(tree): tree.cost(packable(lm)) for tree in short}
+def _terms(
+    lm: LM, forest: _Forest, places: _Places, variants: Sequence[Variant | None], progress: Progress
+) -> list[list[list[list[Term]]]]:
+    """Run the trees; return [variant][case][option][token] what is found, nothing of a tree that is too long."""
+    masks, trees = RowMasks(lm, variants), list(forest.trees.values())
+    short = list(compress(trees, fitting(lm, [tree.longest for tree in trees], "prompt with its longest option")))
+    costs = {id(tree): tree.cost() for tree in short}
     units = [(tree, variant) for tree in short for variant in range(len(variants))]
     values: dict[tuple[int, int], list[Term]] = {}
 
@@ -91,11 +110,8 @@ def score_trees(
 
     in_batches(lm, Work(units, lambda unit: costs[id(unit[0])], run), progress)
 
-    def scores(variant: int, answers: Sequence[tuple[Tree, list[int]]]) -> OptionScores:
-        found = [(values.get((id(tree), variant)), targets) for tree, targets in answers]
-        terms = [[row[target] for target in targets] if row else [] for row, targets in found]
-        greedy = [float(all(top for _, top in each)) if each else math.nan for each in terms]
-        parts = {"greedy": torch.tensor(greedy, dtype=torch.float64)}
-        return OptionScores.of([[logp for logp, _ in each] for each in terms], parts)
+    def of(tree: Tree, targets: list[int], variant: int) -> list[Term]:
+        found = values.get((id(tree), variant))
+        return [found[target] for target in targets] if found else []
 
-    return [[scores(variant, answers) for answers in places] for variant in range(len(variants))]
+    return [[[of(tree, targets, v) for tree, targets in case] for case in places] for v in range(len(variants))]

@@ -9,6 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+Term = tuple[float, bool]
+"""Log-likelihood of a token, and whether no other is likelier in its place."""
+
 
 @dataclass(frozen=True, eq=False)
 class OptionScores:
@@ -26,3 +29,10 @@ class OptionScores:
         sums = [sum(each) if each else float("nan") for each in terms]
         tokens = [float(len(each)) for each in terms]
         return cls(torch.tensor(sums, dtype=torch.float64), torch.tensor(tokens, dtype=torch.float64), parts or {})
+
+    @classmethod
+    def of_terms(cls, terms: Sequence[Sequence[Term]]) -> OptionScores:
+        """Return the scores of options, and as part `greedy` whether greedy decoding would have said each (else 0)."""
+        greedy = [float(all(top for _, top in each)) if each else float("nan") for each in terms]
+        parts = {"greedy": torch.tensor(greedy, dtype=torch.float64)}
+        return cls.of([[logp for logp, _ in each] for each in terms], parts)

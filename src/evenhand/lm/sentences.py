@@ -13,21 +13,15 @@ from torch import Tensor
 
 from evenhand.core.case import Case
 from evenhand.core.progress import Progress
+from evenhand.lm.asked import Asked, Places
 from evenhand.lm.logits import context_length
 from evenhand.lm.masked import mask_id, masked_lines
 from evenhand.lm.model import LM
-from evenhand.lm.options import score_trees
-from evenhand.lm.packed import packable
+from evenhand.lm.options import branching
 from evenhand.lm.scores import OptionScores
-from evenhand.lm.sequences import Line, score_lines
-from evenhand.lm.shared import Tokens
 from evenhand.lm.texts import text_lines
-from evenhand.lm.tokens import Encoded, encode_all
-from evenhand.lm.trees import Tree
+from evenhand.lm.tokens import Continuations, Encoded, encode_all
 from evenhand.lm.variants import Variant
-
-_Places = list[int]
-"""Numbers of scored lines' targets, one per token."""
 
 
 def sentence_options(
@@ -45,73 +39,38 @@ def sentence_options(
     if lm.kind == "masked":
         return _masked(lm, cases, texts, variants, progress)
     width = context_length(lm) or math.inf
-    joined = [
-        i for i, few in enumerate(texts)
-        if packable(lm) and len({each.ids[:1] for each in few}) == 1 and _common(few) and _length(few) <= width
-    ]  # fmt: skip
-    trees = {i: Tree(texts[i][0].ids[: _common(texts[i])]) for i in joined}
-    places = [[(trees[i], _of_tree(trees[i], each.ids)) for each in texts[i]] for i in joined]
-    apart = [i for i in range(len(cases)) if i not in trees]
-    lines = _Lines()
+    joined = [i for i, few in enumerate(texts)
+              if lm.kind == "causal" and _alike(few) and max(len(each.ids) for each in few) <= width]  # fmt: skip
+    together = branching(lm, [_branches(texts[i]) for i in joined], "sentence", variants, progress)
+    apart = sorted({*range(len(cases))} - {*joined})
+    lines = Asked()
     alone = [[lines.add_all(text_lines(lm, each)) for each in texts[i]] for i in apart]
-    packed = score_trees(lm, list(trees.values()), places, variants, progress)
-    plain = lines.score(lm, variants, progress)
     out: list[list[OptionScores]] = []
-    for together, values in zip(packed, plain, strict=True):
-        found = {i: OptionScores(each.logp, each.tokens) for i, each in zip(joined, together, strict=True)}
-        found |= {i: OptionScores.of([[values[k] for k in each] for each in few])
-                  for i, few in zip(apart, alone, strict=True)}  # fmt: skip
-        out.append([found[i] for i in range(len(cases))])
+    for found, values in zip(together, lines.score(lm, variants, progress), strict=True):
+        by_case = {i: OptionScores(each.logp, each.tokens) for i, each in zip(joined, found, strict=True)}
+        by_case |= {i: OptionScores.of([[values[k] for k in each] for each in few])
+                    for i, few in zip(apart, alone, strict=True)}  # fmt: skip
+        out.append([by_case[i] for i in range(len(cases))])
     return out
 
 
-def _common(few: Sequence[Encoded]) -> int:
-    """Return how many tokens all begin with; each keeps one of its own."""
+def _alike(few: Sequence[Encoded]) -> bool:
+    """Whether all begin with the same token, and go on."""
+    return len({each.ids[:1] for each in few}) == 1 and all(len(each.ids) > 1 for each in few)
+
+
+def _branches(few: Sequence[Encoded]) -> Continuations:
+    """Return what sentences begin with in common and how each goes on, all tokens but the first scored."""
     same = sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, zip(*(e.ids for e in few), strict=False)))
-    return min(same, *(len(each.ids) - 1 for each in few), len(few[0].ids) - 1)
-
-
-def _length(few: Sequence[Encoded]) -> int:
-    return max(len(each.ids) for each in few)
-
-
-def _of_tree(tree: Tree, ids: Tokens) -> list[int]:
-    return [*tree.within(), *tree.add(ids[len(tree.prompt) :], 0)]
-
-
-class _Lines:
-    """Lines to forward, each once, with all that is asked of them."""
-
-    def __init__(self) -> None:
-        self.asked: dict[tuple[Tokens, int, int], int] = {}
-
-    def add(self, ids: Tokens, at: int, token: int) -> int:
-        """Return the number of a target: this token, predicted at this place of this sequence."""
-        return self.asked.setdefault((ids, at, token), len(self.asked))
-
-    def add_all(self, lines: Sequence[Line]) -> _Places:
-        return [self.add(line.ids, a, t) for line in lines for a, t in zip(line.at, line.targets, strict=True)]
-
-    def score(self, lm: LM, variants: Sequence[Variant | None], progress: Progress) -> list[list[float]]:
-        """Return [variant][target] the log-likelihoods."""
-        by_ids: dict[Tokens, list[tuple[int, int, int]]] = {}
-        for (ids, at, token), number in self.asked.items():
-            by_ids.setdefault(ids, []).append((number, at, token))
-        lines = [Line(ids, tuple(a for _, a, _ in few), tuple(t for *_, t in few)) for ids, few in by_ids.items()]
-        numbers = torch.tensor([number for few in by_ids.values() for number, *_ in few], dtype=torch.long)
-        out: list[list[float]] = []
-        for found in score_lines(lm, lines, variants, False, progress).logp:
-            values = torch.empty(len(numbers), dtype=torch.float64)
-            values[numbers] = torch.cat([torch.empty(0), *found]).double()
-            out.append([float(value) for value in values])
-        return out
+    same = min(same, *(len(each.ids) - 1 for each in few), len(few[0].ids) - 1)
+    return Continuations(few[0].ids[:same], tuple(each.ids[same:] for each in few), (1 - same,) * len(few))
 
 
 def _masked(
     lm: LM, cases: Sequence[Case], texts: Sequence[Sequence[Encoded]], variants: Sequence[Variant | None],
     progress: Progress,
 ) -> list[list[OptionScores]]:  # fmt: skip
-    lines = _Lines()
+    lines = Asked()
     real = [[[i for i, (a, b) in enumerate(each.offsets) if b > a] for each in few] for few in texts]
     every = [
         [lines.add_all(masked_lines(lm, each, at)) for each, at in zip(few, places, strict=True)]
@@ -155,7 +114,7 @@ def _parts(terms: Sequence[Sequence[float]], kept: Sequence[Sequence[bool]]) -> 
     return parts
 
 
-def _fill(lm: LM, lines: _Lines, text: Encoded, span: tuple[int, int]) -> _Places:
+def _fill(lm: LM, lines: Asked, text: Encoded, span: tuple[int, int]) -> Places:
     """Ask for each token of a filling, given what is left of it and, after one mask, what is right of the blank."""
     places = text.covering(*span)
     if not places:
