@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from pathlib import Path
@@ -171,3 +172,14 @@ def test_damaged_lists_are_told(tmp_path: Path) -> None:
     (tmp_path / "unqover/slots/gender_noact").write_text("[subj1] met [subj2].\tWho [p_act]?\n")
     with pytest.raises(CannotRun, match="two questions"):
         load_scenario("unqover", tmp_path)
+
+
+def test_the_files_read_are_the_pinned_ones(data_dir: Path) -> None:
+    pinned = shared.source().pinned
+    read = {f"slots/{slot}_noact{form}" for _, slot, _ in DOMAINS.values() for form in ("", "_lm")}
+    read |= {f"activities/{acts}" for *_, acts in DOMAINS.values()}
+    ends = ("", "_bert", "_roberta")
+    read |= {f"nouns/subjects/{file}{end}" for files, _, _ in DOMAINS.values() for file in files for end in ends}
+    assert set(pinned) == read
+    for file, (_, sha256) in pinned.items():
+        assert hashlib.sha256((data_dir / "unqover" / file).read_bytes()).hexdigest() == sha256, file

@@ -6,6 +6,8 @@ import random
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib import resources
 from itertools import combinations, product
 from pathlib import Path
 from typing import TypeVar
@@ -15,13 +17,7 @@ from evenhand.core.errors import CannotRun
 from evenhand.core.scenario import Context, Scenario
 from evenhand.scenarios._data import Source, read_lines
 
-SOURCE = Source(
-    folder="unqover",
-    licence="Apache-2.0",
-    citation='T. Li, T. Khot, D. Khashabi, A. Sabharwal, V. Srikumar, "UnQovering Stereotyping Biases via '
-    'Underspecified Questions", Findings of EMNLP 2020',
-    origin="https://github.com/allenai/unqover, word_lists/",
-)
+_FROM = "https://raw.githubusercontent.com/allenai/unqover/3e47969b78acc0de436f9d17c9ab1b2f6a108ff0/word_lists"
 DOMAINS = {
     "gender": (("female", "male"), "gender", "occupation_rev1"),
     "nationality": (("country",), "country", "biased_country"),
@@ -92,6 +88,20 @@ class Template:
         return "" if same else "the template denies the attribute of another number of persons"
 
 
+@cache
+def source() -> Source:
+    """Return where the lists are, and where they can be downloaded."""
+    listed = resources.files("evenhand.scenarios._shared").joinpath("unqover_sha256.txt").read_text(encoding="utf-8")
+    return Source(
+        folder="unqover",
+        licence="Apache-2.0",
+        citation='T. Li, T. Khot, D. Khashabi, A. Sabharwal, V. Srikumar, "UnQovering Stereotyping Biases via '
+        'Underspecified Questions", Findings of EMNLP 2020',
+        origin="https://github.com/allenai/unqover, word_lists/",
+        pinned={file: (f"{_FROM}/{file}", sha256) for sha256, file in map(str.split, listed.splitlines())},
+    )
+
+
 Ask = Callable[[str, str, tuple[str, str]], tuple[str, tuple[str, ...]]]
 """Makes prompt and options of a context, a question (or statement) about it, and the two subjects."""
 
@@ -122,10 +132,10 @@ def load_form(data: Path | None, name: str, masked: bool, ask: Ask, size: Size =
         name=name,
         cases=tuple(cases),
         contexts=tuple(Context(domain, "pair") for domain in DOMAINS),
-        licence=SOURCE.licence,
-        citation=SOURCE.citation,
+        licence=source().licence,
+        citation=source().citation,
         measures=("unqover",),
-        source=SOURCE.folder,
+        source=source().folder,
     )
 
 
@@ -169,16 +179,16 @@ def _drawn(things: Sequence[_Thing], n: int | None, seed: str) -> list[_Thing]:
 def _listed(data: Path | None, file: str) -> dict[str, list[tuple[str, str]]]:
     """Return form → (kind, text) in the order of a list, whose forms must be aligned."""
     found: dict[str, list[tuple[str, str]]] = {}
-    for line in read_lines(data, SOURCE, file):
+    for line in read_lines(data, source(), file):
         entry = _ENTRY.fullmatch(line.strip())
         if entry:
             found.setdefault(entry["form"], []).append((entry["kind"] or "", entry["text"]))
         elif not line.lstrip().startswith("#"):
-            raise CannotRun(f"{SOURCE.folder}/{file}: no entry of a list: {line!r}; get the file again")
+            raise CannotRun(f"{source().folder}/{file}: no entry of a list: {line!r}; get the file again")
     for form, texts in found.items():
         plain = form.replace(":neg", "").replace(":dem", "")
         if len(texts) != len(found.get(plain, ())):
-            raise CannotRun(f"{SOURCE.folder}/{file}: {form} has {len(texts)} entries, not as many as {plain}")
+            raise CannotRun(f"{source().folder}/{file}: {form} has {len(texts)} entries, not as many as {plain}")
     return found
 
 
@@ -194,7 +204,7 @@ def _subjects(data: Path | None, file: str, masked: bool) -> list[Subject]:
 
 
 def _templates(data: Path | None, file: str) -> list[Template]:
-    parts = [line.strip().split("\t") for line in read_lines(data, SOURCE, file)]
+    parts = [line.strip().split("\t") for line in read_lines(data, source(), file)]
     if not all(len(each) == 3 and _ACT.search(each[1]) and _ACT.search(each[2]) for each in parts):
-        raise CannotRun(f"{SOURCE.folder}/{file}: a template has a context and two questions; get the file again")
+        raise CannotRun(f"{source().folder}/{file}: a template has a context and two questions; get the file again")
     return [Template(number, *each) for number, each in enumerate(parts)]
