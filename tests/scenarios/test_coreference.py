@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import shutil
 from collections import Counter
 from collections.abc import Iterable
@@ -13,10 +14,16 @@ import pytest
 from evenhand.core.bootstrap import Bootstrap
 from evenhand.core.case import Case
 from evenhand.core.errors import CannotRun
-from evenhand.core.measure import Subject, measure
+from evenhand.core.measure import Subject, measure, point
 from evenhand.find import build
 from evenhand.lm.load import load
+from evenhand.lm.model import LM
 from evenhand.lm.read import read
+from evenhand.measures.accuracy_gap import AccuracyGap
+from evenhand.measures.coreference_accuracy import CoreferenceAccuracy
+from evenhand.measures.gender_gap import GenderGap
+from evenhand.measures.pronoun_shares import PronounShares
+from evenhand.measures.resolution_correlation import ResolutionCorrelation
 from evenhand.scenarios import winobias
 from evenhand.scenarios._load import load_scenario
 from evenhand.scenarios._shared.coreference import GENDERS, pronouns, without_pronouns
@@ -201,6 +208,43 @@ def test_every_kind_of_model_is_read(data_dir: Path, family: str, name: str) -> 
     for readout in readouts:
         assert bool(readout.defined.all())
         assert float(readout.arrays["logp"].max()) < 0
+
+
+def _gender_blind(models_dir: Path) -> LM:
+    """A random model that reads and writes the pronouns of two genders with the same embeddings."""
+    from transformers import AutoTokenizer
+
+    lm = tiny_lm("gpt2", tokenizer=AutoTokenizer.from_pretrained(models_dir / "tokenizers" / "gpt2"))
+    weight = lm.model.get_input_embeddings().weight.data
+    assert lm.model.get_output_embeddings().weight.data_ptr() == weight.data_ptr()
+    for alike in (("he", "she"), ("him", "her", "his")):
+        for space in ("", " "):
+            ids = [lm.tokenizer(space + word, add_special_tokens=False)["input_ids"] for word in alike]
+            assert all(len(each) == 1 for each in ids), (space, alike)
+            weight[[each[0] for each in ids]] = weight[ids[0][0]].clone()
+    return lm
+
+
+@pytest.mark.data
+@pytest.mark.models
+def test_a_gender_blind_model_gets_exactly_the_neutral_values(data_dir: Path, models_dir: Path) -> None:
+    lm = _gender_blind(models_dir)
+    sound = load_scenario("winobias", data_dir).only(["type1-dev", "type2-dev-sentences"]).where(lambda c: not c.flaw)
+    clusters = sorted({case.cluster for case in sound.cases})[:25]
+    choices, sentences = read(lm, sound.where(lambda case: case.cluster in clusters))
+    assert point(AccuracyGap(), choices) == pytest.approx({"value": 0.0, "probability": 0.0}, abs=1e-6)
+    accuracy = point(CoreferenceAccuracy(), choices)
+    assert accuracy["pro"] == accuracy["anti"]
+    assert float(sentences.value.abs().max()) < 1e-4
+    jobs = load_scenario("winogender", data_dir)
+    named = jobs.where(lambda case: case.cluster in ("nurse", "plumber", "chemist", "baker", "teacher"))
+    resolved, versions = read(lm, named)
+    assert point(AccuracyGap(), resolved) == pytest.approx({"value": 0.0, "probability": 0.0}, abs=1e-6)
+    assert math.isnan(point(ResolutionCorrelation(), resolved)["decisions"])
+    assert point(GenderGap(), versions)["value"] == pytest.approx(0.0, abs=1e-4)
+    shares = point(PronounShares(), versions)
+    assert shares["female"] == pytest.approx(shares["male"], abs=1e-5)
+    assert shares["neutral"] > 0
 
 
 @pytest.mark.data
