@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from transformers.utils import logging
 
+from evenhand.core.answer import Pooling
 from evenhand.core.case import Case
 from evenhand.core.component import Selection
 from evenhand.core.errors import CannotRun, UsageError
@@ -18,7 +19,7 @@ from evenhand.core.scenario import Context, Scenario
 from evenhand.edits.scale import Scale
 from evenhand.export.card import ModelCard
 from evenhand.export.checkpoint import checkpoint
-from evenhand.lm.embeddings import Embedding, Pooling, embed_texts
+from evenhand.lm.embeddings import Embedding, embed_texts
 from evenhand.lm.generate import generate
 from evenhand.lm.load import load
 from evenhand.lm.model import LM

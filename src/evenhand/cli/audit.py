@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evenhand.cli import options
-from evenhand.core.answer import Numeric
+from evenhand.core.answer import Numeric, Pooling
 from evenhand.core.errors import CannotRun, UsageError
 
 if TYPE_CHECKING:
@@ -31,6 +31,10 @@ def audit(
     temperature: Annotated[float, typer.Option(min=0, help="Of the answers, drawn or exact; 0 is greedy.")] = 1.0,
     top_p: Annotated[float, typer.Option(min=0, max=1, help="Only the likeliest tokens that reach this share.")] = 1.0,
     node_budget: Annotated[int, typer.Option(min=1, help="Most steps of the exact search per prompt.")] = 400,
+    layer: Annotated[
+        int | None, typer.Option(help="Embeddings: the block (from 0) whose output is taken [the last hidden state].")
+    ] = None,
+    pooling: Annotated[Pooling, typer.Option(help="Embeddings: which token stands for a text.")] = "auto",
     replicates: Annotated[int, typer.Option(min=20, help="Bootstrap replicates.")] = 1000,
     measure: Annotated[
         list[str] | None, typer.Option(help="A further measure, by name or path; may be repeated.")
@@ -64,11 +68,13 @@ def audit(
 
     from evenhand.cli.screen import bars, document
     from evenhand.core.bootstrap import Bootstrap
+    from evenhand.lm.embeddings import Embedding
     from evenhand.lm.read import Reading
     from evenhand.study import audit as work
     from evenhand.study.models import identity
 
-    reading = Reading(numeric, samples, temperature, top_p, seed, node_budget=node_budget)
+    reading = Reading(numeric, samples, temperature, top_p, seed, node_budget=node_budget,
+                      embedding=Embedding(layer, pooling))  # fmt: skip
     loading: dict[str, Any] = {"dtype": dtype, "device": device, "revision": revision,
                                "trust_remote_code": trust_remote_code}  # fmt: skip
     if suite is not None:

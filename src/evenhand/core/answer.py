@@ -15,6 +15,8 @@ Result = Literal["ok", "range", "refusal", "no_number", "truncated"]
 Cue = Literal["first", "last"]
 Numeric = Literal["auto", "exact", "sample"]
 """How numeric answers are read (see `evenhand.lm.read.Reading`)."""
+Pooling = Literal["auto", "last", "first", "mean"]
+"""Which token's vector stands for a text (see `evenhand.lm.embeddings.Embedding`)."""
 Side = Literal["favourable", "unfavourable", "refusal", "truncated", "other"]
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from evenhand.core.answer import Pooling
 from evenhand.core.errors import UsageError
 from evenhand.core.progress import Progress, silent
 from evenhand.core.readout import Readout
@@ -19,8 +20,6 @@ from evenhand.lm.model import LM
 from evenhand.lm.readouts import Task
 from evenhand.lm.tokens import Encoded, encode_all
 from evenhand.lm.variants import RowMasks, Variant
-
-Pooling = Literal["auto", "last", "first", "mean"]
 
 
 @dataclass(frozen=True, slots=True)

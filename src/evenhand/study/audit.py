@@ -51,7 +51,7 @@ def check_compares(scenario: Scenario) -> None:
     """Raise UsageError for a scenario without a gap: no groups, or nothing but running text."""
     outcomes = {context.outcome for context in scenario.contexts}
     if len(scenario.groups) < 2 or outcomes == {"sentence"}:
-        alone = "perplexity" if outcomes == {"sentence"} else "accuracy"
+        alone = (*scenario.measures, "perplexity" if outcomes == {"sentence"} else "accuracy")[0]
         raise UsageError(
             f"scenario {scenario.name!r} compares no groups, so it has no gap to audit: ask for what it measures by "
             f"itself (--measure {alone}), give it to `evenhand run` as utility, or audit a scenario with groups, such "
