@@ -10,6 +10,7 @@ import pytest
 
 from evenhand.core.case import Case
 from evenhand.core.errors import CannotRun, UsageError
+from evenhand.lm.load import load
 from evenhand.lm.model import LM
 from evenhand.lm.tokens import continuations, encode, encode_all, end_ids, pad_id, render
 from evenhand.testing.tiny import tiny_lm, tiny_tokenizer
@@ -82,6 +83,18 @@ def test_start_and_end_tokens_are_those_of_the_tokenizer(models_dir: Path) -> No
 def test_an_unknown_character_in_an_option_is_refused(models_dir: Path) -> None:
     with pytest.raises(UsageError, match="does not know"):
         continuations(_real(models_dir, "bert-base-uncased"), "It is", (" 𓀀",))
+
+
+@pytest.mark.models
+def test_characters_that_a_tokenizer_drops_do_not_move_the_option(models_dir: Path) -> None:
+    lm = load(models_dir / "tinystories-656k")
+    plain = continuations(lm, "Is it 1 or 2, she said. Answer:", (" one", " two", " no"))
+    dropped = continuations(lm, "Is it (1) or (2), she said. Answer:", (" one", " two", " no"))
+    assert lm.tokenizer("(")["input_ids"] == lm.tokenizer("")["input_ids"] + [lm.tokenizer.convert_tokens_to_ids("▁")]
+    assert dropped.tails == plain.tails
+    assert dropped.first == plain.first
+    with pytest.raises(UsageError, match="adds no token"):
+        continuations(lm, "Is it (1)", ("(",))
 
 
 def test_many_texts_are_encoded_like_one() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import compress, takewhile
 from typing import Any
 
 from evenhand.core.case import Case
@@ -132,13 +132,24 @@ def continuations_all(lm: LM, prompts: Sequence[str], options: Sequence[Sequence
             raise UsageError(f"an option is empty, after the prompt {prompt[-60:]!r}; every option needs text to score")
     pairs = [(prompt, option) for prompt, few in zip(prompts, options, strict=True) for option in few]
     joint = iter(encode_all(lm, [prompt + option for prompt, option in pairs]))
-    return [_common(lm, prompt, few, [next(joint) for _ in few]) for prompt, few in zip(prompts, options, strict=True)]
+    encoded = [[next(joint) for _ in few] for few in options]
+    gaps = [_has_gaps(prompt + few[0], all_[0]) for prompt, few, all_ in zip(prompts, options, encoded, strict=True)]
+    alone = iter(encode_all(lm, list(compress(prompts, gaps))))
+    before = [next(alone).ids if gap else None for gap in gaps]
+    return [_common(lm, *each) for each in zip(prompts, options, encoded, before, strict=True)]
 
 
-def _common(lm: LM, prompt: str, options: Sequence[str], joint: Sequence[Encoded]) -> Continuations:
-    scored = [_first_scored(lm, prompt, option, e) for option, e in zip(options, joint, strict=True)]
-    shared = sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, zip(*(e.ids for e in joint), strict=False)))
-    shared = min(shared, *scored)
+def _has_gaps(text: str, encoded: Encoded) -> bool:
+    """Whether the tokenizer dropped characters it does not know: places behind them are then off."""
+    return max((end for _, end in encoded.offsets), default=0) < len(text.rstrip())
+
+
+def _common(
+    lm: LM, prompt: str, options: Sequence[str], joint: Sequence[Encoded], before: tuple[int, ...] | None
+) -> Continuations:
+    """`before` are the prompt's own tokens, where places cannot tell which of the joint ones are the option's."""
+    scored = [_first_scored(lm, prompt, *each, before) for each in zip(options, joint, strict=True)]
+    shared = min(_same(*(each.ids for each in joint)), *scored)
     return Continuations(
         prefix=joint[0].ids[:shared],
         tails=tuple(e.ids[shared:] for e in joint),
@@ -146,9 +157,19 @@ def _common(lm: LM, prompt: str, options: Sequence[str], joint: Sequence[Encoded
     )
 
 
-def _first_scored(lm: LM, prompt: str, option: str, joint: Encoded) -> int:
+def _same(*ids: Sequence[int]) -> int:
+    """Return with how many tokens all of these begin."""
+    return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, zip(*ids, strict=False)))
+
+
+def _first_scored(lm: LM, prompt: str, option: str, joint: Encoded, before: tuple[int, ...] | None) -> int:
     """Return the place of the first token that reaches past the prompt."""
-    first = option_places(lm, prompt, option, joint)[0]
+    if before is None:
+        first = option_places(lm, prompt, option, joint)[0]
+    else:
+        first = _same(before, joint.ids)
+        if first == len(joint.ids):
+            raise UsageError(f"option {option!r} adds no token to its prompt for this tokenizer")
     if first == 0:
         raise UsageError(
             f"option {option!r} merges with its whole prompt {prompt!r} into one token, so nothing predicts it; "
