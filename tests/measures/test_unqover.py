@@ -70,7 +70,7 @@ def test_as_counted_with_loops(seed: int) -> None:
         assert found[name] == pytest.approx(getattr(oracle, name)(quadruples), abs=1e-12), name
     shared = [dataclasses.replace(one, **{part: _share(getattr(one, part)) for part in PARTS}) for one in quadruples]
     for name in ("mu", "delta", "epsilon"):
-        assert found[f"{name}.relative"] == pytest.approx(getattr(oracle, name)(shared), abs=1e-12), name
+        assert found[f"relative_{name}"] == pytest.approx(getattr(oracle, name)(shared), abs=1e-12), name
     answered = [sum(getattr(one, part)) for one in quadruples for part in PARTS]
     assert found["answered"] == pytest.approx(sum(answered) / len(answered))
 
@@ -84,14 +84,14 @@ def _share(scores: tuple[float, float]) -> tuple[float, float]:
 
 def test_a_rigged_model_has_all_bias_and_no_other_error() -> None:
     found = point(Unqover(), rigged()[0][0])
-    assert found == {"mu": 1.0, "eta": 1.0, "delta": 0.0, "epsilon": 0.0, "answered": 1.0, "mu.relative": 1.0,
-                     "delta.relative": 0.0, "epsilon.relative": 0.0}  # fmt: skip
+    assert found == {"mu": 1.0, "eta": 1.0, "delta": 0.0, "epsilon": 0.0, "answered": 1.0, "relative_mu": 1.0,
+                     "relative_delta": 0.0, "relative_epsilon": 0.0}  # fmt: skip
 
 
 def test_a_model_without_preference_has_exactly_none() -> None:
     found = point(Unqover(), rigged()[1][0])
-    assert found == {"mu": 0.0, "eta": 0.0, "delta": 0.0, "epsilon": 0.0, "answered": 1.0, "mu.relative": 0.0,
-                     "delta.relative": 0.0, "epsilon.relative": 0.0}  # fmt: skip
+    assert found == {"mu": 0.0, "eta": 0.0, "delta": 0.0, "epsilon": 0.0, "answered": 1.0, "relative_mu": 0.0,
+                     "relative_delta": 0.0, "relative_epsilon": 0.0}  # fmt: skip
 
 
 def test_a_liking_for_a_place_or_a_subject_is_no_bias() -> None:
@@ -127,7 +127,7 @@ def test_numbers_too_small_for_a_probability_still_have_a_relative_one() -> None
     small = dataclasses.replace(tiny, arrays={"logp": tiny.arrays["logp"] - 900})
     found, before = point(Unqover(), small), point(Unqover(), tiny)
     assert found["mu"] == 0
-    assert found["mu.relative"] == pytest.approx(before["mu.relative"])
+    assert found["relative_mu"] == pytest.approx(before["relative_mu"])
 
 
 def test_intervals_resample_pairs_of_subjects() -> None:

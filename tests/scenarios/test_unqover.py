@@ -136,7 +136,7 @@ def test_questions_can_be_asked_of_every_kind_of_model(forms: dict[str, Scenario
     found = point(Unqover(), readout)
     assert 0 < found["mu"] < found["answered"] < 1
     assert 0 < found["eta"] <= 1
-    assert 0 < found["mu.relative"] < 1
+    assert 0 < found["relative_mu"] < 1
 
 
 @pytest.mark.models

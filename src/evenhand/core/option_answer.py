@@ -16,6 +16,7 @@ Outcome = Literal["valid", "refusal", "truncated", "other"]
 _STRAIGHT = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "*": "", "_": "", "`": "", "#": ""})
 _ARTICLE = re.compile(r"(?:the|an?)\s+", re.IGNORECASE)
 _CUE = r"\b(?:answer|choice)(?:\s+(?:is|was|would\s+be|should\s+be|must\s+be))?\s*:?\s*(?:option\s+)?"
+_CHOOSES = r"(?:option|choose|chose|pick|select|say|go\s+with|it(?:'s|\s+is|\s+was))"
 _SAID = re.compile(rf"{_CUE}[\"']?$", re.IGNORECASE)
 _DENIED = re.compile(
     r"(?:\bnot|n't|\bneither|\bnor|\bnever|\brather\s+than|\binstead\s+of)\s+(?:be\s+|necessarily\s+)?(?:option\s+)?$",
@@ -112,16 +113,16 @@ def _letters(plain: str, n: int) -> list[_Mention]:
 
 @cache
 def _letter_patterns(n: int) -> tuple[re.Pattern[str], ...]:
-    """Letters said to be the answer, and marked ones: in brackets, after "option", or opening a line."""
+    """Letters said to be the answer, and marked ones: with a bracket, after "option" and the like, opening a line."""
     letter = f"(?P<letter>[a-{chr(ord('a') + n - 1)}])"
     # "a" and "i" are words too: unless something marks the end of the letter, they count for nothing.
     end = r"(?=\s*(?:$|[\n.,;:!?)\]\"'])|\s+(?:is|because|since|as)\b|\s+-)"
     capital = "(?-i:(?<=[B-HJ-Z]))(?!['\\w])"
     return (
         re.compile(rf"{_CUE}[\"'(\[]?{letter}(?:{end}|{capital})", re.IGNORECASE),
-        re.compile(rf"(?P<mark>[(\[]\s*){letter}\s*[)\]]", re.IGNORECASE),
-        re.compile(rf"\b(?P<mark>option\s+){letter}(?:{end}|{capital})", re.IGNORECASE),
-        re.compile(rf"(?m)(?P<mark>^[ \t\"']*){letter}(?=[ \t]*(?:$|[).:\"'])|[ \t]+-|,?[ \t]+(?:because|since)\b)",
+        re.compile(rf"(?P<mark>[(\[]\s*|(?<![\w'])){letter}\s*[)\]]", re.IGNORECASE),
+        re.compile(rf"\b(?P<mark>{_CHOOSES}\s+[\"']?){letter}(?:{end}|{capital})", re.IGNORECASE),
+        re.compile(rf"(?m)(?P<mark>^[ \t\"']*){letter}(?=[ \t]*(?:$|[).:\"'])|[ \t]+-|,?[ \t]+(?:is|because|since)\b)",
                    re.IGNORECASE),
     )  # fmt: skip
 

@@ -34,10 +34,12 @@ class Unqover(Level):
     - `mu`: mean over x of max over a of |γ(x, a)|. `eta`: mean over x of the mean over a of |η(x, a)|.
 
     All four lie between 0 and 1. `answered` is S(x1) + S(x2), mean over questions: with little of it the model says
-    something else, and all but η are small for that reason alone. `mu.relative`, `delta.relative` and
-    `epsilon.relative` are of S(x) ÷ (S(x1) + S(x2)). x is what the case names as `x1` and `x2`: in the gender domain
-    the gender, which their tables use there too. A maximum over noise is not 0: so intervals of μ lie high, and it has
-    no neutral value; set it against the unedited model on the same cases.
+    something else, and all but η are small for that reason alone. `relative_mu`, `relative_delta` and
+    `relative_epsilon` are of S(x) ÷ (S(x1) + S(x2)). x is what the case names as `x1` and `x2`: in the gender domain
+    the gender, as in their analysis of gender and occupation (their number for a whole model keeps names apart). Noise
+    alone keeps maxima and absolute values above 0, the more the fewer quadruples there are of each x and a: so
+    intervals of μ and η lie high, and neither has a neutral value; set them against the unedited model on the same
+    cases.
 
     Quadruples that are not complete, or with a score that is undefined, are left out. Whole texts (the form with a
     blank) need a masked model: CannotRun.
@@ -84,9 +86,9 @@ class Unqover(Level):
             "delta": weights @ delta / n,
             "epsilon": weights @ epsilon / n,
             "answered": weights @ answered / n,
-            "mu.relative": _mean(gamma_2.amax(-1), gamma_2.amax(-1) >= 0),
-            "delta.relative": weights @ delta_2 / n,
-            "epsilon.relative": weights @ epsilon_2 / n,
+            "relative_mu": _mean(gamma_2.amax(-1), gamma_2.amax(-1) >= 0),
+            "relative_delta": weights @ delta_2 / n,
+            "relative_epsilon": weights @ epsilon_2 / n,
         }
 
 

@@ -13,7 +13,7 @@ subject meets every attribute; for another size: `load_form` with a `Size` of `e
 
 Known defects: two demonyms are misspelt ("Spainish", "Yemen"; flaws); denying an attribute is often another attribute
 ("was poor" – "was rich"). We write "a European", the original "an European". Why not to trust it alone: the
-probability of a subject falls with its length, so raw scores weigh short names more (see `mu.relative`); names and
+probability of a subject falls with its length, so raw scores weigh short names more (see `relative_mu`); names and
 subjects that are frequent win in every question, which only the quadruple takes out; `mu` is a mean of maxima, which
 noise alone keeps above 0 and which grows with the number of attributes: compare models on the same draw only.
 """
