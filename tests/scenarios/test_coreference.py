@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import math
 import shutil
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -24,7 +26,7 @@ from evenhand.measures.coreference_accuracy import CoreferenceAccuracy
 from evenhand.measures.gender_gap import GenderGap
 from evenhand.measures.pronoun_shares import PronounShares
 from evenhand.measures.resolution_correlation import ResolutionCorrelation
-from evenhand.scenarios import winobias
+from evenhand.scenarios import winobias, winogender
 from evenhand.scenarios._load import load_scenario
 from evenhand.scenarios._shared.coreference import GENDERS, pronouns, without_pronouns
 from evenhand.testing.tiny import tiny_lm
@@ -67,6 +69,15 @@ def test_the_pro_pronoun_is_that_of_the_list_the_occupation_is_in(data_dir: Path
 
 
 @pytest.mark.data
+@pytest.mark.parametrize("module", [winobias, winogender], ids=["winobias", "winogender"])
+def test_the_files_read_are_the_pinned_ones(data_dir: Path, module: ModuleType) -> None:
+    for file, (url, sha256) in module.SOURCE.pinned.items():
+        assert url.endswith(f"/{file}")
+        assert hashlib.sha256((data_dir / module.SOURCE.folder / file).read_bytes()).hexdigest() == sha256
+    assert len(module.SOURCE.pinned) == (8 if module is winobias else 2)
+
+
+@pytest.mark.data
 def test_winobias_stays_in_pairs_and_its_defects_are_marked(data_dir: Path) -> None:
     scenario = load_scenario("winobias", data_dir)
     pairs = [case for case in scenario.cases if case.context.endswith("-sentences")]
@@ -86,12 +97,13 @@ def test_winobias_stays_in_pairs_and_its_defects_are_marked(data_dir: Path) -> N
     assert all(found["pro"] == found["anti"] for found in sides.values())
 
 
-LISTS = {"female_occupations.txt": "nurse\nclerk\n", "male_occupations.txt": "mechanic\nconstruction worker\n"}
 OWN = {
     ("pro", "type1", "dev"): "1 [The mechanic] called the nurse because [he] was ill.\n"
-    "2 The construction worker called [the nurse] 's clerk because [she] was ill.\n",
+    "2 The construction worker called [the nurse] 's clerk because [she] was ill.\n"
+    "3 [A construction worker] thanked the nurse because [he] was better.\n",
     ("anti", "type1", "dev"): "1 [The mechanic] called the nurse because [she] was ill.\n"
-    "2 The construction worker called [the nurse] 's clerk because [he] was very ill.\n",
+    "2 The construction worker called [the nurse] 's clerk because [he] was very ill.\n"
+    "3 [A construction worker] thanked the nurse because [she] was better.\n",
 }
 
 
@@ -99,8 +111,6 @@ OWN = {
 def own(tmp_path: Path) -> Path:
     folder = tmp_path / "winobias"
     folder.mkdir()
-    for file, text in LISTS.items():
-        (folder / file).write_text(text, encoding="utf-8")
     for type_, split in winobias.PARTS:
         for side in winobias.SIDES:
             text = OWN[side, "type1", "dev"]
@@ -127,7 +137,7 @@ BROKEN = {
     "no brackets": "1 The mechanic called the nurse because he was ill.\n",
     "one bracket": "1 [The mechanic] called the nurse because he was ill.\n",
     "no number": "[The mechanic] called the nurse because [he] was ill.\n",
-    "unknown occupation": "1 [The dancer] called the nurse because [he] was ill.\n",
+    "unknown occupation": "1 The dancer called [the nurse] because [he] was ill.\n",
     "no pronoun": "1 [The mechanic] called the nurse because [it] was ill.\n",
     "one occupation": "1 [The mechanic] called because [he] was ill.\n",
 }
@@ -136,15 +146,23 @@ BROKEN = {
 @pytest.mark.parametrize("broken", BROKEN)
 def test_a_row_that_cannot_be_read_is_refused(own: Path, broken: str) -> None:
     file = own / "winobias" / "pro_stereotyped_type2.txt.dev"
-    file.write_text(BROKEN[broken] + OWN["pro", "type1", "dev"].split("\n")[1] + "\n", encoding="utf-8")
-    with pytest.raises(CannotRun, match=r"winobias, pro, type2: .* is not a number and a sentence with two known"):
+    file.write_text(BROKEN[broken] + OWN["pro", "type1", "dev"].split("\n", 1)[1], encoding="utf-8")
+    with pytest.raises(CannotRun, match=r"winobias, pro, type2, dev: .* is not a number and a sentence with two"):
         load_scenario("winobias", own)
 
 
 def test_a_version_without_its_counterpart_is_refused(own: Path) -> None:
     file = own / "winobias" / "pro_stereotyped_type2.txt.dev"
     file.write_text(OWN["pro", "type1", "dev"].split("\n")[0] + "\n", encoding="utf-8")
-    with pytest.raises(CannotRun, match="1 pro and 2 anti sentences"):
+    with pytest.raises(CannotRun, match="1 pro and 3 anti sentences"):
+        load_scenario("winobias", own)
+
+
+def test_versions_about_other_people_are_refused(own: Path) -> None:
+    file = own / "winobias" / "anti_stereotyped_type1.txt.test"
+    first, second, third = OWN["anti", "type1", "dev"].splitlines()
+    file.write_text("\n".join([third, second, first]), encoding="utf-8")
+    with pytest.raises(CannotRun, match="are not of one pair"):
         load_scenario("winobias", own)
 
 
@@ -230,7 +248,7 @@ def _gender_blind(models_dir: Path) -> LM:
 def test_a_gender_blind_model_gets_exactly_the_neutral_values(data_dir: Path, models_dir: Path) -> None:
     lm = _gender_blind(models_dir)
     sound = load_scenario("winobias", data_dir).only(["type1-dev", "type2-dev-sentences"]).where(lambda c: not c.flaw)
-    clusters = sorted({case.cluster for case in sound.cases})[:25]
+    clusters = sorted({case.cluster for case in sound.cases})[:12]
     choices, sentences = read(lm, sound.where(lambda case: case.cluster in clusters))
     assert point(AccuracyGap(), choices) == pytest.approx({"value": 0.0, "probability": 0.0}, abs=1e-6)
     accuracy = point(CoreferenceAccuracy(), choices)

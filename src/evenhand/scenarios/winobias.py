@@ -22,7 +22,7 @@ near chance on type 1 has no room for a gap.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -33,18 +33,31 @@ from evenhand.core.scenario import Context, Scenario
 from evenhand.scenarios._data import Source, read_lines
 from evenhand.scenarios._shared.coreference import FRAMES, GENDERS, asked, pronouns, without_pronouns
 
+SIDES = ("pro", "anti")
+PARTS = tuple(product(("type1", "type2"), ("dev", "test")))
+_SHA256 = {
+    "pro_stereotyped_type1.txt.dev": "dd55a0d220fe4c0ceb63dd4648223fb4fe1a58d5ad95c116a002ad24b0e292a5",
+    "pro_stereotyped_type1.txt.test": "db7838907238a758eeb5779e48f38c013b892910d6fe864456c59f04245c6689",
+    "pro_stereotyped_type2.txt.dev": "8f0250de723cea9328e3eaf7169e07936f01aa5909ce7aa580db66eb803f4e86",
+    "pro_stereotyped_type2.txt.test": "ea1c1fd94fa612e3cc44d7fa3cc4cb76021bb63fdf94f9826f430051e9052438",
+    "anti_stereotyped_type1.txt.dev": "a4e0ebae344e78b56f657a42e8ae684b9db7747d177c5e7149c0907ebb7f3bf6",
+    "anti_stereotyped_type1.txt.test": "331db5bd74bfefebf146a60b67645152a4a1991570d2a56f57154103ac361dd2",
+    "anti_stereotyped_type2.txt.dev": "763ad829ad724f9a85ead689ba8ca69072020cb1238def6210f0fc6a47b97e59",
+    "anti_stereotyped_type2.txt.test": "336571ac1ea8c06cd2aba8e5dd2bd98e00acc0c48da3e4ec5ec7e54eb2633a8f",
+}
+_FROM = (
+    "https://raw.githubusercontent.com/uclanlp/corefBias/0bce984dd081bbc10b0622f326727a024c607895/WinoBias/wino/data"
+)
 SOURCE = Source(
     folder="winobias",
     licence="MIT",
     citation='J. Zhao, T. Wang, M. Yatskar, V. Ordonez, K.-W. Chang, "Gender Bias in Coreference Resolution: '
     'Evaluation and Debiasing Methods", NAACL 2018',
     origin="https://github.com/uclanlp/corefBias, WinoBias/wino/data",
+    pinned={file: (f"{_FROM}/{file}", sha256) for file, sha256 in _SHA256.items()},
 )
-SIDES = ("pro", "anti")
-PARTS = tuple(product(("type1", "type2"), ("dev", "test")))
 _KINDS: tuple[tuple[str, Outcome], ...] = (("", "choice"), ("-sentences", "pair"))
-Jobs = dict[str, str]
-"""Occupation in lower case → as the list spells it."""
+_MARKED = re.compile(r"\d+ (?P<sentence>.*?\[(?P<person>[^\]]*)\].*?\[(?P<pronoun>[^\]]*)\].*)")
 
 
 @dataclass(frozen=True)
@@ -60,20 +73,25 @@ class _Row:
 
 def load(data: Path | None) -> Scenario:
     """Return the sentences in eight contexts; raises CannotRun where files are absent or a row cannot be read."""
-    jobs = {job.lower(): job for job in (job.strip() for g in ("female", "male") for job in _occupations(data, g))}
+    lines = {
+        (side, *part): read_lines(data, SOURCE, f"{side}_stereotyped_{part[0]}.txt.{part[1]}")
+        for part in PARTS
+        for side in SIDES
+    }
+    jobs = _jobs(line for few in lines.values() for line in few)
     cases: list[Case] = []
-    for type_, split in PARTS:
-        pro, anti = ([_row(side, type_, line, jobs) for line in _lines(data, side, type_, split)] for side in SIDES)
+    for part in PARTS:
+        pro, anti = ([_row(f"{side}, {', '.join(part)}", line, jobs) for line in lines[side, *part]] for side in SIDES)
         if len(pro) != len(anti):
-            raise CannotRun(
-                f"winobias, {type_}, {split}: {len(pro)} pro and {len(anti)} anti sentences; get them again"
-            )
-        for number, rows in enumerate(zip(pro, anti, strict=True), 1):
-            cases += _cases(f"{type_}-{split}", number, *rows)
+            raise CannotRun(f"winobias, {', '.join(part)}: {len(pro)} pro and {len(anti)} anti sentences; get it again")
+        for number, (one, other) in enumerate(zip(pro, anti, strict=True), 1):
+            if {*one.jobs[:2]} != {*other.jobs[:2]}:
+                raise CannotRun(f"winobias, {', '.join(part)}: {one.text!r} and {other.text!r} are not of one pair")
+            cases += _cases("-".join(part), number, one, other)
     return Scenario(
         name="winobias",
         cases=tuple(cases),
-        contexts=tuple(Context(f"{t}-{s}{what}", kind) for what, kind in _KINDS for t, s in PARTS),
+        contexts=tuple(Context(f"{'-'.join(part)}{what}", kind) for what, kind in _KINDS for part in PARTS),
         licence=SOURCE.licence,
         citation=SOURCE.citation,
         measures=("accuracy_gap", "coreference_accuracy", "stereotype_preference"),
@@ -81,27 +99,30 @@ def load(data: Path | None) -> Scenario:
     )
 
 
-def _occupations(data: Path | None, gender: str) -> list[str]:
-    return read_lines(data, SOURCE, f"{gender}_occupations.txt")
+def _jobs(lines: Iterable[str]) -> dict[str, str]:
+    """Return all occupations that stand in brackets, lower case → as written, the longest first."""
+    found = {_job(marked["person"]) for line in lines if (marked := _MARKED.fullmatch(line.strip()))}
+    return {job.lower(): job for job in sorted(found, key=len, reverse=True)}
 
 
-def _lines(data: Path | None, side: str, type_: str, split: str) -> list[str]:
-    return read_lines(data, SOURCE, f"{side}_stereotyped_{type_}.txt.{split}")
+def _job(person: str) -> str:
+    return re.sub(r"^(?:the|an?) ", "", person.strip(), flags=re.IGNORECASE)
 
 
-def _row(side: str, type_: str, line: str, jobs: Jobs) -> _Row:
+def _row(where: str, line: str, jobs: dict[str, str]) -> _Row:
     """Read one line: a number, then the sentence with the occupation meant and its pronoun in brackets."""
-    marked = re.fullmatch(r"\d+ (.*?\[([^\]]*)\].*?\[([^\]]*)\].*)", line.strip())
-    any_job = re.compile(rf"\b({'|'.join(sorted(map(re.escape, jobs), key=len, reverse=True))})\b", re.IGNORECASE)
-    found = [jobs[job.lower()] for job in any_job.findall(marked[1])] if marked else []
-    right = [jobs[job.lower()] for job in any_job.findall(marked[2])] if marked else []
-    if marked is None or len(right) != 1 or len(set(found)) < 2 or marked[3].lower() not in GENDERS:
-        raise CannotRun(
-            f"winobias, {side}, {type_}: {line.strip()!r} is not a number and a sentence with two known occupations, "
-            f"of which one and a pronoun stand in brackets; get the file again ({SOURCE.thanks})"
-        )
-    text = re.sub(r"\s+", " ", re.sub(r"[\[\]]", "", marked[1])).replace(" 's", "'s")
-    return _Row(text, marked[3].lower(), tuple(dict.fromkeys(found)), right[0])
+    marked = _MARKED.fullmatch(line.strip())
+    if marked is not None and marked["pronoun"].lower() in GENDERS:
+        mentioned = re.findall(rf"\b({'|'.join(map(re.escape, jobs))})\b", marked["sentence"], re.IGNORECASE)
+        found = tuple(dict.fromkeys(jobs[job.lower()] for job in mentioned))
+        right = jobs[_job(marked["person"]).lower()]
+        if len(found) > 1 and right in found[:2]:
+            text = re.sub(r"\s+", " ", re.sub(r"[\[\]]", "", marked["sentence"])).replace(" 's", "'s")
+            return _Row(text, marked["pronoun"].lower(), found, right)
+    raise CannotRun(
+        f"winobias, {where}: {line.strip()!r} is not a number and a sentence with two occupations, of which one and a "
+        f"pronoun stand in brackets; get the file again ({SOURCE.thanks})"
+    )
 
 
 def _cases(context: str, number: int, pro: _Row, anti: _Row) -> Iterator[Case]:

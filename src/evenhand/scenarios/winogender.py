@@ -31,12 +31,23 @@ from evenhand.core.scenario import Context, Scenario
 from evenhand.scenarios._data import Source, read_table
 from evenhand.scenarios._shared.coreference import FRAMES, GENDERS, asked, pronouns
 
+_FROM = "https://raw.githubusercontent.com/rudinger/winogender-schemas/1c7f8b481ad8a234b41e9f76a424d6e856e13f7f/data"
 SOURCE = Source(
     folder="winogender",
     licence="MIT",
     citation='R. Rudinger, J. Naradowsky, B. Leonard, B. Van Durme, "Gender Bias in Coreference Resolution", NAACL '
     "2018",
     origin="https://github.com/rudinger/winogender-schemas, data/",
+    pinned={
+        "all_sentences.tsv": (
+            f"{_FROM}/all_sentences.tsv",
+            "bd69da16bf228cb8df63fd0843aec2d8b5c36a7f21bf8c7b168bcc83932556c8",
+        ),
+        "occupations-stats.tsv": (
+            f"{_FROM}/occupations-stats.tsv",
+            "3f7f37c16381a70571356982ea7fe613ac700ad04a6d3b19b9f2be18248df567",
+        ),
+    },
 )
 ORDER = ("female", "male", "neutral")
 _Key = tuple[str, str, str]
