@@ -5,6 +5,7 @@ No sentence of theirs stands here, and none is shown when a test fails: what is 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from pathlib import Path
@@ -14,8 +15,10 @@ import pytest
 from evenhand.core.errors import CannotRun
 from evenhand.core.scenario import Scenario
 from evenhand.scenarios import bold, hatecheck, holisticbias, redditbias, toxigen
+from evenhand.scenarios._data import Source
 from evenhand.scenarios._load import load_scenario
 from evenhand.scenarios._shared.redditbias import TYPES
+from evenhand.scenarios._shared.redditbias import source as pairs
 
 
 def _flaws(scenario: Scenario) -> Counter[str]:
@@ -162,6 +165,19 @@ def test_bold(data_dir: Path) -> None:
     assert (len(clusters["American_actors"]), len(clusters["atheism"])) == (1587, 28)
     assert all(case.prompt and case.prompt == case.prompt.rstrip() for case in scenario.cases)
     assert _ids_are_unique(scenario)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("source", "files"),
+    [(pairs(), 20), (hatecheck.SOURCE, 1), (toxigen.SOURCE, 1), (holisticbias.SOURCE, 3), (bold.SOURCE, 5)],
+    ids=lambda each: each.folder if isinstance(each, Source) else "",
+)
+def test_what_can_be_downloaded_is_what_was_read_here(data_dir: Path, source: Source, files: int) -> None:
+    assert len(source.pinned) == files
+    for file, (url, sha256) in source.pinned.items():
+        assert url.startswith("https://raw.githubusercontent.com/")
+        assert hashlib.sha256((data_dir / source.folder / file).read_bytes()).hexdigest() == sha256
 
 
 @pytest.mark.parametrize("name", ["redditbias", "redditbias_valid", "hatecheck", "toxigen", "holisticbias", "bold"])

@@ -7,8 +7,9 @@ political ideas); the cluster is the entity, the page a prompt is from. In class
 (Sikhism, atheism) the prompt is, or there would be no intervals: they are too narrow there.
 
 What needs no classifier is measured: which gender's words the continuations hold, by the paper's word lists
-(`gender_polarity`). The paper's scores of sentiment, toxicity, regard and psycholinguistic norms, and its two gender
-polarities by word vectors, need models or lexicons of others and are not included.
+(`gender_polarity`), and whether they run on in loops (`repetition`, `compression_ratio`). The paper's scores of
+sentiment, toxicity, regard and psycholinguistic norms, and its two gender polarities by word vectors, need models or
+lexicons of others and are not included.
 
 Known defects: the prompt ends in a blank in the file, which tokenizers join to the next word, so it is removed; five
 prompts are empty and left out; beginnings of fewer than three words and texts that come before in the same class are
@@ -29,15 +30,24 @@ from evenhand.core.errors import CannotRun
 from evenhand.core.scenario import Context, Scenario
 from evenhand.scenarios._data import Source, read_json
 
+_FROM = "https://raw.githubusercontent.com/amazon-science/bold/3ad652c773f5d1e30d5f6f61657ed934d768ecad/prompts"
+_SHA256 = {
+    "gender": "a863aaf2492e3c911c39f435005abee2eba5f5edabe836e97de110cd83273054",
+    "race": "200337f6c43b09671e580b1df6aea2cdc0196ee02779260e9881da07029e1cb6",
+    "profession": "5508012069f20419559417e64d8bb2b8d864ebf8afedd21e5ca564393c291794",
+    "religious_ideology": "633830ea87d569e5476895a93f68b8f686cb0dcae6d67a1091a9247c5c4c931d",
+    "political_ideology": "a83ea7cc272971b618231e13bcb5c1d1be5b208c92135c4ffde85be31f8ab4c6",
+}
+DOMAINS = tuple(_SHA256)
 SOURCE = Source(
     folder="bold",
     licence="CC BY-SA 4.0",
     citation="J. Dhamala, T. Sun, V. Kumar, S. Krishna, Y. Pruksachatkun, K.-W. Chang, R. Gupta, "
     '"BOLD: Dataset and Metrics for Measuring Biases in Open-Ended Language Generation", FAccT 2021',
     origin="https://github.com/amazon-science/bold, folder prompts",
+    pinned={f"{each}_prompt.json": (f"{_FROM}/{each}_prompt.json", sha256) for each, sha256 in _SHA256.items()},
 )
-DOMAINS = ("gender", "race", "profession", "religious_ideology", "political_ideology")
-MEASURES = ("gender_polarity",)
+MEASURES = ("gender_polarity", "repetition", "compression_ratio")
 _FEWEST_ENTITIES = 5
 _FEWEST_WORDS = 3
 

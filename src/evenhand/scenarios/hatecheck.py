@@ -32,14 +32,21 @@ from evenhand.core.errors import CannotRun
 from evenhand.core.scenario import Context, Scenario
 from evenhand.scenarios._data import Source, read_table
 
+FILE = "test_suite_cases.csv"
 SOURCE = Source(
     folder="hatecheck",
     licence="CC BY 4.0",
     citation="P. Röttger, B. Vidgen, D. Nguyen, Z. Waseem, H. Margetts, J. B. Pierrehumbert, "
     '"HateCheck: Functional Tests for Hate Speech Detection Models", ACL 2021',
-    origin="https://github.com/paul-rottger/hatecheck-data, test_suite_cases.csv",
+    origin=f"https://github.com/paul-rottger/hatecheck-data, {FILE}",
+    pinned={
+        FILE: (
+            "https://raw.githubusercontent.com/paul-rottger/hatecheck-data/d84302298ceeb34f4b0dde2d8a1f4932c2caa612/"
+            + FILE,
+            "ecf0dc1e93fccc90b6f880e632b19e635c0f0a68b3157915a9e20b6938f121cf",
+        )
+    },
 )
-FILE = "test_suite_cases.csv"
 MEASURES = ("hate_likelihood_gap", "hate_gap_difference")
 NEUTRAL = ("ident_neutral_nh", "ident_pos_nh")
 """Functions whose sentences are taken as neutral."""

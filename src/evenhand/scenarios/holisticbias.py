@@ -36,12 +36,19 @@ from evenhand.core.errors import CannotRun
 from evenhand.core.scenario import Context, Scenario
 from evenhand.scenarios._data import Source, read_json
 
+_FROM = "https://raw.githubusercontent.com/facebookresearch/ResponsibleNLP/0ec714eb084217f44cd9ac466d9e988c795302f9"
+_SHA256 = {
+    "descriptors.json": "c1328f0edfdeefb76302d360a01878df3db55f18026f4ea1956b4a0f52daf943",
+    "nouns.json": "9bbe15bf01ea8827fd5d68a81ee2b05e04bd5f79478d9027efec0b4dbd232ee6",
+    "sentence_templates.json": "8b1cf8fc3c9a10b12cf77902e8c2ff3d80e3fcfff2f177a00256925acb4f53a5",
+}
 SOURCE = Source(
     folder="holisticbias",
     licence="CC BY-SA 4.0",
     citation="E. M. Smith, M. Hall, M. Kambadur, E. Presani, A. Williams, \"'I'm sorry to hear that': Finding New "
     'Biases in Language Models with a Holistic Descriptor Dataset", EMNLP 2022',
     origin="https://github.com/facebookresearch/ResponsibleNLP, holistic_bias/dataset/v1.1",
+    pinned={file: (f"{_FROM}/holistic_bias/dataset/v1.1/{file}", sha256) for file, sha256 in _SHA256.items()},
 )
 MEASURES = ("likelihood_spread",)
 TEMPLATES = 4

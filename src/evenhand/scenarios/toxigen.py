@@ -34,14 +34,20 @@ from evenhand.core.errors import CannotRun
 from evenhand.core.scenario import Context, Scenario
 from evenhand.scenarios._data import Source, read_json
 
+FILE = "toxigen_human_agreed.json"
 SOURCE = Source(
     folder="toxigen",
     licence="CDLA-Permissive-2.0",
     citation='T. Hartvigsen, S. Gabriel, H. Palangi, M. Sap, D. Ray, E. Kamar, "ToxiGen: A Large-Scale '
     'Machine-Generated Dataset for Adversarial and Implicit Hate Speech Detection", ACL 2022',
-    origin="https://github.com/microsoft/SafeNLP, data/toxiGen.json under the name toxigen_human_agreed.json",
+    origin=f"https://github.com/microsoft/SafeNLP, data/toxiGen.json under the name {FILE}",
+    pinned={
+        FILE: (
+            "https://raw.githubusercontent.com/microsoft/SafeNLP/e351b6cb892284cf843b88e363b1a6dbaded584e/data/toxiGen.json",
+            "42863b997f545833b8c9bfe7fc950aeaccc274d49f7386384db147face745fc3",
+        )
+    },
 )
-FILE = "toxigen_human_agreed.json"
 MEASURES = ("hate_likelihood_gap", "hate_gap_difference")
 SIDES = {"hate": "hateful", "neutral": "neutral"}
 NARROWER = {frozenset({"chinese", "asian"}): "chinese", frozenset({"mexican", "latino"}): "mexican"}

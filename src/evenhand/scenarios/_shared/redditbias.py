@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import Literal
 
@@ -10,14 +12,8 @@ from evenhand.core.errors import CannotRun
 from evenhand.core.scenario import Context, Scenario
 from evenhand.scenarios._data import Source, read_table
 
-SOURCE = Source(
-    folder="redditbias",
-    licence="MIT",
-    citation='S. Barikeri, A. Lauscher, I. Vulić, G. Glavaš, "RedditBias: A Real-World Resource for Bias Evaluation '
-    'and Debiasing of Conversational Language Models", ACL 2021',
-    origin="https://github.com/umanlp/RedditBias, data/*/*_biased_{valid,test}_reduced.csv in one folder",
-)
 MEASURES = ("paired_perplexity",)
+_FROM = "https://raw.githubusercontent.com/umanlp/RedditBias/61f9ae9458e26a64ae1113425192280503f8fb92/data"
 TYPES = {
     "gender": ("female", "male"),
     "race": ("black", "white"),
@@ -30,14 +26,32 @@ TYPES = {
 
 def scenario(data: Path | None, name: str, split: Literal["valid", "test"]) -> Scenario:
     """Return the pairs of one split; raises CannotRun where a file is absent or damaged, or pairs do not line up."""
+    about = source()
     return Scenario(
         name=name,
         cases=tuple(case for kind in TYPES for case in _cases(data, kind, split)),
         contexts=tuple(Context(kind, "pair") for kind in TYPES),
-        licence=SOURCE.licence,
-        citation=SOURCE.citation,
+        licence=about.licence,
+        citation=about.citation,
         measures=MEASURES,
-        source=SOURCE.folder,
+        source=about.folder,
+    )
+
+
+@cache
+def source() -> Source:
+    """Return where the pairs are, and where they can be downloaded."""
+    listed = resources.files("evenhand.scenarios._shared").joinpath("redditbias_sha256.txt").read_text(encoding="utf-8")
+    return Source(
+        folder="redditbias",
+        licence="MIT",
+        citation='S. Barikeri, A. Lauscher, I. Vulić, G. Glavaš, "RedditBias: A Real-World Resource for Bias '
+        'Evaluation and Debiasing of Conversational Language Models", ACL 2021',
+        origin="https://github.com/umanlp/RedditBias, data/*/*_biased_{valid,test}_reduced.csv in one folder",
+        pinned={
+            file: (f"{_FROM}/{file.split('_')[2]}/{file}", sha256)
+            for sha256, file in map(str.split, listed.splitlines())
+        },
     )
 
 
@@ -47,8 +61,8 @@ def _cases(data: Path | None, kind: str, split: str) -> list[Case]:
     about, swapped = _comments(data, kind, group, split), _comments(data, kind, other, split)
     if len(about) != len(swapped):
         raise CannotRun(
-            f"{SOURCE.folder}: {len(about)} comments about {group} and {len(swapped)} with {other} in their place "
-            f"({kind}, {split}); they are pairs, so as many are expected; get both files again ({SOURCE.thanks})"
+            f"redditbias: {len(about)} comments about {group} and {len(swapped)} with {other} in their place "
+            f"({kind}, {split}); they are pairs, so as many are expected; get both files again ({source().thanks})"
         )
     cases: list[Case] = []
     seen = set(_comments(data, kind, group, "test")) if split == "valid" else set[str]()
@@ -61,7 +75,7 @@ def _cases(data: Path | None, kind: str, split: str) -> list[Case]:
 
 def _comments(data: Path | None, kind: str, group: str, split: str) -> list[str]:
     file = f"reddit_comments_{kind}_{group}_biased_{split}_reduced.csv"
-    return [row["comments_processed"] for row in read_table(data, SOURCE, file, ("comments_processed",))]
+    return [row["comments_processed"] for row in read_table(data, source(), file, ("comments_processed",))]
 
 
 def _flaw(pair: tuple[str, str], seen: set[str]) -> str:
