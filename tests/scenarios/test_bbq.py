@@ -10,11 +10,16 @@ import pytest
 
 from evenhand.core.case import Case
 from evenhand.core.errors import CannotRun
+from evenhand.core.measure import point
 from evenhand.core.option_answer import pick
 from evenhand.core.scenario import Scenario
+from evenhand.lm.read import read
+from evenhand.measures.bbq_accuracy import BbqAccuracy
+from evenhand.scenarios import bbq_regenerated_seed0
 from evenhand.scenarios._load import load_scenario
 from evenhand.scenarios._shared import bbq
 from evenhand.study.suite import Entry, sampled
+from evenhand.testing.tiny import tiny_lm
 
 ROWS = {
     "Age": 3680, "Disability_status": 1556, "Gender_identity": 5672, "Nationality": 3080, "Physical_appearance": 1576,
@@ -32,11 +37,13 @@ SMALL = ("Religion", "Sexual_orientation")
 
 @pytest.fixture(scope="module")
 def scenarios(data_dir: Path) -> dict[str, Scenario]:
-    """All rows by full text; the other two ways of asking with the two smallest categories."""
-    whole = {name: load_scenario(name, data_dir) for name in ("bbq", "bbq_regenerated_seed0")}
+    """All official rows by full text; the other forms with small categories."""
     with pytest.MonkeyPatch.context() as patch:
+        found = {"bbq": load_scenario("bbq", data_dir)}
         patch.setattr(bbq, "OFFICIAL", SMALL)
-        return whole | {name: load_scenario(name, data_dir) for name in ("bbq_letters", "bbq_answers")}
+        patch.setattr(bbq_regenerated_seed0, "CATEGORIES", ("Race_ethnicity",))
+        more = ("bbq_letters", "bbq_answers", "bbq_regenerated_seed0")
+        return found | {name: load_scenario(name, data_dir) for name in more}
 
 
 @pytest.mark.data
@@ -53,13 +60,15 @@ def test_rows_and_flaws_of_the_official_categories(scenarios: dict[str, Scenario
 
 
 @pytest.mark.data
-def test_regenerated_rows_stand_apart(scenarios: dict[str, Scenario]) -> None:
-    cases = scenarios["bbq_regenerated_seed0"].cases
-    named = {f"{name} (regenerated, seed 0)": counts for name, counts in REGENERATED.items()}
-    assert Counter(case.context for case in cases) == {name: rows for name, (rows, _) in named.items()}
-    assert Counter(case.context for case in cases if case.flaw) == {name: flaws for name, (_, flaws) in named.items()}
-    assert all(bool(case.flaw) != bool(case.fact("target")) for case in cases)
-    assert {case.context for case in scenarios["bbq"].cases} == set(bbq.OFFICIAL)
+def test_regenerated_rows_stand_apart(scenarios: dict[str, Scenario], data_dir: Path) -> None:
+    assert set(bbq_regenerated_seed0.CATEGORIES) == REGENERATED.keys()
+    for name, counts in REGENERATED.items():
+        items = bbq.load_items(data_dir, f"regenerated_seed0/{name}.jsonl.gz", name)
+        assert (len(items), sum(item.target is None for item in items)) == counts
+        assert all(bool(item.flaw) == (item.target is None) for item in items)
+    contexts = {name: {case.context for case in scenario.cases} for name, scenario in scenarios.items()}
+    assert contexts["bbq_regenerated_seed0"] == {"Race_ethnicity (regenerated, seed 0)"}
+    assert contexts["bbq"] == set(bbq.OFFICIAL)
 
 
 @pytest.mark.data
@@ -171,3 +180,22 @@ def test_a_row_of_another_kind_is_refused(tmp_path: Path) -> None:
         load_scenario("bbq", tmp_path)
     with pytest.raises(CannotRun, match=r"CC BY 4\.0"):
         load_scenario("bbq", tmp_path / "nowhere")
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("family", ["gpt2", "bert", "t5"])
+@pytest.mark.parametrize("name", ["bbq", "bbq_letters"])
+def test_every_kind_of_model_can_be_scored(scenarios: dict[str, Scenario], name: str, family: str) -> None:
+    few = sampled(scenarios[name], Entry(scenario=name, contexts=("Religion",), clusters=2, cases=12), seed=0)
+    (readout,) = read(tiny_lm(family), few)
+    assert readout.arrays["logp"].shape == (24, 3)
+    assert readout.arrays["logp"].isfinite().all()
+    accuracy = point(BbqAccuracy(), readout)
+    assert all(0 <= value <= 1 for value in accuracy.values())
+    assert accuracy["unknown_ambiguous"] == accuracy["ambiguous"]
+
+
+@pytest.mark.data
+def test_a_masked_model_cannot_write_answers(scenarios: dict[str, Scenario]) -> None:
+    with pytest.raises(CannotRun, match="masked"):
+        read(tiny_lm("bert"), scenarios["bbq_answers"].where(lambda case: case.id.endswith("/0/order-012")))
