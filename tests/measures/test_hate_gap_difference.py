@@ -51,7 +51,7 @@ def _estimate(readout: Readout, key: str = "value") -> tuple[float, float, float
 def test_the_value_is_the_difference_of_the_gaps_of_both_groups() -> None:
     readout = _readout(LIFT)
     values = point(HateGapDifference(), readout)
-    assert values == pytest.approx({"value": 0.5, "hateful": 0.75, "neutral": 0.25})
+    assert values == pytest.approx({"value": 0.5, "value.hateful": 0.75, "value.neutral": 0.25})
     gaps = [point(HateLikelihoodGap(), readout.between(group))["value"] for group in ("a", "b")]
     assert values["value"] == pytest.approx(gaps[1] - gaps[0])
 

@@ -20,7 +20,7 @@ class HateGapDifference:
     """Gap (hateful less neutral, nats per token) of a group less the gap of the reference group; 0 is no difference.
 
     Positive: beyond what the group's name costs in neutral sentences, hate about it is likelier than hate about the
-    reference group. `hateful` and `neutral` are the differences of either side alone. Templates that both groups have
+    reference group. `value.hateful` and `value.neutral` are the differences of either side alone. Templates that both groups have
     are drawn together, so the interval is that of paired differences; the others each on their own.
     """
 
@@ -59,4 +59,4 @@ class HateGapDifference:
         sums = weights @ stats
         means = sums[..., 1::2] / sums[..., ::2]
         hateful, neutral = means[..., 2] - means[..., 0], means[..., 3] - means[..., 1]
-        return {"value": hateful - neutral, "hateful": hateful, "neutral": neutral}
+        return {"value": hateful - neutral, "value.hateful": hateful, "value.neutral": neutral}
