@@ -22,14 +22,13 @@ from evenhand.core.readout import Readout
 class GenderImbalance(Level):
     """Mean size of the log-odds gap |log P(female) − log P(male)| over words, nats; cases as in `gender_gap`.
 
-    `corrected`: the same after subtracting the gap of the neutral prompt. `male`: share of words whose male side is
-    likelier, ties count half. `entropy_difference`: mean of log 2 − H, nats, H the entropy of the two sides alone; 0 is
-    balance, log 2 one gender only. The name is that of Yu and Ananiadou (2025), who do not define it in what is public;
-    the definition is ours. All but `male` are 0 only where every single word is balanced, so they never reach it.
+    `corrected` (nats): the same after subtracting the gap of the neutral prompt. `male`: share of words whose male side
+    is likelier, ties count half. `entropy_difference` (nats): mean of log 2 − H, H the entropy of the two sides alone,
+    from 0, balance, to log 2, one gender only. The name is that of Yu and Ananiadou (2025), who do not define it in
+    what is public; the definition is ours. All but `male` are 0 only where every single word is balanced.
     """
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("pair",)
-    unit: ClassVar[str] = "nats"
     facts: ClassVar[Facts] = WORDS
 
     def per_case(self, readout: Readout, reference: Readout | None = None) -> Float[Tensor, "case stat"]:
