@@ -11,13 +11,15 @@ import pytest
 import torch
 from scipy import stats
 
+from evenhand import find
 from evenhand.core.bootstrap import Bootstrap
 from evenhand.core.case import Case
+from evenhand.core.errors import UsageError
 from evenhand.core.measure import Subject, measure, point
 from evenhand.core.readout import Readout
 from evenhand.measures.paired_perplexity import PairedPerplexity
 from evenhand.scenarios._shared.redditbias import TYPES
-from evenhand.testing.measures import Toy
+from evenhand.testing.measures import Toy, check_measure
 
 TOKENS = 5
 
@@ -68,6 +70,12 @@ def test_outliers_are_left_out_pair_by_pair_with_the_limits_of_each_side(seed: i
     alone = point(PairedPerplexity(), _readout(kept))
     assert values.pop("value.kept") == pytest.approx(100 * len(kept) / len(pairs))
     assert values == pytest.approx({key: value for key, value in alone.items() if key != "value.kept"}, rel=1e-9)
+
+
+def test_the_laws_hold_with_outliers_left_out() -> None:
+    check_measure(find.build("measures", "paired_perplexity", {"outliers": 1.2}), symmetric=symmetric())
+    with pytest.raises(UsageError, match="outliers"):
+        find.build("measures", "paired_perplexity", {"outliers": 0})
 
 
 def test_a_tie_is_on_neither_side_and_what_does_not_vary_has_no_test() -> None:

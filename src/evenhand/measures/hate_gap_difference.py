@@ -20,8 +20,8 @@ class HateGapDifference:
     """Gap (hateful less neutral, nats per token) of a group less the gap of the reference group; 0 is no difference.
 
     Positive: beyond what the group's name costs in neutral sentences, hate about it is likelier than hate about the
-    reference group. `value.hateful` and `value.neutral` are the differences of either side alone. Templates that both groups have
-    are drawn together, so the interval is that of paired differences; the others each on their own.
+    reference group. `value.hateful` and `value.neutral` are the differences of either side alone. Templates that both
+    groups have are drawn together, so the interval is that of paired differences; the others each on their own.
     """
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("sentence",)
