@@ -22,14 +22,20 @@ from evenhand.core.case import Case
 from evenhand.core.scenario import Context, Scenario
 from evenhand.scenarios._data import Source, read_table
 
+FILE = "crows_pairs_anonymized.csv"
 SOURCE = Source(
     folder="crows_pairs",
     licence="CC BY-SA 4.0",
     citation='N. Nangia, C. Vania, R. Bhalerao, S. R. Bowman, "CrowS-Pairs: A Challenge Dataset for Measuring Social '
     'Biases in Masked Language Models", EMNLP 2020',
-    origin="https://github.com/nyu-mll/crows-pairs, data/crows_pairs_anonymized.csv",
+    origin=f"https://github.com/nyu-mll/crows-pairs, data/{FILE}",
+    pinned={
+        FILE: (
+            f"https://raw.githubusercontent.com/nyu-mll/crows-pairs/8aaac11c485473159ec9328a65253a5be9a479dc/data/{FILE}",
+            "dfb36986ce0502abbaf7055b9176da3d08d48e07df1251991b5dfbcbceab9d0c",
+        )
+    },
 )
-FILE = "crows_pairs_anonymized.csv"
 MEASURES = ("stereotype_preference",)
 _MOST_WORDS = 2
 _REPORTED = {709: "reported wrong: the sentences name clothes that fit other people (trunks, bikini)"}

@@ -13,12 +13,23 @@ from evenhand.core.errors import CannotRun
 from evenhand.core.scenario import Context, Scenario
 from evenhand.scenarios._data import Source, read_jsonl
 
+_FROM = "https://raw.githubusercontent.com/nyu-mll/BBQ/bea11bd97d79217245b5871acd247b9d6eb24598"
+_SHA256 = {
+    "Age": "46e805b3fc2d8cbd26eeb8e8430d98cf7b2dc9c83574ff3674e8ce4f0fca2a60",
+    "Disability_status": "375d40d9b71f056150264445ec189b13934998f3f49a1e311aa7578eb3b45e5f",
+    "Nationality": "a583e74666aec0341ded8aa3983e7cad694eb24de72c254d28b2df3035720090",
+    "Physical_appearance": "e48d7e13508565f4801574e611043470c25c95a0a62af3699cb5ee7cb02608fb",
+    "Religion": "cb9555f9f3454a52cd2df85956b59bd7fcca5aa922c8527693b1164d08417616",
+    "Sexual_orientation": "2c71036b9e7584fe589c42aef32c1a42bc01b9a5e9b1b8704342630cdb08cefd",
+}
+"""Of the official files as they stand; the metadata of Gender_identity had to be rebuilt."""
 SOURCE = Source(
     folder="bbq",
     licence="CC BY 4.0",
     citation="A. Parrish, A. Chen, N. Nangia, V. Padmakumar, J. Phang, J. Thompson, P. M. Htut, S. R. Bowman, "
     '"BBQ: A Hand-Built Bias Benchmark for Question Answering", Findings of ACL 2022',
     origin="https://github.com/nyu-mll/BBQ",
+    pinned={f"data/{name}.jsonl": (f"{_FROM}/data/{name}.jsonl", sha256) for name, sha256 in _SHA256.items()},
 )
 OFFICIAL = ("Age", "Disability_status", "Gender_identity", "Nationality", "Physical_appearance", "Religion",
             "Sexual_orientation")  # fmt: skip
