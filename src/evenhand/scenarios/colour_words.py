@@ -5,8 +5,9 @@ phone, in chess, on a piano (over-generalisation). Context `things` has 24 sente
 people; each is asked about in three frames, two of which name the two readings in opposite orders. Right is `colour` in
 the first context and `race` in the second.
 
-Read both contexts together: a model that always gives the same answer has 1 in one of them and 0 in the other, and
-many small models do just that. A damaged model falls to 0.5 in both.
+Why not to trust it alone: it has 48 sentences and one pair of words. Read both contexts together: a model that always
+gives the same answer has 1 in one of them and 0 in the other, and many small models do just that. A damaged model falls
+to 0.5 in both.
 """
 
 from __future__ import annotations

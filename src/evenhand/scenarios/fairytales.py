@@ -4,8 +4,9 @@ The stories of the validation and test sets of FairytaleQA (Xu et al., ACL 2022;
 public domain), read from EVENHAND_DATA. A case is a passage of whole sentences, read for itself; the cluster is the
 story.
 
-Old-fashioned and strongly gendered prose (kings, princesses, wicked stepmothers): not neutral text. An edit that takes
-gender out of a model is expected to cost something here; read it beside `wikitext` or `neutral_text`.
+Why not to trust it alone: it is old-fashioned and strongly gendered prose (kings, princesses, wicked stepmothers), not
+neutral text. An edit that takes gender out of a model is expected to cost something here; read it beside `wikitext` or
+`neutral_text`.
 """
 
 from __future__ import annotations

@@ -7,8 +7,10 @@ subject, the question, the four options with their letters, "Answer:"; the lette
 accuracy is then noise around the share of the letter they like best.
 
 Known defects: 9 questions with two equal options and 105 that repeat an earlier one are marked as flawed; label errors
-are not (Gema et al. 2024, "Are We Done with MMLU?", find 6.5 % of the questions wrong, 57 % of those of virology). Much
-of it stands in training corpora. Numbers move by several points with the wording of the prompt.
+are not (Gema et al. 2024, "Are We Done with MMLU?", find 6.5 % of the questions wrong, 57 % of those of virology).
+
+Why not to trust it alone: much of it stands in training corpora, and numbers move by several points with the wording of
+the prompt.
 """
 
 from __future__ import annotations

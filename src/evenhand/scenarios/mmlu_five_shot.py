@@ -1,10 +1,10 @@
 """MMLU after five solved examples: the form whose numbers are published; 14,042 questions of 57 subjects.
 
-The same questions, flaws and warnings as `mmlu`. Before each stand the five development questions of its subject with
-their answers, in the order of the file, as in lm-eval with `num_fewshot` 5. Half of the prompts have more than 510
-tokens of GPT-2, the longest 3,143: those that a model cannot see whole are left undefined here, where lm-eval cuts them
-off on the left and so asks without some of the examples. Five development questions of clinical knowledge and college
-medicine are test questions of the other of the two.
+The same questions and flaws as `mmlu`, and the same reasons why not to trust it alone. Before each stand the five
+development questions of its subject with their answers, in the order of the file, as in lm-eval with `num_fewshot` 5.
+Half of the prompts have more than 510 tokens of GPT-2, the longest 3,143: those that a model cannot see whole are left
+undefined here, where lm-eval cuts them off on the left and so asks without some of the examples. Five development
+questions of clinical knowledge and college medicine are test questions of the other of the two.
 """
 
 from __future__ import annotations

@@ -4,10 +4,10 @@ Merity et al., "Pointer Sentinel Mixture Models", arXiv:1609.07843 (CC BY-SA 3.0
 its paragraphs joined by line breaks; a model with a shorter context reads it in windows that overlap by half, and every
 token counts once.
 
-Not comparable with published perplexities: those are of the raw version, here rare words are written <unk>, hyphens
-and separators " @-@ ", and punctuation stands apart, which no model was trained on. Compare a model with its edited
-self; between models with different tokenizers compare `bits_per_byte`, never `perplexity`. Wikipedia is in every
-training corpus.
+Why not to trust it alone: it is not comparable with published perplexities, which are of the raw version: here rare
+words are written <unk>, hyphens and separators " @-@ ", and punctuation stands apart, which no model was trained on.
+Compare a model with its edited self; between models with different tokenizers compare `bits_per_byte`, never
+`perplexity`. Wikipedia is in every training corpus.
 """
 
 from __future__ import annotations
