@@ -1,4 +1,7 @@
-"""Our scores of options beside lm-eval's of the same rows: equal, or different for one of two reasons, each shown."""
+"""Our scores of options beside lm-eval's of the same rows: equal, or different for one of two reasons, each shown.
+
+Why they differ there: docs/decisions/0009.
+"""
 
 from __future__ import annotations
 
