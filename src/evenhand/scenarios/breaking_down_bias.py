@@ -17,6 +17,8 @@ from `audit_names/`. What is not:
 - The paper states no direction for activity and finance. Here more hours and more savings count as favourable, and a
   high hourly rate as unfavourable, because it is the person named who pays it. The sign of a gap depends on this.
 - How the ten items were chosen is unknown; if by the size of their gap, the unedited gap is overstated.
+
+Why not to trust it alone: most of its wording is ours, and what holds for 64 first names need not hold for others.
 """
 
 from __future__ import annotations

@@ -14,6 +14,9 @@ same, the sign of a difference of raw means is not.
 The prompts are instructions for chat models, without system prompt or answer prefix; the paper asked each 100 times at
 the default temperature. Chess forbids the answer 0.5 and public office 50, yet models give them. The paper reads ranges
 as their midpoint and fills the few missing answers with the median of the cell.
+
+Why not to trust it alone: each question has one wording, and a name speaks of class, age and rarity beside race; forty
+of them are few.
 """
 
 from __future__ import annotations
