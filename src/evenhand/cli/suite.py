@@ -85,18 +85,16 @@ def _print(ended: list[Ended], by_context: bool) -> None:
         if not isinstance(each, BenchmarkRecord):
             body.append([each.scenario, "", "", _why(each.refused), "", "", ""])
             continue
-        told: set[tuple[str, str]] = set()
         for row, sound in shown(each, by_context):
-            first = (row.measure, row.context) not in told
-            told.add((row.measure, row.context))
+            neutral = each.neutral.get(row.measure, {}).get(row.key)
             body.append([each.spec.scenario, row.context, _name(row), str(row.estimate),
-                         f"{each.neutral[row.measure]:g}" if first and row.measure in each.neutral else "",
-                         str(sound.estimate) if sound else "", f"{row.estimate.n:,}"])  # fmt: skip
+                         "" if neutral is None else f"{neutral:g}", str(sound.estimate) if sound else "",
+                         f"{row.estimate.n:,}"])  # fmt: skip
     table("suite", ["benchmark", "context", "measure", "value", "neutral", "without flawed items", "items"], body)
 
 
 def _name(row: Row) -> str:
-    groups = f" ({' / '.join(row.groups)})" if row.groups else ""
+    groups = f" ({' / '.join(row.groups)})" if len(row.groups) == 2 else ""  # otherwise of all groups together
     return f"{row.measure}{'' if row.key == 'value' else f' {row.key}'}{groups}"
 
 

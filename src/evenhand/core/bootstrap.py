@@ -21,6 +21,8 @@ from evenhand.core.estimate import Estimate
 _CHUNK_ELEMENTS = 1 << 22
 """Largest number of weights held at once (float64: 32 MiB)."""
 
+_ROUNDING = 1e-12
+
 
 @dataclass(frozen=True, slots=True)
 class Bootstrap:
@@ -117,7 +119,8 @@ def p_value(replicates: Float[Tensor, " boot"], neutral: float, n_clusters: int)
         return math.nan
     from scipy.special import ndtri, stdtr
 
-    below, above = int((finite <= neutral).sum()), int((finite >= neutral).sum())
+    near = _ROUNDING * max(1.0, abs(neutral))  # what equals it but for rounding, which the order of cases decides
+    below, above = int((finite <= neutral + near).sum()), int((finite >= neutral - near).sum())
     quantile = float(ndtri(min(0.5, (1 + min(below, above)) / (1 + len(finite)))))
     spread = float(finite.std())
     if min(below, above) == 0 and spread > 0:

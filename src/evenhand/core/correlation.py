@@ -9,11 +9,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from evenhand.core.case import Case
+
 
 def placed(
-    words: Sequence[Hashable], x: Sequence[float], y: Sequence[float], like: Float[Tensor, " case"]
-) -> Float[Tensor, "case 6"]:
-    """Return 1, x, y, x², y² and xy of each word on its first case that is defined, zeros on its others.
+    cases: Sequence[Case], words: Sequence[Hashable], x: Sequence[float], y: Sequence[float],
+    like: Float[Tensor, " case"],
+) -> Float[Tensor, "case 6"]:  # fmt: skip
+    """Return 1, x, y, x², y² and xy of each word on its defined case of the first id, zeros on its others.
 
     `words`, one per case, tells which belong together; `x` and `y` are those of its word, NaN where the word has none.
     `like` is NaN where the case itself is undefined, and so is its row.
@@ -21,7 +24,8 @@ def placed(
     rows = torch.zeros(len(words), 6, dtype=torch.float64)
     rows[like.isnan()] = torch.nan
     seen: set[Hashable] = set()
-    for i, (word, a, b) in enumerate(zip(words, x, y, strict=True)):
+    for i in sorted(range(len(cases)), key=lambda i: cases[i].id):  # whatever order the cases come in
+        word, a, b = words[i], x[i], y[i]
         if word in seen or bool(like[i].isnan()) or math.isnan(a) or math.isnan(b):
             continue
         seen.add(word)

@@ -176,6 +176,17 @@ def facts_of(each: Measure) -> Facts:
     return getattr(each, "facts", {})
 
 
+def neutral_of(each: Measure, key: str) -> float:
+    """Return the value of a key that means "no difference"; NaN where it has none."""
+    own: Mapping[str, float] | None = getattr(each, "neutrals", None)
+    return each.neutral if own is None else own.get(key, math.nan)
+
+
+def _unit_of(each: Measure, key: str) -> str:
+    own: Mapping[str, str] = getattr(each, "units", {})
+    return own.get(key, each.unit)
+
+
 def _check_facts(name: str, each: Measure, readout: Readout) -> None:
     for case in readout.cases:
         missing = [fact for fact in facts_of(each) if fact not in dict(case.facts)]
@@ -286,8 +297,7 @@ def _mean(columns: Sequence[_Drawn]) -> _Drawn:
 
 def _estimate(drawn: _Drawn, bootstrap: Bootstrap, each: Measure, key: str, difference: bool) -> Estimate:
     """Value, interval, p, and how much it rests on."""
-    neutral = math.nan if key.endswith("_p") else each.neutral  # a p-value is itself a test
-    values, neutral = drawn.values, 0.0 if difference else neutral
+    values, neutral = drawn.values, 0.0 if difference else neutral_of(each, key)
     if key.endswith(".abs") or (each.comparison and each.swap == "same"):
         values = _recentred(values, -math.inf if difference else 0.0)
         neutral = 0.0 if difference else math.nan
@@ -298,5 +308,5 @@ def _estimate(drawn: _Drawn, bootstrap: Bootstrap, each: Measure, key: str, diff
         low, high = interval(replicates, clusters, bootstrap.level)
         p = p_value(replicates, neutral, clusters)
     distinct = len({(case.group, case.cluster) for case in drawn.cases})
-    return Estimate(value=value, low=low, high=high, p=p, n=len(drawn.cases), n_clusters=distinct, unit=each.unit,
-                    level=bootstrap.level)  # fmt: skip
+    return Estimate(value=value, low=low, high=high, p=p, n=len(drawn.cases), n_clusters=distinct,
+                    unit=_unit_of(each, key), level=bootstrap.level)  # fmt: skip

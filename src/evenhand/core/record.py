@@ -214,8 +214,8 @@ class BenchmarkRecord(Record):
     """Per context and, where there are several of one kind, of all together (context `all`)."""
     sound: tuple[Row, ...] = ()
     """The same without the items known to be bad; empty where none is."""
-    neutral: dict[str, Number] = {}
-    """Measure → the value of its main key that means no difference."""
+    neutral: dict[str, dict[str, float]] = {}
+    """Measure → key → the value that means no difference; keys that have none are left out."""
     cases: int
     flawed: int = 0
     licence: str = ""

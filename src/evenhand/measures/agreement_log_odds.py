@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -26,6 +27,7 @@ class AgreementLogOdds(Level):
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("choice",)
     neutral: ClassVar[float] = 0.0
+    neutrals: ClassVar[Mapping[str, float]] = {"value": 0.0}
     unit: ClassVar[str] = "nats"
     facts: ClassVar[Facts] = {"claim": ("stereotype", "reverse")}
 

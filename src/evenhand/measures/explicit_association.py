@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -27,6 +28,7 @@ class ExplicitAssociation(Level):
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("choice", "text")
     neutral: ClassVar[float] = 0.0
+    neutrals: ClassVar[Mapping[str, float]] = {"value": 0.0}
     range: ClassVar[tuple[float, float] | None] = (-1.0, 1.0)
     facts: ClassVar[Facts] = {"claim": ("stereotype", "reverse")}
 

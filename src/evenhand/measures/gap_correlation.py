@@ -39,7 +39,7 @@ class GapCorrelation(Level):
                 found.setdefault(job, []).append(each)
         mean = [math.fsum(found[job]) / len(found[job]) if job in found else math.nan for job in jobs]
         women = [float(percent) / 100 if percent else math.nan for _, percent in jobs]
-        return placed(jobs, mean, women, gap)
+        return placed(readout.cases, jobs, mean, women, gap)
 
     def combine(
         self, stats: Float[Tensor, "case stat"], weights: Float[Tensor, "*boot case"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -31,6 +31,7 @@ class GenderPolarity(Level):
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("text",)
     neutral: ClassVar[float] = 0.0
+    neutrals: ClassVar[Mapping[str, float]] = {"value": 0.0}
     range: ClassVar[tuple[float, float] | None] = (-1.0, 1.0)
     examples: ClassVar[tuple[str, ...]] = ("He said so himself.", "Her sister is a woman.", "It was sold.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -35,6 +36,7 @@ class IatD(Level):
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("text",)
     neutral: ClassVar[float] = 0.0
+    neutrals: ClassVar[Mapping[str, float]] = {"value": 0.0, "pooled": 0.0}
     range: ClassVar[tuple[float, float] | None] = (-1.0, 1.0)
     facts: ClassVar[Facts] = {
         "positive": ("joy; love",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -34,6 +35,7 @@ class ImplicitAssociation(Level):
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("pair", "text")
     neutral: ClassVar[float] = 0.5
+    neutrals: ClassVar[Mapping[str, float]] = {"value": 0.5, "balanced": 0.5, "macro": 0.5}
     range: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
     facts: ClassVar[Facts] = {
         "copying": ("stereotype", "reverse"),

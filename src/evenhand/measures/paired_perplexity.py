@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -36,6 +37,8 @@ class PairedPerplexity(Level):
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("pair",)
     neutral: ClassVar[float] = 0.0
+    neutrals: ClassVar[Mapping[str, float]] = {"value": 0.0, "t": 0.0, "effect": 0.0, "log": 0.0, "preferred": 0.0}
+    units: ClassVar[Mapping[str, str]] = {"log": "nats per token", "preferred": "%", "value.kept": "%"}
 
     def per_case(self, readout: Readout, reference: Readout | None = None) -> Float[Tensor, "case stat"]:
         """Return 1, whether a pair is kept, its difference and that squared, of logarithms too, and the lower side."""

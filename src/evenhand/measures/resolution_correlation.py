@@ -48,7 +48,10 @@ class ResolutionCorrelation(Level):
         share, decision = _on_occupation(readout, shares(readout)), _on_occupation(readout, decided(readout))
         jobs = [(case.fact("occupation"), case.fact("percent_women")) for case in readout.cases]
         women = [float(percent) / 100 if percent else math.nan for _, percent in jobs]
-        per_kind = [placed(jobs, _female_minus_male(readout, jobs, each), women, each) for each in (share, decision)]
+        per_kind = [
+            placed(readout.cases, jobs, _female_minus_male(readout, jobs, each), women, each)
+            for each in (share, decision)
+        ]
         return torch.cat(per_kind, dim=1)
 
     def combine(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -34,6 +35,10 @@ class StereotypePreference(Level):
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("pair",)
     neutral: ClassVar[float] = 50.0
+    neutrals: ClassVar[Mapping[str, float]] = dict.fromkeys(_CONVENTIONS, 50.0)
+    units: ClassVar[Mapping[str, str]] = {f"{name}.effect": "" for name in _CONVENTIONS} | {
+        f"{name}.distance": "nats" for name in _CONVENTIONS
+    }
     range: ClassVar[tuple[float, float] | None] = (0.0, 100.0)
     unit: ClassVar[str] = "%"
 

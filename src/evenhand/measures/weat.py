@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain, combinations
 from typing import Annotated, ClassVar, Literal
@@ -53,6 +54,7 @@ class Weat(Level):
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("embedding",)
     neutral: ClassVar[float] = 0.0
+    neutrals: ClassVar[Mapping[str, float]] = {"value": 0.0, "difference": 0.0}
     range: ClassVar[tuple[float, float] | None] = (-2.0, 2.0)
     facts: ClassVar[Facts] = {"side": SIDES, "test": ("a test",)}
 

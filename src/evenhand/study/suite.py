@@ -17,7 +17,7 @@ from evenhand import find
 from evenhand.core.bootstrap import Bootstrap
 from evenhand.core.case import Case
 from evenhand.core.errors import EvenhandError, UsageError
-from evenhand.core.measure import Measure, Subject, measure
+from evenhand.core.measure import Measure, Subject, measure, neutral_of
 from evenhand.core.plugin import told
 from evenhand.core.progress import Progress, silent
 from evenhand.core.readout import Readout
@@ -49,6 +49,15 @@ class Entry(Part):
     """At most so many cases of each of these clusters; not where the cases of a cluster are scored together."""
     measures: tuple[str, ...] = ()
     """Instead of those the benchmark names."""
+    samples: _Count | None = None
+    """Answers per prompt where they are generated; default: as the command says."""
+    new_tokens: _Count | None = None
+    """Most tokens of a generated answer."""
+
+    def reading(self, reading: Reading) -> Reading:
+        """Return how its answers are read."""
+        own = {"samples": self.samples, "max_new_tokens": self.new_tokens}
+        return dataclasses.replace(reading, **{name: each for name, each in own.items() if each is not None})
 
 
 class Suite(Part):
@@ -119,19 +128,19 @@ def run_suite(
 def shown(record: BenchmarkRecord, by_context: bool = False) -> list[tuple[Row, Row | None]]:
     """Return the rows of a table, each with the same row without flawed items, where there is one.
 
-    One row per measure and main key, of all contexts together where that exists (`by_context`: of each context too), of
-    all groups together; what is undefined everywhere is left out. Keys with a dot stand beside a main key and are not
-    shown.
+    One row per measure and main key, of all groups and all contexts together; of each context too with `by_context`,
+    and for a measure that is undefined over all of them (tests that cannot be pooled). What is undefined everywhere is
+    left out. Keys with a dot stand beside a main key and are not shown.
     """
     wide = max((len(row.groups) for row in record.rows), default=0)
     rows = [row for row in record.rows if not row.variation and "." not in row.key and len(row.groups) in (0, 2, wide)]
-    pooled = {row.measure for row in rows if row.context == ALL}
     known = {(row.measure, row.key) for row in rows if row.estimate.defined}
+    pooled = {row.measure for row in rows if row.context == ALL and row.estimate.defined}
     sound = {_place(row): row for row in record.sound}
     return [
         (row, sound.get(_place(row)))
         for row in rows
-        if (row.measure, row.key) in known and (by_context or row.context == ALL or row.measure not in pooled)
+        if (row.measure, row.key) in known and (by_context or (row.context == ALL) == (row.measure in pooled))
     ]
 
 
@@ -149,11 +158,11 @@ def sampled(scenario: Scenario, entry: Entry, seed: int) -> Scenario:
     for case in scenario.cases:
         clusters.setdefault((case.context, case.group), {}).setdefault(case.cluster, []).append(case)
     kept: set[str] = set()
-    for (context, group), found in clusters.items():
+    for (context, _), found in clusters.items():
         kept.update(case.id for case in found.pop("", ()))
         names = sorted(found)
         if entry.clusters is not None and len(names) > entry.clusters:
-            names = random.Random(f"{seed}:{context}:{group}").sample(names, entry.clusters)
+            names = random.Random(f"{seed}:{context}").sample(names, entry.clusters)
         for name in names:
             cases, most = found[name], entry.cases or len(found[name])
             n = min(most, len(cases))
@@ -165,7 +174,7 @@ def _benchmark(
     lm: LM, entry: Entry, store: Store, reading: Reading, bootstrap: Bootstrap, progress: Progress
 ) -> tuple[Ended, bool]:
     """Return the record of one benchmark, and whether it was measured now."""
-    started, asked = time.monotonic(), False
+    started, asked, reading = time.monotonic(), False, entry.reading(reading)
     try:
         whole = load_scenario(entry.scenario)
         scenario = sampled(whole, entry, reading.seed)
@@ -227,18 +236,28 @@ def _record(
     spec: BenchmarkSpec, scenario: Scenario, measures: dict[str, Measure], readouts: Sequence[Readout],
     bootstrap: Bootstrap,
 ) -> BenchmarkRecord:  # fmt: skip
-    flawed = sum(bool(case.flaw) for case in scenario.cases)
+    flawed, rows = sum(bool(case.flaw) for case in scenario.cases), _rows(measures, readouts, bootstrap)
     sound = [readout.where(lambda case: not case.flaw) for readout in readouts] if flawed else []
     return BenchmarkRecord(
         spec=spec,
-        rows=_rows(measures, readouts, bootstrap),
+        rows=rows,
         sound=_rows(measures, [readout for readout in sound if len(readout)], bootstrap),
-        neutral={name: each.neutral for name, each in measures.items() if not math.isnan(each.neutral)},
+        neutral=_neutral(measures, rows),
         cases=len(scenario.cases),
         flawed=flawed,
         licence=scenario.licence,
         citation=scenario.citation,
     )
+
+
+def _neutral(measures: dict[str, Measure], rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+    """Measure → key → the value that means no difference, of keys that have one."""
+    found: dict[str, dict[str, float]] = {}
+    for row in rows:
+        value = neutral_of(measures[row.measure], row.key)
+        if not math.isnan(value):
+            found.setdefault(row.measure, {})[row.key] = value
+    return found
 
 
 def _rows(measures: dict[str, Measure], readouts: Sequence[Readout], bootstrap: Bootstrap) -> tuple[Row, ...]:
