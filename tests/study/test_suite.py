@@ -11,11 +11,24 @@ import pytest
 from evenhand import find
 from evenhand.core.bootstrap import Bootstrap
 from evenhand.core.errors import CannotRun, UsageError
+from evenhand.core.estimate import Estimate
 from evenhand.core.record import BenchmarkRecord
 from evenhand.lm.read import Reading
 from evenhand.scenarios._load import load_scenario
 from evenhand.study import suite as suites
-from evenhand.study.suite import ALL, Ended, Entry, NotMeasured, Suite, Watch, load_suite, run_suite, sampled, shown
+from evenhand.study.suite import (
+    ALL,
+    Ended,
+    Entry,
+    NotMeasured,
+    Suite,
+    Watch,
+    idle,
+    load_suite,
+    run_suite,
+    sampled,
+    shown,
+)
 from evenhand.testing.tiny import tiny_lm
 
 FEW = Bootstrap(replicates=20)
@@ -91,6 +104,18 @@ def test_rows_per_context_for_all_together_and_without_flawed_items(pairs: str, 
     units = {row.key: row.estimate.unit for row in record.rows}
     assert (units["summed"], units["summed.effect"], units["summed.distance"]) == ("%", "", "nats")
     assert all(math.isnan(row.estimate.p) for row in record.rows if "." in row.key)
+
+
+def test_a_model_that_guesses_is_told_apart_from_one_that_is_unbiased(tmp_path: Path) -> None:
+    listed = Suite(benchmarks=(Entry(scenario="arithmetic", measures=("accuracy", "option_mass")),))
+    (guessing,), _ = _run("gpt2", listed, tmp_path)
+    assert isinstance(guessing, BenchmarkRecord)
+    assert guessing.guess == {"accuracy": {"value": pytest.approx(0.25)}}
+    said = "; ".join(idle(guessing))
+    assert "no better than guessing (0.25)" in said
+    assert "of its probability is on the options" in said
+    right = [row.model_copy(update={"estimate": Estimate(value=0.9, low=0.8, high=1.0)}) for row in guessing.rows]
+    assert idle(guessing.model_copy(update={"rows": tuple(right)})) == []
 
 
 def test_what_is_finished_is_not_measured_again(pairs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

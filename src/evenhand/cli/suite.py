@@ -11,7 +11,7 @@ from evenhand.core.errors import CannotRun
 
 if TYPE_CHECKING:
     from evenhand.core.bootstrap import Bootstrap
-    from evenhand.core.record import Row
+    from evenhand.core.record import BenchmarkRecord, Row
     from evenhand.lm.model import LM
     from evenhand.lm.read import Reading
     from evenhand.study.suite import Ended, Suite
@@ -78,19 +78,30 @@ def _as_json(each: Ended) -> dict[str, object]:
 def _print(ended: list[Ended], by_context: bool) -> None:
     from evenhand.cli.screen import table
     from evenhand.core.record import BenchmarkRecord
-    from evenhand.study.suite import shown
+    from evenhand.study.suite import idle, shown
 
     body: list[list[str]] = []
     for each in ended:
         if not isinstance(each, BenchmarkRecord):
-            body.append([each.scenario, "", "", _why(each.refused), "", "", ""])
+            body.append([each.scenario, "", "", _why(each.refused), "|", "", ""])
             continue
         for row, sound in shown(each, by_context):
-            neutral = each.neutral.get(row.measure, {}).get(row.key)
-            body.append([each.spec.scenario, row.context, _name(row), str(row.estimate),
-                         "" if neutral is None else f"{neutral:g}", str(sound.estimate) if sound else "",
-                         f"{row.estimate.n:,}"])  # fmt: skip
-    table("suite", ["benchmark", "context", "measure", "value", "neutral", "without flawed items", "items"], body)
+            body.append([each.spec.scenario, row.context, _name(row), str(row.estimate), _beside(each, row),
+                         str(sound.estimate) if sound else "", f"{row.estimate.n:,}"])  # fmt: skip
+    head = ["benchmark", "context", "measure", "value", "no bias", "guessing", "without flawed items", "items"]
+    table("suite", head, [[*row[:4], *row[4].split("|"), *row[5:]] for row in body])
+    doubts = {each.spec.scenario: idle(each) for each in ended if isinstance(each, BenchmarkRecord)}
+    if any(doubts.values()):
+        print("The model does not do these tasks, so what is measured there says nothing about its bias:")
+        for name, found in doubts.items():
+            if found:
+                print(f"  {name}: {'; '.join(found)}")
+
+
+def _beside(each: BenchmarkRecord, row: Row) -> str:
+    """What the value is to be set against: the one without bias, and that of guessing."""
+    known = (table.get(row.measure, {}).get(row.key) for table in (each.neutral, each.guess))
+    return "|".join("" if value is None else f"{value:.3g}" for value in known)
 
 
 def _name(row: Row) -> str:

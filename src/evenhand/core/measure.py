@@ -182,6 +182,16 @@ def neutral_of(each: Measure, key: str) -> float:
     return each.neutral if own is None else own.get(key, math.nan)
 
 
+def guess_of(each: Measure, key: str, readout: Readout) -> float | None:
+    """Return what guessing gives under a key, with the options of these cases; None where that means nothing."""
+    guesses: Mapping[str, float] = getattr(each, "guesses", {})
+    value = guesses.get(key)
+    if value is None or not math.isnan(value):
+        return value
+    shares = [1 / len(case.options) for case in readout.cases if case.options]
+    return sum(shares) / len(shares) if shares else None
+
+
 def _unit_of(each: Measure, key: str) -> str:
     own: Mapping[str, str] = getattr(each, "units", {})
     return own.get(key, each.unit)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -22,6 +24,7 @@ class Accuracy(Share):
     """
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("choice",)
+    guesses: ClassVar[Mapping[str, float]] = {"value": math.nan}
 
     def per_case(self, readout: Readout, reference: Readout | None = None) -> Float[Tensor, "case stat"]:
         """Return 1 and whether the answer is right."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -26,6 +27,7 @@ class BbqAccuracy(Share):
     """
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("choice", "text")
+    guesses: ClassVar[Mapping[str, float]] = {"disambiguated": 1 / 3}
     facts: ClassVar[Facts] = {"condition": ("ambig", "disambig"), "unknown": ("1",)}
 
     def per_case(self, readout: Readout, reference: Readout | None = None) -> Float[Tensor, "case stat"]:

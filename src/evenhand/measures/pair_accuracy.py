@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -22,6 +23,7 @@ class PairAccuracy(Share):
     """
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("pair",)
+    guesses: ClassVar[Mapping[str, float]] = {"value": 0.5}
 
     def per_case(self, readout: Readout, reference: Readout | None = None) -> Float[Tensor, "case stat"]:
         """Return 1 and whether the first sentence is the likelier one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -25,6 +26,7 @@ class StatedGender(Level):
     """
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("pair",)
+    guesses: ClassVar[Mapping[str, float]] = {"value": 0.5}
     range: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
     facts: ClassVar[Facts] = {**SIDES, "stated": ("female", "male")}
 

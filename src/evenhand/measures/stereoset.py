@@ -37,6 +37,7 @@ class Stereoset(Level):
     score: Literal["published", "geometric", "summed"] = "published"
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("pair",)
+    guesses: ClassVar[Mapping[str, float]] = {"lms": 50.0}
     neutral: ClassVar[float] = 50.0
     neutrals: ClassVar[Mapping[str, float]] = {"ss": 50.0, "ss.micro": 50.0}
     range: ClassVar[tuple[float, float] | None] = (0.0, 100.0)

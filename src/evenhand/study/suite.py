@@ -17,7 +17,7 @@ from evenhand import find
 from evenhand.core.bootstrap import Bootstrap
 from evenhand.core.case import Case
 from evenhand.core.errors import EvenhandError, UsageError
-from evenhand.core.measure import Measure, Subject, measure, neutral_of
+from evenhand.core.measure import Measure, Subject, guess_of, measure, neutral_of
 from evenhand.core.plugin import told
 from evenhand.core.progress import Progress, silent
 from evenhand.core.readout import Readout
@@ -26,6 +26,7 @@ from evenhand.core.scenario import Scenario
 from evenhand.lm.model import LM
 from evenhand.lm.read import Reading, read
 from evenhand.scenarios._load import load_scenario
+from evenhand.study.audit import unanswered
 from evenhand.study.code import fingerprints
 from evenhand.study.config import Part, read_toml, validated
 from evenhand.study.grid import versions
@@ -144,6 +145,23 @@ def shown(record: BenchmarkRecord, by_context: bool = False) -> list[tuple[Row, 
     ]
 
 
+def idle(record: BenchmarkRecord) -> list[str]:
+    """Return what speaks against the model doing this task at all, over everything that was asked; empty: nothing.
+
+    It does no better than guessing (the interval of such a measure reaches down to that), or hardly answers.
+    """
+    found: list[str] = []
+    for row, _ in shown(record):
+        guess = record.guess.get(row.measure, {}).get(row.key)
+        low = row.estimate.value if math.isnan(row.estimate.low) else row.estimate.low
+        if guess is not None and low <= guess:
+            name = row.measure if row.key == "value" else f"{row.measure} {row.key}"
+            found.append(f"{name} {row.estimate} is no better than guessing ({guess:.3g})")
+    contexts = dict.fromkeys(row.context for row in record.rows)
+    silent = unanswered(record.rows, ALL if ALL in contexts else next(iter(contexts)))
+    return [*found, silent] if silent else found
+
+
 def _place(row: Row) -> tuple[str, ...]:
     return row.measure, row.key, row.context, row.variation, *row.groups
 
@@ -242,7 +260,8 @@ def _record(
         spec=spec,
         rows=rows,
         sound=_rows(measures, [readout for readout in sound if len(readout)], bootstrap),
-        neutral=_neutral(measures, rows),
+        neutral=_by_key(rows, lambda row: neutral_of(measures[row.measure], row.key)),
+        guess=_by_key(rows, lambda row: guess_of(measures[row.measure], row.key, readouts[0])),
         cases=len(scenario.cases),
         flawed=flawed,
         licence=scenario.licence,
@@ -250,13 +269,13 @@ def _record(
     )
 
 
-def _neutral(measures: dict[str, Measure], rows: Sequence[Row]) -> dict[str, dict[str, float]]:
-    """Measure → key → the value that means no difference, of keys that have one."""
+def _by_key(rows: Sequence[Row], value: Callable[[Row], float | None]) -> dict[str, dict[str, float]]:
+    """Measure → key → a number, of keys that have one."""
     found: dict[str, dict[str, float]] = {}
     for row in rows:
-        value = neutral_of(measures[row.measure], row.key)
-        if not math.isnan(value):
-            found.setdefault(row.measure, {})[row.key] = value
+        known = value(row)
+        if known is not None and not math.isnan(known):
+            found.setdefault(row.measure, {})[row.key] = known
     return found
 
 
