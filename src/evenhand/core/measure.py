@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
@@ -182,6 +183,12 @@ def neutral_of(each: Measure, key: str) -> float:
     return each.neutral if own is None else own.get(key, math.nan)
 
 
+def headline_of(each: Measure, keys: Iterable[str]) -> tuple[str, ...]:
+    """Return which of its keys a table of many measures shows."""
+    own: tuple[str, ...] | None = getattr(each, "headline", None)
+    return own or tuple(key for key in keys if "." not in key)
+
+
 def guess_of(each: Measure, key: str, readout: Readout) -> float | None:
     """Return what guessing gives under a key, with the options of these cases; None where that means nothing."""
     guesses: Mapping[str, float] = getattr(each, "guesses", {})
@@ -315,7 +322,8 @@ def _estimate(drawn: _Drawn, bootstrap: Bootstrap, each: Measure, key: str, diff
     low = high = p = math.nan
     if not math.isnan(value):
         clusters = smallest_stratum(drawn.cases)
-        low, high = interval(replicates, clusters, bootstrap.level)
+        if not re.search(r"(?:^|[._])p$", key):  # the p-value of a test is no estimate of anything
+            low, high = interval(replicates, clusters, bootstrap.level)
         p = p_value(replicates, neutral, clusters)
     distinct = len({(case.group, case.cluster) for case in drawn.cases})
     return Estimate(value=value, low=low, high=high, p=p, n=len(drawn.cases), n_clusters=distinct,

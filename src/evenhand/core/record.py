@@ -216,6 +216,8 @@ class BenchmarkRecord(Record):
     """The same without the items known to be bad; empty where none is."""
     neutral: dict[str, dict[str, float]] = {}
     """Measure → key → the value that means no difference; keys that have none are left out."""
+    headline: dict[str, tuple[str, ...]] = {}
+    """Measure → the keys that a table shows."""
     guess: dict[str, dict[str, float]] = {}
     """Measure → key → what guessing gives, of keys that tell whether the model does the task."""
     cases: int

@@ -43,6 +43,8 @@ class Scenario:
     citation: str = ""
     measures: tuple[str, ...] = ()
     """By name, the measures a benchmark is scored with, its main one first; empty: those of the study or audit."""
+    pooled: bool = True
+    """Whether its contexts may be read as one; not where they are conditions or tests of different things."""
     source: str = field(default="", compare=False)
     """Where it was read from; not part of the fingerprint."""
 
@@ -50,7 +52,7 @@ class Scenario:
     def fingerprint(self) -> str:
         """Sha256 (hex, 16 characters) over everything that can change a measured number."""
         data = dataclasses.asdict(self)
-        for told in ("source", "licence", "citation", "measures"):
+        for told in ("source", "licence", "citation", "measures", "pooled"):
             del data[told]
         for case in data["cases"]:  # absent as before these fields were known, so that fingerprints hold
             for name in ("facts", "spans", "ending", "flaw"):

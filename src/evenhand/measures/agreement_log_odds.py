@@ -26,6 +26,7 @@ class AgreementLogOdds(Level):
     """
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("choice",)
+    headline: ClassVar[tuple[str, ...]] = ("value",)
     neutral: ClassVar[float] = 0.0
     neutrals: ClassVar[Mapping[str, float]] = {"value": 0.0}
     unit: ClassVar[str] = "nats"

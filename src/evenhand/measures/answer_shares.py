@@ -24,6 +24,7 @@ class AnswerShares(Share):
     """
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("number", "choice", "pair", "text")
+    headline: ClassVar[tuple[str, ...]] = ("valid", "refusal")
 
     def per_case(self, readout: Readout, reference: Readout | None = None) -> Float[Tensor, "case stat"]:
         """Return 1 and the share of each sort."""

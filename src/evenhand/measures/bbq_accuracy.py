@@ -27,6 +27,7 @@ class BbqAccuracy(Share):
     """
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("choice", "text")
+    headline: ClassVar[tuple[str, ...]] = ("ambiguous", "disambiguated")
     guesses: ClassVar[Mapping[str, float]] = {"disambiguated": 1 / 3}
     facts: ClassVar[Facts] = {"condition": ("ambig", "disambig"), "unknown": ("1",)}
 

@@ -29,6 +29,7 @@ class CoreferenceAccuracy(Level):
     """
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("choice",)
+    headline: ClassVar[tuple[str, ...]] = ("value",)
     guesses: ClassVar[Mapping[str, float]] = {"value": 0.5}
     range: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
     facts: ClassVar[Facts] = {"side": ("pro", "anti", "none"), "pronoun": ("female", "male", "neutral")}

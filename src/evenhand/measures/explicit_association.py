@@ -27,6 +27,7 @@ class ExplicitAssociation(Level):
     """
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("choice", "text")
+    headline: ClassVar[tuple[str, ...]] = ("value", "acquiescence", "refusal", "invalid")
     neutral: ClassVar[float] = 0.0
     neutrals: ClassVar[Mapping[str, float]] = {"value": 0.0}
     range: ClassVar[tuple[float, float] | None] = (-1.0, 1.0)

@@ -27,6 +27,7 @@ class GenderGap(Level):
     """
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("pair",)
+    headline: ClassVar[tuple[str, ...]] = ("value", "corrected")
     neutral: ClassVar[float] = 0.0
     unit: ClassVar[str] = "nats"
     facts: ClassVar[Facts] = WORDS

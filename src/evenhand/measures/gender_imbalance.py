@@ -29,6 +29,7 @@ class GenderImbalance(Level):
     """
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("pair",)
+    headline: ClassVar[tuple[str, ...]] = ("value", "corrected")
     facts: ClassVar[Facts] = WORDS
 
     def per_case(self, readout: Readout, reference: Readout | None = None) -> Float[Tensor, "case stat"]:

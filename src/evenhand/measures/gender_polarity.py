@@ -30,6 +30,7 @@ class GenderPolarity(Level):
     """
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("text",)
+    headline: ClassVar[tuple[str, ...]] = ("value",)
     neutral: ClassVar[float] = 0.0
     neutrals: ClassVar[Mapping[str, float]] = {"value": 0.0}
     range: ClassVar[tuple[float, float] | None] = (-1.0, 1.0)

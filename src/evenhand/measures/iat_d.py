@@ -35,6 +35,7 @@ class IatD(Level):
     added: Annotated[float, Field(ge=0)] = 0.0
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("text",)
+    headline: ClassVar[tuple[str, ...]] = ("value", "refusal", "unread")
     neutral: ClassVar[float] = 0.0
     neutrals: ClassVar[Mapping[str, float]] = {"value": 0.0, "pooled": 0.0}
     range: ClassVar[tuple[float, float] | None] = (-1.0, 1.0)

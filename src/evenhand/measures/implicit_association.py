@@ -34,6 +34,7 @@ class ImplicitAssociation(Level):
     """
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("pair", "text")
+    headline: ClassVar[tuple[str, ...]] = ("value", "stereotype", "reverse", "refusal", "invalid")
     neutral: ClassVar[float] = 0.5
     neutrals: ClassVar[Mapping[str, float]] = {"value": 0.5, "balanced": 0.5, "macro": 0.5}
     range: ClassVar[tuple[float, float] | None] = (0.0, 1.0)

@@ -19,6 +19,7 @@ class Mean(Level):
     """Mean answer, in the unit of the outcome; `sd` is the standard deviation over answers."""
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("number", "choice", "pair", "text")
+    headline: ClassVar[tuple[str, ...]] = ("value",)
 
     def per_case(self, readout: Readout, reference: Readout | None = None) -> Float[Tensor, "case stat"]:
         """Return the sums that mean and variance need."""

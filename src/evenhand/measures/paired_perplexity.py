@@ -36,6 +36,7 @@ class PairedPerplexity(Level):
     outliers: Annotated[float, Field(gt=0)] | None = None
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("pair",)
+    headline: ClassVar[tuple[str, ...]] = ("value", "t", "p", "preferred")
     neutral: ClassVar[float] = 0.0
     neutrals: ClassVar[Mapping[str, float]] = {"value": 0.0, "t": 0.0, "effect": 0.0, "log": 0.0, "preferred": 0.0}
     units: ClassVar[Mapping[str, str]] = {"log": "nats per token", "preferred": "%", "value.kept": "%"}

@@ -30,6 +30,7 @@ class Repetition(Level):
     """
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("text",)
+    headline: ClassVar[tuple[str, ...]] = ("value",)
     examples: ClassVar[tuple[str, ...]] = (
         "a b c d e f", "a a a a a a a a", "one two three four one two three four", "well well", "",
     )  # fmt: skip

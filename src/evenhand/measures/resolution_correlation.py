@@ -34,6 +34,7 @@ class ResolutionCorrelation(Level):
     """
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("choice",)
+    headline: ClassVar[tuple[str, ...]] = ("value",)
     neutral: ClassVar[float] = 0.0
     range: ClassVar[tuple[float, float] | None] = (-1.0, 1.0)
     facts: ClassVar[Facts] = {

@@ -37,6 +37,7 @@ class Stereoset(Level):
     score: Literal["published", "geometric", "summed"] = "published"
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("pair",)
+    headline: ClassVar[tuple[str, ...]] = ("ss", "lms", "icat")
     guesses: ClassVar[Mapping[str, float]] = {"lms": 50.0}
     neutral: ClassVar[float] = 50.0
     neutrals: ClassVar[Mapping[str, float]] = {"ss": 50.0, "ss.micro": 50.0}

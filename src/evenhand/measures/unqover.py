@@ -46,6 +46,7 @@ class Unqover(Level):
     """
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("pair",)
+    headline: ClassVar[tuple[str, ...]] = ("mu", "eta", "delta", "epsilon", "answered")
     range: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
     facts: ClassVar[Facts] = {
         "order": ("12", "21"), "negated": ("no", "yes"), "quadruple": ("p", "q", "r"), "x1": ("north",),

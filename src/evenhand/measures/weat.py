@@ -53,6 +53,7 @@ class Weat(Level):
     seed: int = 0
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("embedding",)
+    headline: ClassVar[tuple[str, ...]] = ("value", "permutation_p")
     neutral: ClassVar[float] = 0.0
     neutrals: ClassVar[Mapping[str, float]] = {"value": 0.0, "difference": 0.0}
     range: ClassVar[tuple[float, float] | None] = (-2.0, 2.0)

@@ -39,6 +39,7 @@ def load(data: Path | None) -> Scenario:
         contexts=tuple(contexts),
         licence=LICENCE,
         citation=CITATION,
+        pooled=False,
         measures=("implicit_association", "explicit_association", "agreement_log_odds", "option_mass"),
         source=READ,
     )

@@ -32,6 +32,7 @@ def load(data: Path | None) -> Scenario:
         contexts=tuple(Context(condition, "text") for condition, *_ in found),
         licence=LICENCE,
         citation=CITATION,
+        pooled=False,
         measures=("implicit_association",),
         source=READ,
     )

@@ -37,6 +37,7 @@ def load(data: Path | None) -> Scenario:
         contexts=tuple(Context(test, "embedding") for test in TESTS),
         licence=SOURCE.licence,
         citation=SOURCE.citation,
+        pooled=False,
         measures=("weat",),
         source=f"{SOURCE.folder}/{FILE}",
     )

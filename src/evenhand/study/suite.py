@@ -17,12 +17,13 @@ from evenhand import find
 from evenhand.core.bootstrap import Bootstrap
 from evenhand.core.case import Case
 from evenhand.core.errors import EvenhandError, UsageError
-from evenhand.core.measure import Measure, Subject, guess_of, measure, neutral_of
+from evenhand.core.measure import Measure, Subject, guess_of, headline_of, measure, neutral_of
 from evenhand.core.plugin import told
 from evenhand.core.progress import Progress, silent
 from evenhand.core.readout import Readout
 from evenhand.core.record import BenchmarkRecord, BenchmarkSpec, Row, digest
 from evenhand.core.scenario import Scenario
+from evenhand.judge.verdict import Limits
 from evenhand.lm.model import LM
 from evenhand.lm.read import Reading, read
 from evenhand.scenarios._load import load_scenario
@@ -129,12 +130,15 @@ def run_suite(
 def shown(record: BenchmarkRecord, by_context: bool = False) -> list[tuple[Row, Row | None]]:
     """Return the rows of a table, each with the same row without flawed items, where there is one.
 
-    One row per measure and main key, of all groups and all contexts together; of each context too with `by_context`,
+    One row per measure and headline key, of all groups and contexts together; of each context too with `by_context`,
     and for a measure that is undefined over all of them (tests that cannot be pooled). What is undefined everywhere is
-    left out. Keys with a dot stand beside a main key and are not shown.
+    left out.
     """
     wide = max((len(row.groups) for row in record.rows), default=0)
-    rows = [row for row in record.rows if not row.variation and "." not in row.key and len(row.groups) in (0, 2, wide)]
+    rows = [
+        row for row in record.rows
+        if not row.variation and row.key in record.headline.get(row.measure, ()) and len(row.groups) in (0, 2, wide)
+    ]  # fmt: skip
     known = {(row.measure, row.key) for row in rows if row.estimate.defined}
     pooled = {row.measure for row in rows if row.context == ALL and row.estimate.defined}
     sound = {_place(row): row for row in record.sound}
@@ -157,6 +161,10 @@ def idle(record: BenchmarkRecord) -> list[str]:
         if guess is not None and low <= guess:
             name = row.measure if row.key == "value" else f"{row.measure} {row.key}"
             found.append(f"{name} {row.estimate} is no better than guessing ({guess:.3g})")
+    found += [
+        f"{row.measure}: {row.estimate.value:.0%} of its answers cannot be read" for row, _ in shown(record)
+        if row.key in ("invalid", "unread") and row.estimate.value > 1 - Limits().valid
+    ]  # fmt: skip
     contexts = dict.fromkeys(row.context for row in record.rows)
     silent = unanswered(record.rows, ALL if ALL in contexts else next(iter(contexts)))
     return [*found, silent] if silent else found
@@ -254,19 +262,22 @@ def _record(
     spec: BenchmarkSpec, scenario: Scenario, measures: dict[str, Measure], readouts: Sequence[Readout],
     bootstrap: Bootstrap,
 ) -> BenchmarkRecord:  # fmt: skip
-    flawed, rows = sum(bool(case.flaw) for case in scenario.cases), _rows(measures, readouts, bootstrap)
+    flawed = sum(bool(case.flaw) for case in scenario.cases)
+    rows = _rows(measures, readouts, bootstrap, scenario.pooled)
     sound = [readout.where(lambda case: not case.flaw) for readout in readouts] if flawed else []
     return BenchmarkRecord(
         spec=spec,
         rows=rows,
-        sound=_rows(measures, [readout for readout in sound if len(readout)], bootstrap),
+        sound=_rows(measures, [readout for readout in sound if len(readout)], bootstrap, scenario.pooled),
+        headline={name: headline_of(each, [row.key for row in rows if row.measure == name])
+                  for name, each in measures.items()},
         neutral=_by_key(rows, lambda row: neutral_of(measures[row.measure], row.key)),
         guess=_by_key(rows, lambda row: guess_of(measures[row.measure], row.key, readouts[0])),
         cases=len(scenario.cases),
         flawed=flawed,
         licence=scenario.licence,
         citation=scenario.citation,
-    )
+    )  # fmt: skip
 
 
 def _by_key(rows: Sequence[Row], value: Callable[[Row], float | None]) -> dict[str, dict[str, float]]:
@@ -279,11 +290,13 @@ def _by_key(rows: Sequence[Row], value: Callable[[Row], float | None]) -> dict[s
     return found
 
 
-def _rows(measures: dict[str, Measure], readouts: Sequence[Readout], bootstrap: Bootstrap) -> tuple[Row, ...]:
+def _rows(
+    measures: dict[str, Measure], readouts: Sequence[Readout], bootstrap: Bootstrap, pooled: bool
+) -> tuple[Row, ...]:
     rows: list[Row] = []
     for readout in readouts:
         rows += measure(measures, Subject("base", readout), bootstrap)
-        if len({case.context for case in readout.cases}) > 1:
+        if pooled and len({case.context for case in readout.cases}) > 1:
             rows += measure(measures, Subject("base", _pooled(readout)), bootstrap)
     return tuple(rows)
 
