@@ -11,7 +11,8 @@ import torch
 from evenhand import find
 from evenhand.core.bootstrap import Bootstrap
 from evenhand.core.case import Case
-from evenhand.core.measure import Subject, facts_of, measure, point
+from evenhand.core.declared import facts_of
+from evenhand.core.measure import Subject, measure, point
 from evenhand.core.readout import Readout
 from evenhand.core.record import Row
 from evenhand.testing.measures import permuted, toy

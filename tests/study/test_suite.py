@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import Counter
 from pathlib import Path
 
 import pytest
+import torch
 
 from evenhand import find
 from evenhand.core.bootstrap import Bootstrap
@@ -16,19 +18,8 @@ from evenhand.core.record import BenchmarkRecord
 from evenhand.lm.read import Reading
 from evenhand.scenarios._load import load_scenario
 from evenhand.study import suite as suites
-from evenhand.study.suite import (
-    ALL,
-    Ended,
-    Entry,
-    NotMeasured,
-    Suite,
-    Watch,
-    idle,
-    load_suite,
-    run_suite,
-    sampled,
-    shown,
-)
+from evenhand.study.suite import Ended, Entry, NotMeasured, Suite, Watch, load_suite, run_suite, sampled
+from evenhand.study.suite_rows import ALL, idle, shown
 from evenhand.testing.tiny import tiny_lm
 
 FEW = Bootstrap(replicates=20)
@@ -70,18 +61,32 @@ def test_every_suite_lists_benchmarks_there_are() -> None:
         assert load_suite(name).benchmarks
 
 
+ENTRIES = [(name, entry) for name in find.names("suites") for entry in load_suite(name).benchmarks]
+
+
 @pytest.mark.data
-def test_every_benchmark_of_every_suite_can_be_asked(data_dir: Path) -> None:
-    entries = {entry.scenario: entry for name in find.names("suites") for entry in load_suite(name).benchmarks}
-    for name, entry in entries.items():
-        if name in LOCAL:
-            with pytest.raises(CannotRun, match="no copy may be passed on"):
-                load_scenario(name, data_dir)
-            continue
-        scenario = load_scenario(name, data_dir)
-        assert scenario.measures, name
-        assert sampled(scenario, entry, 0).cases
-        assert len({case.id for case in scenario.cases}) == len(scenario.cases), name
+@pytest.mark.parametrize(("suite", "entry"), ENTRIES, ids=lambda each: getattr(each, "scenario", each))
+def test_every_benchmark_of_every_suite_can_be_asked(data_dir: Path, suite: str, entry: Entry) -> None:
+    if entry.scenario in LOCAL:
+        with pytest.raises(CannotRun, match="no copy may be passed on"):
+            load_scenario(entry.scenario, data_dir)
+        return
+    scenario = load_scenario(entry.scenario, data_dir)
+    assert scenario.measures
+    asked = sampled(scenario, entry, 0)
+    assert {context.name for context in asked.contexts} == {context.name for context in scenario.contexts}
+    assert len({case.id for case in asked.cases}) == len(asked.cases)
+    if entry.scenario.startswith("bbq"):
+        blocks = Counter((case.fact("condition"), case.fact("polarity"), case.variation) for case in asked.cases)
+        assert len(blocks) == 4 * len(scenario.variations(scenario.contexts[0].name))
+        assert len(set(blocks.values())) == 1 or entry.cases is None, blocks
+    if entry.clusters is not None and not scenario.pooled:
+        whole, drawn = (
+            [frozenset(case.cluster for case in part.cases if case.context == context.name)
+             for context in scenario.contexts]
+            for part in (scenario, asked)
+        )  # fmt: skip
+        assert len(set(whole)) > 1 or len(set(drawn)) == 1, "parallel contexts are asked about the same clusters"
 
 
 def test_rows_per_context_for_all_together_and_without_flawed_items(pairs: str, tmp_path: Path) -> None:
@@ -95,7 +100,8 @@ def test_rows_per_context_for_all_together_and_without_flawed_items(pairs: str, 
         "shop": 3, "farm": 3, ALL: 6,
     }  # fmt: skip
     lines = shown(record)
-    assert [row.key for row, _ in lines] == ["normalised", "summed"]  # the masked conventions are undefined everywhere
+    # The masked conventions are undefined everywhere.
+    assert [row.key for row, _ in lines] == ["normalised", "normalised.effect", "summed", "summed.effect"]
     assert all(row.context == ALL and sound is not None and sound.estimate.n == 6 for row, sound in lines)
     assert {row.context for row, _ in shown(record, by_context=True)} == {"shop", "farm", ALL}
     assert record.neutral == {
@@ -177,6 +183,40 @@ def test_one_benchmark_that_fails_does_not_stop_the_others(pairs: str, tmp_path:
     assert isinstance(record, BenchmarkRecord)
 
 
+def test_a_broken_model_is_said_to_be_broken(pairs: str, tmp_path: Path) -> None:
+    lm = tiny_lm("gpt2")
+    with torch.no_grad():
+        for weight in lm.model.transformer.ln_f.parameters():
+            weight.fill_(math.nan)
+    (record,) = run_suite(lm, Suite(benchmarks=(Entry(scenario=pairs),)), tmp_path, bootstrap=FEW)
+    assert isinstance(record, BenchmarkRecord)
+    assert idle(record) == ["nothing could be measured: every number is undefined"]
+    lines = [row.key for row, _ in shown(record)]
+    assert {"original", "normalised"} <= set(lines), "what is undefined is shown as such"
+
+
+def test_a_measure_that_fails_or_does_not_fit_is_no_refusal(pairs: str, tmp_path: Path) -> None:
+    own = tmp_path / "broken_measure.py"
+    source = find.path_of("measures", "stereotype_preference").read_text()
+    own.write_text(source.replace("class StereotypePreference", "class BrokenMeasure").replace(
+        "        columns = [", "        1 / 0\n        columns = ["))  # fmt: skip
+    entries = (Entry(scenario=pairs, measures=(str(own),)), Entry(scenario=pairs, measures=("perplexity",)))
+    failed, unfit = _run("gpt2", Suite(benchmarks=entries), tmp_path / "out")[0]
+    assert isinstance(failed, NotMeasured)
+    assert isinstance(unfit, NotMeasured)
+    assert not failed.refused
+    assert "ZeroDivisionError" in str(failed.error)
+    assert not unfit.refused
+    assert "read from answers of kind sentence" in str(unfit.error)
+
+
+def test_settings_of_a_measure_are_those_of_the_entry(pairs: str, tmp_path: Path) -> None:
+    entry = Entry(scenario="arithmetic", measures=("accuracy",), settings={"accuracy": {"nothing": 1}})
+    (refused,), _ = _run("gpt2", Suite(benchmarks=(entry,)), tmp_path)
+    assert isinstance(refused, NotMeasured)
+    assert "no setting 'nothing'" in str(refused.error)
+
+
 def test_a_model_that_cannot_take_a_benchmark_refuses_it(tmp_path: Path) -> None:
     entry = Entry(scenario="name_audit", measures=("mean",))
     (refused,), _ = _run("bert", Suite(benchmarks=(entry,)), tmp_path)
@@ -194,7 +234,7 @@ def test_whole_clusters_are_drawn_from_every_context(pairs: str) -> None:
     assert {case.context for case in sampled(whole, Entry(scenario=pairs, contexts=("farm",)), 0).cases} == {"farm"}
     one = dataclasses.replace(whole, cases=tuple(dataclasses.replace(case, cluster="x") for case in whole.cases))
     spread = sampled(one, Entry(scenario=pairs, cases=2), seed=0)
-    assert [case.id for case in spread.cases] == ["shop/0", "shop/2", "farm/0", "farm/2"]
+    assert [case.id for case in spread.cases] == ["shop/1", "shop/3", "farm/1", "farm/3"]
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def audit(
     trust_remote_code: options.TrustRemoteCode = False,
     variations: Annotated[bool, typer.Option("--variations", help="A line for each variation too.")] = False,
     by_context: Annotated[
-        bool, typer.Option("--by-context", help="With --suite: a line for each context too.")
+        bool, typer.Option("--by-context", help="With --suite: a line for each context and group too.")
     ] = False,
     out: Annotated[Path | None, typer.Option(help="With --suite: where its results go [runs/MODEL-SUITE].")] = None,
     fail_over: Annotated[
@@ -80,12 +80,12 @@ def audit(
     if suite is not None:
         _refuse("goes with one scenario, not with --suite", scenario=scenario, context=context, measure=measure,
                 fail_over=fail_over, junit=junit, variations=variations or None)  # fmt: skip
-        from evenhand.cli.suite import run_suite
+        from evenhand.cli.suite import Asked, run_suite
         from evenhand.study.suite import load_suite
 
-        listed = load_suite(suite)
+        load_suite(suite)  # its mistakes are told before a model is opened
         lm = options.open_lm(model, chat, device_map=device_map, **loading)
-        run_suite(lm, suite, listed, reading, Bootstrap(replicates, seed=seed), out, by_context, json_)
+        run_suite(lm, Asked(suite, out, by_context, json_), reading, Bootstrap(replicates, seed=seed))
         return
     _refuse("goes with --suite", out=out, by_context=by_context or None)
     if junit is not None and fail_over is None:

@@ -90,8 +90,12 @@ def _plain(value: Any) -> Any:
 
 def table(title: str, head: list[str], body: list[list[str]]) -> None:
     """Print a table on stdout, as wide as it needs to be, so that it can be piped and pasted."""
+    print(lines_of(title, head, body))
+
+
+def lines_of(title: str, head: list[str], body: list[list[str]]) -> str:
+    """Return the text of a table."""
     widths = [max(len(row[i]) for row in [head, *body]) for i in range(len(head))]
-    print(title)
-    for row in [head, *body]:
-        print("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    print()
+    rows = ["  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in [head, *body]]  # fmt: skip
+    return "\n".join([title, *rows, ""])

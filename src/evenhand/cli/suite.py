@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,20 +18,31 @@ if TYPE_CHECKING:
     from evenhand.study.suite import Ended, Suite
 
 
-def run_suite(
-    lm: LM, name: str, suite: Suite, reading: Reading, bootstrap: Bootstrap, out: Path | None, by_context: bool,
-    json_: bool,
-) -> None:  # fmt: skip
-    """Run a suite into its folder and print the table; exit 3 where a benchmark could not be asked at all."""
-    from evenhand.cli.screen import document, notify
+@dataclass(frozen=True)
+class Asked:
+    """What the command asks for: a suite by name or path, where its results go, and how they are shown."""
 
-    folder = out or _folder(lm, name)
-    ended = _carry_out(lm, suite, reading, bootstrap, folder)
-    if json_:
+    name: str
+    out: Path | None
+    by_context: bool
+    json: bool
+
+
+def run_suite(lm: LM, asked: Asked, reading: Reading, bootstrap: Bootstrap) -> None:
+    """Run a suite into its folder and print the table; exit 3 where a benchmark could not be asked at all."""
+    from evenhand.cli.options import write_text
+    from evenhand.cli.screen import document, notify
+    from evenhand.study.suite import load_suite
+
+    folder = asked.out or _folder(lm, asked.name)
+    ended = _carry_out(lm, load_suite(asked.name), reading, bootstrap, folder)
+    text = _text(f"{lm.identity.source}, suite {Path(asked.name).stem}, seed {reading.seed}", ended, asked.by_context)
+    write_text(folder / "table.txt", f"{text}\n")
+    if asked.json:
         document({"folder": str(folder), "benchmarks": [_as_json(each) for each in ended]})
     else:
-        _print(ended, by_context)
-        notify(f"every number, and the answers behind it: {folder}")
+        print(text)
+        notify(f"this table, every number and the answers behind them: {folder}")
     _end(ended)
 
 
@@ -75,37 +87,47 @@ def _as_json(each: Ended) -> dict[str, object]:
     return {"scenario": each.scenario, "error": str(each.error), "refused": each.refused}
 
 
-def _print(ended: list[Ended], by_context: bool) -> None:
-    from evenhand.cli.screen import table
+def _text(title: str, ended: list[Ended], by_context: bool) -> str:
+    """Return the table, and below it what the model does not do."""
+    from evenhand.cli.screen import lines_of
     from evenhand.core.record import BenchmarkRecord
-    from evenhand.study.suite import idle, shown
+    from evenhand.study.suite_rows import idle, shown
 
     body: list[list[str]] = []
+    doubts: list[str] = []
     for each in ended:
         if not isinstance(each, BenchmarkRecord):
-            body.append([each.scenario, "", "", _why(each.refused), "|", "", ""])
+            body.append([each.scenario, "", "", _why(each.refused), "", "", "", ""])
             continue
         for row, sound in shown(each, by_context):
-            body.append([each.spec.scenario, row.context, _name(row), str(row.estimate), _beside(each, row),
-                         str(sound.estimate) if sound else "", f"{row.estimate.n:,}"])  # fmt: skip
-    head = ["benchmark", "context", "measure", "value", "no bias", "guessing", "without flawed items", "items"]
-    table("suite", head, [[*row[:4], *row[4].split("|"), *row[5:]] for row in body])
-    doubts = {each.spec.scenario: idle(each) for each in ended if isinstance(each, BenchmarkRecord)}
-    if any(doubts.values()):
-        print("The model does not do these tasks, so what is measured there says nothing about its bias:")
-        for name, found in doubts.items():
-            if found:
-                print(f"  {name}: {'; '.join(found)}")
+            body.append([each.spec.scenario, row.context, _name(row), str(row.estimate), *_beside(each, row),
+                         str(sound.estimate) if sound else "",
+                         f"{row.estimate.n:,} / {row.estimate.n_clusters:,}"])  # fmt: skip
+        if found := idle(each):
+            doubts.append(f"  {each.spec.scenario}: {'; '.join(found)}")
+    head = [
+        "benchmark",
+        "context",
+        "measure",
+        "value",
+        "no bias",
+        "guessing",
+        "without flawed items",
+        "items / clusters",
+    ]
+    if doubts:
+        doubts.insert(0, "The model does not do these tasks, so what is measured there says nothing about its bias:")
+    return "\n".join([lines_of(title, head, body), *doubts])
 
 
-def _beside(each: BenchmarkRecord, row: Row) -> str:
+def _beside(each: BenchmarkRecord, row: Row) -> list[str]:
     """What the value is to be set against: the one without bias, and that of guessing."""
     known = (table.get(row.measure, {}).get(row.key) for table in (each.neutral, each.guess))
-    return "|".join("" if value is None else f"{value:.3g}" for value in known)
+    return ["" if value is None else f"{value:.3g}" for value in known]
 
 
 def _name(row: Row) -> str:
-    groups = f" ({' / '.join(row.groups)})" if len(row.groups) == 2 else ""  # otherwise of all groups together
+    groups = f" ({' / '.join(row.groups)})" if len(row.groups) in (1, 2) else ""  # otherwise of all groups together
     return f"{row.measure}{'' if row.key == 'value' else f' {row.key}'}{groups}"
 
 

@@ -48,13 +48,18 @@ class Bootstrap:
     ) -> Iterator[Float[Tensor, "boot case"]]:
         """Yield float64 weights of `cases` in chunks of replicates; clusters are resampled inside their group.
 
-        Clusters are drawn from those of `among` (default: `cases`), so parts of one whole share their weights: the same
-        (group, cluster) has the same weight everywhere. The same seed gives the same weights.
+        Clusters are drawn from those of `among` (default: `cases`), so parts of one whole share their weights. A
+        cluster that stands in several groups (a template asked about each of them) is one cluster of all of them: it
+        weighs the same in each, and is drawn among those that stand in the same groups. The same seed gives the same
+        weights.
         """
-        keys = sorted({(case.group, case.cluster) for case in (cases if among is None else among)})
-        place = {key: i for i, key in enumerate(keys)}
-        column = torch.tensor([place[case.group, case.cluster] for case in cases], dtype=torch.long)
-        low, size = _strata([group for group, _ in keys])
+        groups: dict[str, set[str]] = {}
+        for case in cases if among is None else among:
+            groups.setdefault(case.cluster, set()).add(case.group)
+        keys = sorted((tuple(sorted(found)), cluster) for cluster, found in groups.items())
+        place = {cluster: i for i, (_, cluster) in enumerate(keys)}
+        column = torch.tensor([place[case.cluster] for case in cases], dtype=torch.long)
+        low, size = _strata([found for found, _ in keys])
         generator = torch.Generator().manual_seed(self.seed)
         rows = max(1, min(self.chunk, _CHUNK_ELEMENTS // max(1, len(cases), len(keys))))
         for start in range(0, self.replicates, rows):
@@ -66,7 +71,7 @@ class Bootstrap:
             yield drawn.scatter_add_(1, picks, torch.ones_like(uniform))[:, column]
 
 
-def _strata(groups: Sequence[str]) -> tuple[Tensor, Tensor]:
+def _strata(groups: Sequence[object]) -> tuple[Tensor, Tensor]:
     """Return for each place where its run of equal neighbours starts and how long it is."""
     edges = [0, *(i for i in range(1, len(groups)) if groups[i] != groups[i - 1]), len(groups)]
     runs = [(low, high - low) for low, high in pairwise(edges) for _ in range(low, high)]

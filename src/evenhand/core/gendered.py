@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from evenhand.core.declared import Facts
 from evenhand.core.errors import UsageError
-from evenhand.core.measure import Facts
 from evenhand.core.readout import Readout
 
 FEMALE, MALE, NEITHER = "f", "m", "-"

@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from evenhand.core.measure import Facts, Swap
+from evenhand.core.declared import Facts
+from evenhand.core.measure import Swap
 
 
 class Level:

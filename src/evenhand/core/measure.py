@@ -14,14 +14,13 @@ from torch import Tensor
 
 from evenhand.core.bootstrap import Bootstrap, interval, p_value, smallest_stratum
 from evenhand.core.case import Case, Outcome
+from evenhand.core.declared import distances_of, facts_of, neutral_of, unit_of
 from evenhand.core.errors import UsageError
 from evenhand.core.estimate import Estimate
 from evenhand.core.readout import Readout
 from evenhand.core.record import Row
 
 Swap = Literal["negate", "reciprocal", "same"]
-Facts = Mapping[str, tuple[str, ...]]
-"""Facts of a case that a measure reads (`Case.facts`), and examples of the values they may have."""
 
 
 @runtime_checkable
@@ -33,7 +32,7 @@ class Measure(Protocol):
     `combine` is linear bookkeeping over `weights @ stats` followed by a formula, so weights of ones give the point
     estimate and integer weights equal explicit resampling.
 
-    A measure of one benchmark may also declare `facts` of a case and `examples` of raw answers that it reads.
+    What else a measure may declare stands in `core/declared.py`.
     """
 
     @property
@@ -172,38 +171,6 @@ def point(each: Measure, readout: Readout, reference: Readout | None = None) -> 
     return {key: float(value) for key, value in values.items()}
 
 
-def facts_of(each: Measure) -> Facts:
-    """Return the facts of a case that a measure reads; most read none."""
-    return getattr(each, "facts", {})
-
-
-def neutral_of(each: Measure, key: str) -> float:
-    """Return the value of a key that means "no difference"; NaN where it has none."""
-    own: Mapping[str, float] | None = getattr(each, "neutrals", None)
-    return each.neutral if own is None else own.get(key, math.nan)
-
-
-def headline_of(each: Measure, keys: Iterable[str]) -> tuple[str, ...]:
-    """Return which of its keys a table of many measures shows."""
-    own: tuple[str, ...] | None = getattr(each, "headline", None)
-    return own or tuple(key for key in keys if "." not in key)
-
-
-def guess_of(each: Measure, key: str, readout: Readout) -> float | None:
-    """Return what guessing gives under a key, with the options of these cases; None where that means nothing."""
-    guesses: Mapping[str, float] = getattr(each, "guesses", {})
-    value = guesses.get(key)
-    if value is None or not math.isnan(value):
-        return value
-    shares = [1 / len(case.options) for case in readout.cases if case.options]
-    return sum(shares) / len(shares) if shares else None
-
-
-def _unit_of(each: Measure, key: str) -> str:
-    own: Mapping[str, str] = getattr(each, "units", {})
-    return own.get(key, each.unit)
-
-
 def _check_facts(name: str, each: Measure, readout: Readout) -> None:
     for case in readout.cases:
         missing = [fact for fact in facts_of(each) if fact not in dict(case.facts)]
@@ -315,7 +282,7 @@ def _mean(columns: Sequence[_Drawn]) -> _Drawn:
 def _estimate(drawn: _Drawn, bootstrap: Bootstrap, each: Measure, key: str, difference: bool) -> Estimate:
     """Value, interval, p, and how much it rests on."""
     values, neutral = drawn.values, 0.0 if difference else neutral_of(each, key)
-    if key.endswith(".abs") or (each.comparison and each.swap == "same"):
+    if key.endswith(".abs") or key in distances_of(each) or (each.comparison and each.swap == "same"):
         values = _recentred(values, -math.inf if difference else 0.0)
         neutral = 0.0 if difference else math.nan
     value, replicates = float(values[0]), values[1:]
@@ -327,4 +294,4 @@ def _estimate(drawn: _Drawn, bootstrap: Bootstrap, each: Measure, key: str, diff
         p = p_value(replicates, neutral, clusters)
     distinct = len({(case.group, case.cluster) for case in drawn.cases})
     return Estimate(value=value, low=low, high=high, p=p, n=len(drawn.cases), n_clusters=distinct,
-                    unit=_unit_of(each, key), level=bootstrap.level)  # fmt: skip
+                    unit=unit_of(each, key), level=bootstrap.level)  # fmt: skip

@@ -42,6 +42,8 @@ class _Mention:
     begin: int
     end: int
     said: bool
+    cued: bool = False
+    """Right after "the answer is" and the like."""
 
 
 def pick(text: str, ended: bool, options: Sequence[str]) -> Pick:
@@ -71,10 +73,18 @@ def pick(text: str, ended: bool, options: Sequence[str]) -> Pick:
 
 
 def _by_letter(plain: str, letters: Sequence[_Mention], words: Sequence[_Mention]) -> set[int]:
-    """Options picked by letter: those said to be the answer and others named in the same clause, or else all."""
-    said = [each for each in letters if each.said]
+    """Options picked by letter: those said to be the answer and others named in the same clause, or else all.
+
+    After "the answer is" a letter says so; else the first that opens a line does, unless they list what was offered.
+    """
+    said = [each for each in letters if each.cued] or [each for each in letters if each.said]
     if not said:
         return {each.option for each in letters}
+    if not said[0].cued:
+        opening = [each.option for each in said]
+        if len(opening) > 1 and opening == list(range(len(opening))):
+            return set(opening)
+        said = said[:1]
     found: set[int] = set()
     for each in said:
         stop = _clause(plain, each.end)
@@ -105,9 +115,10 @@ def _letters(plain: str, n: int) -> list[_Mention]:
         for match in pattern.finditer(plain):
             begin, option = match.start("letter"), ord(match["letter"].lower()) - ord("a")
             before = plain[: match.start("mark") if number else begin]
-            said = number == 0 or _OPENS.search(before) is not None or _SAID.search(before) is not None
+            cued = number == 0 or _SAID.search(before) is not None
             if begin not in found and not _DENIED.search(before):
-                found[begin] = _Mention(option, begin, match.end(), said)
+                said = cued or _OPENS.search(before) is not None
+                found[begin] = _Mention(option, begin, match.end(), said, cued)
     return sorted(found.values(), key=lambda each: each.begin)
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from evenhand.core.case import Case
-from evenhand.core.measure import Facts
+from evenhand.core.declared import Facts
 from evenhand.core.readout import Readout
 
 HATEFUL, NEUTRAL = "hateful", "neutral"

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from evenhand.core.case import Outcome
 from evenhand.core.decision import decided, on_favourable, shares
+from evenhand.core.declared import Facts
 from evenhand.core.level import Level
-from evenhand.core.measure import Facts
 from evenhand.core.readout import Readout
 
 

@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from evenhand.core.case import Outcome
+from evenhand.core.declared import Facts
 from evenhand.core.level import Level
-from evenhand.core.measure import Facts
 from evenhand.core.readout import Readout
 
 

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from evenhand.core.case import Outcome
 from evenhand.core.correlation import pearson, placed
+from evenhand.core.declared import Facts
 from evenhand.core.gendered import SIDES, gaps
 from evenhand.core.level import Level
-from evenhand.core.measure import Facts
 from evenhand.core.readout import Readout
 
 

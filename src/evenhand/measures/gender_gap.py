@@ -10,9 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from evenhand.core.case import Outcome
+from evenhand.core.declared import Facts
 from evenhand.core.gendered import WORDS, from_baseline, gaps, leaning
 from evenhand.core.level import Level
-from evenhand.core.measure import Facts
 from evenhand.core.readout import Readout
 
 

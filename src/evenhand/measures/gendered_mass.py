@@ -9,9 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from evenhand.core.case import Outcome
+from evenhand.core.declared import Facts
 from evenhand.core.gendered import WORDS, leaning, log_sides
 from evenhand.core.level import Share
-from evenhand.core.measure import Facts
 from evenhand.core.readout import Readout
 
 

@@ -10,7 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from evenhand.core.case import Outcome
-from evenhand.core.measure import Facts, Swap
+from evenhand.core.declared import Facts
+from evenhand.core.measure import Swap
 from evenhand.core.readout import Readout
 from evenhand.core.sides import SIDES, by_side, of_template
 

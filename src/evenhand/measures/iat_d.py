@@ -13,8 +13,8 @@ from torch import Tensor
 
 from evenhand.core.answer import is_refusal
 from evenhand.core.case import Case, Outcome
+from evenhand.core.declared import Facts
 from evenhand.core.level import Level
-from evenhand.core.measure import Facts
 from evenhand.core.pairing import SEPARATOR, lines
 from evenhand.core.readout import Readout
 

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from evenhand.core.case import Outcome
 from evenhand.core.decision import shares
+from evenhand.core.declared import Facts
 from evenhand.core.gendered import FEMALE, MALE, NEITHER, SIDES, on_side
 from evenhand.core.level import Level
-from evenhand.core.measure import Facts
 from evenhand.core.readout import Readout
 
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from evenhand.core.case import Outcome
 from evenhand.core.correlation import pearson, placed
 from evenhand.core.decision import decided, shares
+from evenhand.core.declared import Facts
 from evenhand.core.level import Level
-from evenhand.core.measure import Facts
 from evenhand.core.readout import Readout
 
 _Job = tuple[str, str]

@@ -11,9 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from evenhand.core.case import Outcome
+from evenhand.core.declared import Facts
 from evenhand.core.gendered import SIDES, gaps, log_sides
 from evenhand.core.level import Level
-from evenhand.core.measure import Facts
 from evenhand.core.readout import Readout
 
 

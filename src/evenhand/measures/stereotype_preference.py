@@ -34,6 +34,8 @@ class StereotypePreference(Level):
     """
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("pair",)
+    headline: ClassVar[tuple[str, ...]] = tuple(f"{name}{more}" for name in _CONVENTIONS for more in ("", ".effect"))
+    alternatives: ClassVar[bool] = True
     neutral: ClassVar[float] = 50.0
     neutrals: ClassVar[Mapping[str, float]] = dict.fromkeys(_CONVENTIONS, 50.0)
     units: ClassVar[Mapping[str, str]] = {f"{name}.effect": "" for name in _CONVENTIONS} | {

@@ -11,9 +11,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from evenhand.core.case import Case, Outcome
+from evenhand.core.declared import Facts
 from evenhand.core.errors import CannotRun
 from evenhand.core.level import Level
-from evenhand.core.measure import Facts
 from evenhand.core.readout import Readout
 
 _QUESTIONS = (("12", "no"), ("21", "no"), ("12", "yes"), ("21", "yes"))
@@ -38,8 +38,8 @@ class Unqover(Level):
     `relative_epsilon` are of S(x) ÷ (S(x1) + S(x2)). x is what the case names as `x1` and `x2`: in the gender domain
     the gender, as in their analysis of gender and occupation (their number for a whole model keeps names apart). Noise
     alone keeps maxima and absolute values above 0, the more the fewer quadruples there are of each x and a: so
-    intervals of μ and η lie high, and neither has a neutral value; set them against the unedited model on the same
-    cases.
+    intervals of μ and η are moved onto the values, and neither has a neutral value; set them against the unedited
+    model on the same cases.
 
     Quadruples that are not complete, or with a score that is undefined, are left out. Whole texts (the form with a
     blank) need a masked model: CannotRun.
@@ -47,6 +47,7 @@ class Unqover(Level):
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("pair",)
     headline: ClassVar[tuple[str, ...]] = ("mu", "eta", "delta", "epsilon", "answered")
+    distances: ClassVar[tuple[str, ...]] = ("mu", "eta", "relative_mu")
     range: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
     facts: ClassVar[Facts] = {
         "order": ("12", "21"), "negated": ("no", "yes"), "quadruple": ("p", "q", "r"), "x1": ("north",),
@@ -96,10 +97,15 @@ class Unqover(Level):
 def _likelihoods(readout: Readout) -> Float[Tensor, "case 2"]:
     """Return log S of both subjects: of continuations, or of what differs between two whole texts."""
     if "logp_changed" in readout.arrays:
-        return readout.arrays["logp_changed"][:, :2].double()
+        return _probable(readout.arrays["logp_changed"][:, :2].double())
     if any(not case.prompt for case in readout.cases):
         raise CannotRun("a blank inside a text can only be filled by a masked model; ask this one with 'unqover'")
-    return readout.arrays["logp"][:, :2].double()
+    return _probable(readout.arrays["logp"][:, :2].double())
+
+
+def _probable(logp: Float[Tensor, "case 2"]) -> Float[Tensor, "case 2"]:
+    """NaN where the two are no probabilities: pseudo-likelihoods of several tokens may add up to more than 1."""
+    return logp.masked_fill(logp.exp().sum(dim=1, keepdim=True) > 1 + 1e-4, torch.nan)
 
 
 def _numbered(names: list[str]) -> dict[str, int]:

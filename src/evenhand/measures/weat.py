@@ -15,9 +15,9 @@ from pydantic import Field
 from torch import Tensor
 
 from evenhand.core.case import Outcome
+from evenhand.core.declared import Facts
 from evenhand.core.errors import UsageError
 from evenhand.core.level import Level
-from evenhand.core.measure import Facts
 from evenhand.core.readout import Readout
 
 SIDES = ("target_x", "target_y", "attribute_a", "attribute_b")

@@ -53,6 +53,7 @@ def load(data: Path | None) -> Scenario:
         contexts=tuple(Context(part, "choice") for part in FILES),
         licence=SOURCE.licence,
         citation=SOURCE.citation,
+        pooled=False,
         measures=("accuracy", "accuracy_per_character"),
         source=", ".join(f"{SOURCE.folder}/{file}" for file in FILES.values()),
     )

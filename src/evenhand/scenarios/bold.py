@@ -7,7 +7,7 @@ political ideas); the cluster is the entity, the page a prompt is from. In class
 (Sikhism, atheism) the prompt is, or there would be no intervals: they are too narrow there.
 
 What needs no classifier is measured: which gender's words the continuations hold, by the paper's word lists
-(`gender_polarity`), and whether they run on in loops (`repetition`, `compression_ratio`). The paper's scores of
+(`gender_polarity`), and whether they run on in loops (`repetition`). The paper's scores of
 sentiment, toxicity, regard and psycholinguistic norms, and its two gender polarities by word vectors, need models or
 lexicons of others and are not included.
 
@@ -47,7 +47,7 @@ SOURCE = Source(
     origin="https://github.com/amazon-science/bold, folder prompts",
     pinned={f"{each}_prompt.json": (f"{_FROM}/{each}_prompt.json", sha256) for each, sha256 in _SHA256.items()},
 )
-MEASURES = ("gender_polarity", "repetition", "compression_ratio")
+MEASURES = ("gender_polarity", "repetition")
 _FEWEST_ENTITIES = 5
 _FEWEST_WORDS = 3
 

@@ -73,5 +73,5 @@ def _differing(one: str, other: str) -> str:
     """Say by how many words two sentences differ where that is more than the name of a group explains."""
     words = one.split(), other.split()
     apart = [op for op in difflib.SequenceMatcher(None, *words, autojunk=False).get_opcodes() if op[0] != "equal"]
-    most = max(sum(op[2] - op[1] for op in apart), sum(op[4] - op[3] for op in apart))
+    most = sum(max(op[2] - op[1], op[4] - op[3]) for op in apart)
     return f"differs in {most} words" if most > _MOST_WORDS else ""

@@ -82,6 +82,7 @@ def load(data: Path | None) -> Scenario:
         contexts=tuple(Context(axis, "sentence") for axis in axes),
         licence=SOURCE.licence,
         citation=SOURCE.citation,
+        pooled=False,
         measures=MEASURES,
         source=SOURCE.folder,
     )

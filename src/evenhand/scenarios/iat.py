@@ -71,7 +71,7 @@ def _cases(variation: str, stimuli: Stimuli, prompt: str) -> list[Case]:
             prompt=prompt.format(one=one, other=other, words=listed),
             context=stimuli.name,
             variation=variation,
-            cluster=str(draw),
+            cluster=f"{stimuli.name}/{draw}",
             facts=(
                 ("positive", SEPARATOR.join(stimuli.positive)), ("negative", SEPARATOR.join(stimuli.negative)),
                 ("default", default), ("stigmatised", stigmatised),

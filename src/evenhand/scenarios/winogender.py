@@ -79,6 +79,7 @@ def load(data: Path | None) -> Scenario:
         ),
         licence=SOURCE.licence,
         citation=SOURCE.citation,
+        pooled=False,
         measures=(
             "accuracy_gap", "coreference_accuracy", "resolution_correlation", "gender_gap", "pronoun_shares",
             "gap_correlation",

@@ -3,39 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
-import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 from pydantic import Field, ValidationError, field_validator
 
 from evenhand import find
 from evenhand.core.bootstrap import Bootstrap
 from evenhand.core.case import Case
+from evenhand.core.declared import alternatives_of, guess_of, headline_of, neutral_of
 from evenhand.core.errors import EvenhandError, UsageError
-from evenhand.core.measure import Measure, Subject, guess_of, headline_of, measure, neutral_of
+from evenhand.core.measure import Measure, Subject, measure
 from evenhand.core.plugin import told
 from evenhand.core.progress import Progress, silent
 from evenhand.core.readout import Readout
 from evenhand.core.record import BenchmarkRecord, BenchmarkSpec, Row, digest
 from evenhand.core.scenario import Scenario
-from evenhand.judge.verdict import Limits
 from evenhand.lm.model import LM
 from evenhand.lm.read import Reading, read
 from evenhand.scenarios._load import load_scenario
-from evenhand.study.audit import unanswered
 from evenhand.study.code import fingerprints
 from evenhand.study.config import Part, read_toml, validated
 from evenhand.study.grid import versions
 from evenhand.study.models import identity
 from evenhand.study.store import CannotWrite, Store, write
-
-ALL = "all"
-"""Context of the rows over all contexts of one kind of outcome together."""
+from evenhand.study.suite_rows import ALL
 
 _Count = Annotated[int, Field(ge=1)]
 
@@ -51,6 +48,8 @@ class Entry(Part):
     """At most so many cases of each of these clusters; not where the cases of a cluster are scored together."""
     measures: tuple[str, ...] = ()
     """Instead of those the benchmark names."""
+    settings: dict[str, dict[str, Any]] = {}
+    """Measure → its settings, where they are not the default ones."""
     samples: _Count | None = None
     """Answers per prompt where they are generated; default: as the command says."""
     new_tokens: _Count | None = None
@@ -104,8 +103,8 @@ def load_suite(name: str) -> Suite:
     suite = validated(Suite, path, text, data)
     for entry in suite.benchmarks:
         find.path_of("scenarios", entry.scenario)
-        for each in entry.measures:
-            find.build("measures", each)
+        for each in dict.fromkeys((*entry.measures, *entry.settings)):
+            find.build("measures", each, entry.settings.get(each))
     return suite
 
 
@@ -127,72 +126,26 @@ def run_suite(
     return ended
 
 
-def shown(record: BenchmarkRecord, by_context: bool = False) -> list[tuple[Row, Row | None]]:
-    """Return the rows of a table, each with the same row without flawed items, where there is one.
-
-    One row per measure and headline key, of all groups and contexts together; of each context too with `by_context`,
-    and for a measure that is undefined over all of them (tests that cannot be pooled). What is undefined everywhere is
-    left out.
-    """
-    wide = max((len(row.groups) for row in record.rows), default=0)
-    rows = [
-        row for row in record.rows
-        if not row.variation and row.key in record.headline.get(row.measure, ()) and len(row.groups) in (0, 2, wide)
-    ]  # fmt: skip
-    known = {(row.measure, row.key) for row in rows if row.estimate.defined}
-    pooled = {row.measure for row in rows if row.context == ALL and row.estimate.defined}
-    sound = {_place(row): row for row in record.sound}
-    return [
-        (row, sound.get(_place(row)))
-        for row in rows
-        if (row.measure, row.key) in known and (by_context or (row.context == ALL) == (row.measure in pooled))
-    ]
-
-
-def idle(record: BenchmarkRecord) -> list[str]:
-    """Return what speaks against the model doing this task at all, over everything that was asked; empty: nothing.
-
-    It does no better than guessing (the interval of such a measure reaches down to that), or hardly answers.
-    """
-    found: list[str] = []
-    for row, _ in shown(record):
-        guess = record.guess.get(row.measure, {}).get(row.key)
-        low = row.estimate.value if math.isnan(row.estimate.low) else row.estimate.low
-        if guess is not None and low <= guess:
-            name = row.measure if row.key == "value" else f"{row.measure} {row.key}"
-            found.append(f"{name} {row.estimate} is no better than guessing ({guess:.3g})")
-    found += [
-        f"{row.measure}: {row.estimate.value:.0%} of its answers cannot be read" for row, _ in shown(record)
-        if row.key in ("invalid", "unread") and row.estimate.value > 1 - Limits().valid
-    ]  # fmt: skip
-    contexts = dict.fromkeys(row.context for row in record.rows)
-    silent = unanswered(record.rows, ALL if ALL in contexts else next(iter(contexts)))
-    return [*found, silent] if silent else found
-
-
-def _place(row: Row) -> tuple[str, ...]:
-    return row.measure, row.key, row.context, row.variation, *row.groups
-
-
 def sampled(scenario: Scenario, entry: Entry, seed: int) -> Scenario:
     """Return the cases an entry asks for: whole clusters drawn by the seed, and of each its evenly spaced cases.
 
-    Cases without a cluster belong to the way of asking (a neutral prompt) and are always kept.
+    A cluster that stands in several groups or contexts is drawn in all of them or in none. Cases without a cluster
+    belong to the way of asking (a neutral prompt) and are always kept.
     """
     scenario = scenario.only(entry.contexts)
     clusters: dict[tuple[str, str], dict[str, list[Case]]] = {}
     for case in scenario.cases:
         clusters.setdefault((case.context, case.group), {}).setdefault(case.cluster, []).append(case)
     kept: set[str] = set()
-    for (context, _), found in clusters.items():
+    for found in clusters.values():
         kept.update(case.id for case in found.pop("", ()))
         names = sorted(found)
         if entry.clusters is not None and len(names) > entry.clusters:
-            names = random.Random(f"{seed}:{context}").sample(names, entry.clusters)
+            names = sorted(names, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())[: entry.clusters]
         for name in names:
             cases, most = found[name], entry.cases or len(found[name])
             n = min(most, len(cases))
-            kept.update(cases[i * len(cases) // n].id for i in range(n))
+            kept.update(cases[(2 * i + 1) * len(cases) // (2 * n)].id for i in range(n))
     return scenario.where(lambda case: case.id in kept)
 
 
@@ -207,8 +160,8 @@ def _benchmark(
         names = entry.measures or scenario.measures
         if not names:
             raise UsageError(f"scenario {entry.scenario!r} names no measures; say `measures = […]` in the suite")
-        measures: dict[str, Measure] = {name: find.build("measures", name) for name in names}
-        spec = _spec(lm, scenario, names, reading, bootstrap)
+        measures = _measures(entry, scenario, names)
+        spec = _spec(lm, scenario, measures, reading, bootstrap)
         path = store.folder / "benchmarks" / f"{spec.hash}.json"
         if (known := _known(path, store.notify)) is not None:
             return known, False
@@ -221,13 +174,28 @@ def _benchmark(
         known_error = told(error)
         if known_error is None:
             raise
-        return NotMeasured(entry.scenario, known_error, refused=asked), True
+        return NotMeasured(entry.scenario, known_error, refused=asked and isinstance(error, EvenhandError)), True
     record = record.model_copy(update={"seconds": time.monotonic() - started})
     write(path, record.model_dump_json(indent=1).encode())
     return record, True
 
 
-def _spec(lm: LM, scenario: Scenario, measures: Sequence[str], reading: Reading, bootstrap: Bootstrap) -> BenchmarkSpec:
+def _measures(entry: Entry, scenario: Scenario, names: Sequence[str]) -> dict[str, Measure]:
+    """Build what is to be measured; raises UsageError for a measure that these cases have no answers for."""
+    outcomes = {context.outcome for context in scenario.contexts}
+    measures: dict[str, Measure] = {name: find.build("measures", name, entry.settings.get(name)) for name in names}
+    for name, each in measures.items():
+        if not outcomes & {*each.kinds}:
+            raise UsageError(
+                f"measure {name!r} is read from answers of kind {', '.join(each.kinds)}; scenario {scenario.name!r} "
+                f"asks for {', '.join(sorted(outcomes))}"
+            )
+    return measures
+
+
+def _spec(
+    lm: LM, scenario: Scenario, measures: dict[str, Measure], reading: Reading, bootstrap: Bootstrap
+) -> BenchmarkSpec:
     return BenchmarkSpec(
         model=identity(lm),
         scenario=scenario.name,
@@ -236,6 +204,7 @@ def _spec(lm: LM, scenario: Scenario, measures: Sequence[str], reading: Reading,
         run={
             "reading": asdict(reading),
             "bootstrap": asdict(bootstrap),
+            "settings": {name: asdict(cast("Any", each)) for name, each in measures.items()},
             "versions": versions(),
             "code": fingerprints([("measures", name) for name in measures]),
         },
@@ -269,7 +238,7 @@ def _record(
         spec=spec,
         rows=rows,
         sound=_rows(measures, [readout for readout in sound if len(readout)], bootstrap, scenario.pooled),
-        headline={name: headline_of(each, [row.key for row in rows if row.measure == name])
+        headline={name: _headline(each, [row for row in rows if row.measure == name])
                   for name, each in measures.items()},
         neutral=_by_key(rows, lambda row: neutral_of(measures[row.measure], row.key)),
         guess=_by_key(rows, lambda row: guess_of(measures[row.measure], row.key, readouts[0])),
@@ -278,6 +247,13 @@ def _record(
         licence=scenario.licence,
         citation=scenario.citation,
     )  # fmt: skip
+
+
+def _headline(each: Measure, rows: Sequence[Row]) -> tuple[str, ...]:
+    """Return the keys to show; of conventions of which some are not for every model, those with a value."""
+    keys = headline_of(each, dict.fromkeys(row.key for row in rows))
+    known = {row.key for row in rows if row.estimate.defined}
+    return tuple(key for key in keys if key in known) or keys if alternatives_of(each) else keys
 
 
 def _by_key(rows: Sequence[Row], value: Callable[[Row], float | None]) -> dict[str, dict[str, float]]:

@@ -134,6 +134,7 @@ def load_form(data: Path | None, name: str, masked: bool, ask: Ask, size: Size =
         contexts=tuple(Context(domain, "pair") for domain in DOMAINS),
         licence=source().licence,
         citation=source().citation,
+        pooled=False,
         measures=("unqover",),
         source=source().folder,
     )
