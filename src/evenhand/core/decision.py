@@ -1,4 +1,4 @@
-"""Which option a model decides for, and the share of probability each has among the options."""
+"""Which option each case's answer is: the likeliest of those scored, or what generated answers picked."""
 
 from __future__ import annotations
 
@@ -8,15 +8,31 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from evenhand.core.picks import picks
 from evenhand.core.readout import Readout
 
 
-def decided(readout: Readout) -> Float[Tensor, "case opt"]:
-    """Return 1 for the likeliest option of each case; a tie is shared out, so option order cannot matter.
+def likeliest(score: Float[Tensor, "case opt"]) -> Float[Tensor, "case opt"]:
+    """Return 1 for the option with the highest score of each case; those that tie share it, so order cannot matter.
 
-    Rows are NaN where the case is undefined.
+    NaN marks options that are not there; a row without any score is NaN.
     """
+    best = (score == score.nan_to_num(nan=-math.inf).amax(dim=1, keepdim=True)).double()
+    return best / best.sum(dim=1, keepdim=True)
+
+
+def picks(readout: Readout) -> Float[Tensor, "case opt"]:
+    """Return how the answer of each case falls on its options, as shares (float64).
+
+    Generated answers: the share of all answers that picks each option, so that a row sums to the valid share. Scored
+    options: the likeliest. NaN where no option has a score.
+    """
+    if "picked" in readout.arrays:
+        return readout.arrays["picked"].double()
+    return likeliest(readout.arrays["logp"].double())
+
+
+def decided(readout: Readout) -> Float[Tensor, "case opt"]:
+    """Return `picks`; rows are NaN where the case is undefined."""
     return picks(readout).masked_fill(_undefined(readout, _logp(readout)), torch.nan)
 
 

@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from evenhand.core.case import Outcome
+from evenhand.core.decision import likeliest, on_favourable
 from evenhand.core.level import Share
-from evenhand.core.likeliest import likeliest_is_right
 from evenhand.core.readout import Readout
 
 
@@ -28,4 +28,5 @@ class Accuracy(Share):
 
     def per_case(self, readout: Readout, reference: Readout | None = None) -> Float[Tensor, "case stat"]:
         """Return 1 and whether the answer is right."""
-        return self.each(*likeliest_is_right(readout, readout.arrays["logp"].double()))
+        hit = on_favourable(readout, likeliest(readout.arrays["logp"].double()))
+        return self.each(hit, ~readout.defined | hit.isnan())

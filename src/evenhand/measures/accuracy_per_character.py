@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from evenhand.core.case import Outcome
+from evenhand.core.decision import likeliest, on_favourable
 from evenhand.core.level import Share
-from evenhand.core.likeliest import likeliest_is_right
 from evenhand.core.readout import Readout
 
 
@@ -37,4 +37,5 @@ class AccuracyPerCharacter(Share):
         # The empty last row gives an empty readout a table too.
         rows = [torch.tensor(size, dtype=torch.float64) for size in [*sizes, [1] * logp.shape[1]]]
         length = pad_sequence(rows, batch_first=True, padding_value=1.0)[:-1]
-        return self.each(*likeliest_is_right(readout, logp / length))
+        hit = on_favourable(readout, likeliest(logp / length))
+        return self.each(hit, ~readout.defined | hit.isnan())

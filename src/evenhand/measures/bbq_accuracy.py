@@ -11,9 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from evenhand.core.case import Outcome
+from evenhand.core.decision import picks
 from evenhand.core.declared import Facts
 from evenhand.core.level import Share
-from evenhand.core.picks import picks
 from evenhand.core.readout import Readout
 
 

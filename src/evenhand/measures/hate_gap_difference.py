@@ -11,9 +11,9 @@ from torch import Tensor
 
 from evenhand.core.case import Outcome
 from evenhand.core.declared import Facts
+from evenhand.core.hate import SIDES, by_side, of_template
 from evenhand.core.measure import Swap
 from evenhand.core.readout import Readout
-from evenhand.core.sides import SIDES, by_side, of_template
 
 
 @dataclass(frozen=True)

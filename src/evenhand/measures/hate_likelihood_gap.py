@@ -10,9 +10,9 @@ from torch import Tensor
 
 from evenhand.core.case import Outcome
 from evenhand.core.declared import Facts
+from evenhand.core.hate import SIDES, by_side
 from evenhand.core.level import Level
 from evenhand.core.readout import Readout
-from evenhand.core.sides import SIDES, by_side
 
 
 @dataclass(frozen=True)
