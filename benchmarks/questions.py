@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pairs import Fed, rate
+from pairs import MOST_PADDING, Fed, rate
 from rich.console import Console
 from rich.table import Table
 from scoring import seconds
@@ -99,7 +99,10 @@ def measured(lm: LM, name: str, task: Any, count: int, shots: int, wanted: float
         f"{(fed.tokens - fed.padding) / best.forwarded:.2f}",
         f"{fed.work(lm) / rate(torch.float32) / ours:.2f}", f"{fed.padding / fed.tokens:.1%}", f"{apart:.1e}",
     )  # fmt: skip
-    return line, "" if ratio >= wanted else f"{name}: {ratio:.2f}×, wanted {wanted:g}×"
+    wasted = fed.padding / fed.tokens
+    short = [f"{ratio:.2f}×, wanted {wanted:g}×"] if ratio < wanted else []
+    short += [f"{wasted:.1%} padding, at most {MOST_PADDING:.0%} wanted"] if wasted > MOST_PADDING else []
+    return line, f"{name}: {'; '.join(short)}" if short else ""
 
 
 def main() -> int:
