@@ -11,15 +11,19 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from evenhand import find
 from evenhand.cli.main import main
 from evenhand.core.bootstrap import FEWEST
 from evenhand.core.record import CellRecord
 from evenhand.planted import model_path
 from evenhand.scenarios._load import load_scenario
+from evenhand.study.suite import load_suite
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 SCENARIO, STUDY = re.findall(r"^```toml\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-COMMANDS = [line for line in README.splitlines() if re.match(r"evenhand (audit|run|report|export) ", line)]
+LINES = [line for line in README.splitlines() if re.match(r"evenhand (audit|run|report|export) ", line)]
+BENCHMARKS = [line for line in LINES if "--suite" in line or "crows_pairs" in line]
+COMMANDS = [line for line in LINES if line not in BENCHMARKS]
 
 
 @pytest.fixture
@@ -58,6 +62,15 @@ def entered(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SystemExit) as ended:
         main()
     assert not ended.value.code, line
+
+
+@pytest.mark.data
+def test_the_benchmarks_of_the_readme_can_be_asked(data_dir: Path) -> None:
+    suite, scenario = (shlex.split(line, comments=True)[-1] for line in BENCHMARKS)
+    assert load_suite(suite).benchmarks
+    assert load_scenario(scenario, data_dir).measures
+    for name in find.names("suites"):
+        assert re.search(rf"\b{name}\b", BENCHMARKS[0])
 
 
 def test_the_scenario_of_the_readme_is_read(shop: Path) -> None:

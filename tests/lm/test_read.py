@@ -21,6 +21,7 @@ from evenhand.lm.model import LM
 from evenhand.lm.read import Reading, read, read_variants
 from evenhand.lm.variants import Variant
 from evenhand.testing.tiny import tiny_lm
+from oracles import plain_scoring
 
 NAMES = {"a": ("Maria", "Anna Maria van Dyke"), "b": ("Jamal", "She")}
 ITEMS = ("bicycle", "car")
@@ -187,7 +188,8 @@ def test_pair_is_the_difference_of_two_sentences(name: str) -> None:
     lm = tiny_lm(name)
     about = scenario("pair")
     readout = one(lm, about)
-    sums = readouts.score_texts(lm, [option for case in about.cases for option in case.options])[0].logp.reshape(-1, 2)
+    sums = torch.tensor([[sum(plain_scoring.text(lm, option, pair=True)) for option in case.options]
+                         for case in about.cases], dtype=torch.float64)  # fmt: skip
     assert torch.allclose(readout.value, sums[:, 0] - sums[:, 1], atol=1e-4)
     assert torch.allclose(readout.arrays["logp"], sums, atol=1e-4)
 

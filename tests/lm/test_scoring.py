@@ -78,7 +78,7 @@ def _inside(lm: LM, case: Case, option: str) -> float:
 def test_options_and_texts_equal_one_plain_forward_each(name: str) -> None:
     lm = tiny_lm(name)
     expected = [
-        oracle.option(lm, case.prompt, option) if case.prompt else sum(oracle.text(lm, option))
+        oracle.option(lm, case.prompt, option) if case.prompt else sum(oracle.text(lm, option, pair=True))
         for case in CASES
         for option in case.options
     ]
@@ -241,13 +241,22 @@ def test_what_cannot_be_scored_is_refused() -> None:
         next_token(tiny_lm("bert"), ["a"])
     assert score_texts(lm, [])[0].logp.shape == (0,)
     assert score_options(lm, []) == [[]]
-    for token in ("bos_token", "eos_token"):
-        (one,) = score_texts(lm, ["$"])
-        assert one.tokens.tolist() == [1]
-        setattr(lm.tokenizer, token, None)
     (one,) = score_texts(lm, ["$"])
     assert one.tokens.tolist() == [0]
     assert bool(one.logp.isnan().all())
+    lm.tokenizer.bos_token = lm.tokenizer.eos_token
+    assert score_texts(lm, ["$"])[0].tokens.tolist() == [1]
+
+
+def test_the_first_word_of_a_pair_is_scored_wherever_something_can_stand_before_it() -> None:
+    lm, pair = tiny_lm("gpt2"), _case(0, "", "She sold the car.", "He sold the car.")
+    ((found,),) = score_parts(lm, [pair])
+    sizes = [len(lm.tokenizer(option)["input_ids"]) for option in pair.options]
+    assert lm.tokenizer.bos_token is None
+    assert found.tokens.tolist() == sizes
+    lm.tokenizer.eos_token = None
+    ((bare,),) = score_parts(lm, [pair])
+    assert bare.tokens.tolist() == [size - 1 for size in sizes]
 
 
 @pytest.mark.models

@@ -28,8 +28,8 @@ def option(lm: Any, prompt: str, answer: str) -> float:
     return sum(_one(lm, ids, i) for i in wanted)
 
 
-def text(lm: Any, whole: str) -> list[float]:
-    """Log-likelihood of every scored token of a text."""
+def text(lm: Any, whole: str, pair: bool = False) -> list[float]:
+    """Log-likelihood of every scored token of a text, or of a sentence of a pair."""
     ids, offsets = _encode(lm, whole)
     if lm.kind == "encoder-decoder":
         source, _ = _encode(lm, "")
@@ -37,15 +37,15 @@ def text(lm: Any, whole: str) -> list[float]:
         return _decoded_tokens(lm, source, body)
     real = [i for i, (a, b) in enumerate(offsets) if b > a]
     if lm.kind == "causal":
-        ids, opening = _started(lm, ids[: real[-1] + 1], real[0] == 0)
+        ids, opening = _started(lm, ids[: real[-1] + 1], real[0] == 0, pair)
         real = [i + opening for i in real if i + opening]
     return [_one(lm, ids, i) for i in real]
 
 
-def _started(lm: Any, ids: list[int], bare: bool) -> tuple[list[int], int]:
-    """A text begins with the start token, or else the end token; and how many tokens that put before it."""
+def _started(lm: Any, ids: list[int], bare: bool, pair: bool) -> tuple[list[int], int]:
+    """A text begins with the start token, for a pair else the end token; and how many tokens that put before it."""
     tokenizer = lm.tokenizer
-    opening = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    opening = tokenizer.eos_token_id if tokenizer.bos_token_id is None and pair else tokenizer.bos_token_id
     return ([opening, *ids], 1) if bare and opening is not None else (ids, 0)
 
 
@@ -71,7 +71,7 @@ def _decoded_tokens(lm: Any, source: Sequence[int], target: Sequence[int]) -> li
 def divergence(lm: Any, whole: str, edited: Any) -> list[float]:
     """KL(unedited ‖ edited) at every scored token of a causal text; `edited` is a context manager factory."""
     ids, offsets = _encode(lm, whole)
-    ids, _ = _started(lm, ids, offsets[0][1] > 0)
+    ids, _ = _started(lm, ids, offsets[0][1] > 0, False)
     base = _logp(lm, ids)
     with edited():
         other = _logp(lm, ids)

@@ -30,7 +30,7 @@ def test_each_context_has_its_own_answer_in_every_frame() -> None:
         (context, frame): 24 for context in ("things", "people") for frame in FRAMES
     }
     assert {(case.context, case.options[case.favourable or 0].split()[0]) for case in about.cases} == {
-        ("things", "colour"),
+        ("things", "color"),
         ("people", "race"),
     }
     assert len({case.cluster for case in about.cases}) == 48

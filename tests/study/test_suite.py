@@ -18,8 +18,8 @@ from evenhand.core.record import BenchmarkRecord
 from evenhand.lm.read import Reading
 from evenhand.scenarios._load import load_scenario
 from evenhand.study import suite as suites
-from evenhand.study.suite import Ended, Entry, NotMeasured, Suite, Watch, load_suite, run_suite, sampled
-from evenhand.study.suite_rows import ALL, idle, shown
+from evenhand.study.suite import ALL, Ended, Entry, NotMeasured, Suite, Watch, load_suite, run_suite, sampled
+from evenhand.study.suite_rows import idle, shown
 from evenhand.testing.tiny import tiny_lm
 
 FEW = Bootstrap(replicates=20)

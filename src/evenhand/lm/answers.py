@@ -54,7 +54,7 @@ def _own(lm: LM, cases: Sequence[Case], outcome: Outcome, most_tokens: int) -> l
     texts = [case.options if outcome == "pair" else (case.prompt,) for case in cases]
     scores = iter(whole_texts(lm, [text for few in texts for text in few], (None,), silent)[0])
     likelier = [max((next(scores), -i, text) for i, text in enumerate(few))[2] for few in texts]
-    return [(text, sentence_rows(lm, 0, text, 1.0)) for text in likelier]
+    return [(text, sentence_rows(lm, 0, text, 1.0, outcome == "pair")) for text in likelier]
 
 
 def _option(lm: LM, prompt: str, option: str) -> list[Row]:

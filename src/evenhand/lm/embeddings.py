@@ -41,7 +41,7 @@ class Embedding:
 def embeddings(task: Task, embedding: Embedding) -> list[Readout]:
     """Return the vector of each text (array `vector`) and how many tokens the text has (`tokens`)."""
     texts = [case.prompt for case in task.cases]
-    tokens = torch.tensor([len(each.ids) for each in encode_all(task.lm, texts, whole=True)])
+    tokens = torch.tensor([len(each.ids) for each in encode_all(task.lm, texts, True, or_end=True)])
     out: list[Readout] = []
     for vectors in embed_texts(task.lm, texts, embedding, task.variants, task.progress):
         known = vectors.isfinite().all(dim=1)
@@ -69,7 +69,7 @@ def embed_texts(
     """
     block = _block(lm, embedding.layer)
     distinct = [*dict.fromkeys(texts)]  # one word stands in several tests
-    encoded = encode_all(lm, distinct, whole=True)
+    encoded = encode_all(lm, distinct, True, or_end=True)
     places = [_places(lm, text, each, embedding.pooling) for text, each in zip(distinct, encoded, strict=True)]
     check_length(lm, max((len(each.ids) for each in encoded), default=0), "a text")
     masks = RowMasks(lm, variants)

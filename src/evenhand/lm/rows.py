@@ -117,11 +117,14 @@ def continuation_rows(
     return merged(rows)
 
 
-def sentence_rows(lm: LM, case: int, text: str, weight: float) -> list[Row]:
-    """Return rows whose objective is weight · log-likelihood of a whole text, all of it counted as answer."""
+def sentence_rows(lm: LM, case: int, text: str, weight: float, or_end: bool = True) -> list[Row]:
+    """Return rows whose objective is weight · log-likelihood of a whole text, all of it counted as answer.
+
+    `or_end` as in `encode`: true for the sentences of a pair.
+    """
     source = encode(lm, "", whole=True).ids if lm.kind == "encoder-decoder" else ()
     rows: list[Row] = []
-    for line in text_lines(lm, encode(lm, text, whole=True)):
+    for line in text_lines(lm, encode(lm, text, True, or_end)):
         targets = tuple(Target(at, token, weight) for at, token in zip(line.at, line.targets, strict=True))
         if lm.kind == "encoder-decoder":
             rows.append(Row(case, source, len(source), (), line.ids, targets))

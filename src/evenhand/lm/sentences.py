@@ -34,7 +34,7 @@ def sentence_options(
     sentences with `spans`, of the filling written from left to right. Lines that two sentences have in common are
     forwarded once.
     """
-    encoded = iter(encode_all(lm, [option for case in cases for option in case.options], whole=True))
+    encoded = iter(encode_all(lm, [option for case in cases for option in case.options], True, or_end=True))
     texts = [[next(encoded) for _ in case.options] for case in cases]
     if lm.kind == "masked":
         return _masked(lm, cases, texts, variants, progress)

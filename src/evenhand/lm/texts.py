@@ -40,7 +40,7 @@ def score_texts(
 ) -> list[TextScores]:
     """Return per variant the scores of whole texts, without chat template.
 
-    Causal: every token, the first after the start token (models without start and end token: from the second on).
+    Causal: every token, the first after the start token (models without one: from the second on).
     Masked: pseudo-log-likelihood, each token masked in turn given all others (Salazar et
     al. 2020). Encoder–decoder: the text as decoder target while the encoder reads an empty text.
     A text longer than the context is read in windows of that length: causal ones overlap by half and score a token in

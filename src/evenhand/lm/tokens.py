@@ -54,17 +54,17 @@ def render(lm: LM, case: Case) -> str:
     return f"{text}{case.answer_prefix}"
 
 
-def encode(lm: LM, text: str, whole: bool = False) -> Encoded:
+def encode(lm: LM, text: str, whole: bool = False, or_end: bool = False) -> Encoded:
     """Encode a text as the model was trained to see it: its own start token, no end token (except for T5's encoder).
 
     With a chat model the template has written the start token already, unless the text is `whole` (scored without it).
-    A whole text for a causal model begins with the start token, or else the end token, also where the tokenizer adds
-    none: otherwise its first word would never be scored (docs/decisions/0006).
+    A whole text for a causal model begins with the start token also where the tokenizer does not add it, or else its
+    first word would never be scored; with `or_end` the end token stands in where there is none (docs/decisions/0006).
     """
-    return encode_all(lm, [text], whole)[0]
+    return encode_all(lm, [text], whole, or_end)[0]
 
 
-def encode_all(lm: LM, texts: Sequence[str], whole: bool = False) -> list[Encoded]:
+def encode_all(lm: LM, texts: Sequence[str], whole: bool = False, or_end: bool = False) -> list[Encoded]:
     """Encode many texts at once, which is several times faster than one by one."""
     if not texts:
         return []
@@ -72,7 +72,7 @@ def encode_all(lm: LM, texts: Sequence[str], whole: bool = False) -> list[Encode
         list(texts), add_special_tokens=whole or not lm.chat, return_offsets_mapping=True, verbose=False
     )
     special = special_ids(lm) if lm.kind == "causal" else frozenset[int]()
-    opening = start_id(lm) if whole else None
+    opening = start_id(lm, or_end) if whole else None
     encoded: list[Encoded] = []
     for ids, offsets in zip(out["input_ids"], out["offset_mapping"], strict=True):
         end = len(ids)
@@ -87,12 +87,12 @@ def encode_all(lm: LM, texts: Sequence[str], whole: bool = False) -> list[Encode
     return encoded
 
 
-def start_id(lm: LM) -> int | None:
-    """Return the token a causal model's text begins with: its start token, else its end token, else none."""
+def start_id(lm: LM, or_end: bool) -> int | None:
+    """Return the token a causal model's text begins with: its start token, else none or the end token."""
     if lm.kind != "causal":
         return None
     declared = lm.tokenizer.bos_token_id
-    declared = lm.tokenizer.eos_token_id if declared is None else declared
+    declared = lm.tokenizer.eos_token_id if declared is None and or_end else declared
     return None if declared is None or declared >= lm.model.config.vocab_size else int(declared)
 
 

@@ -32,7 +32,7 @@ class IatD(Level):
     D of about −0.5 and draws every other a little towards −1. How texts are read is the same in either case.
     """
 
-    added: Annotated[float, Field(ge=0)] = 0.0
+    added: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("text",)
     headline: ClassVar[tuple[str, ...]] = ("value", "refusal", "unread")

@@ -50,7 +50,7 @@ class Weat(Level):
     """Most partitions that are all looked at (12,870 for two sets of 8); of more, `samples` are drawn."""
     samples: Annotated[int, Field(ge=1)] = 10_000
     """Random partitions, to which the observed one is added."""
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("embedding",)
     headline: ClassVar[tuple[str, ...]] = ("value", "permutation_p")

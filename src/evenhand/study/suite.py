@@ -32,8 +32,9 @@ from evenhand.study.config import Part, read_toml, validated
 from evenhand.study.grid import versions
 from evenhand.study.models import identity
 from evenhand.study.store import CannotWrite, Store, write
-from evenhand.study.suite_rows import ALL
 
+ALL = "all"
+"""Context of the rows over all contexts of one kind of outcome together."""
 _Count = Annotated[int, Field(ge=1)]
 
 

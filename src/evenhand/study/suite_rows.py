@@ -7,9 +7,7 @@ import math
 from evenhand.core.record import BenchmarkRecord, Row
 from evenhand.judge.verdict import Limits
 from evenhand.study.audit import unanswered
-
-ALL = "all"
-"""Context of the rows over all contexts of one kind of outcome together."""
+from evenhand.study.suite import ALL
 
 
 def shown(record: BenchmarkRecord, by_context: bool = False) -> list[tuple[Row, Row | None]]:
