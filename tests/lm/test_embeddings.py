@@ -37,7 +37,7 @@ WORDS = Scenario("words", CASES, (Context("here", "embedding"),))
 
 def _states(lm: LM, text: str) -> tuple[Tensor, ...]:
     """All hidden states of one text, by transformers' own means: blocks from index 1, the last after the final norm."""
-    ids = torch.tensor([encode_all(lm, [text], whole=True)[0].ids])
+    ids = torch.tensor([encode_all(lm, [text], True, or_end=True)[0].ids])
     trunk = lm.model.get_encoder() if lm.kind == "encoder-decoder" else lm.model
     with torch.no_grad():
         out: Any = trunk(input_ids=ids, output_hidden_states=True)
@@ -125,7 +125,7 @@ def test_a_readout_of_vectors_has_no_answers_and_is_kept() -> None:
     (readout,) = read(lm, WORDS, Reading(embedding=Embedding(1, "mean")))
     assert (readout.kind, len(readout.value), readout.defined.all()) == ("embedding", 0, True)
     assert torch.equal(readout.arrays["vector"], embed_texts(lm, TEXTS, Embedding(1, "mean"))[0])
-    assert readout.arrays["tokens"].tolist() == [len(e.ids) for e in encode_all(lm, TEXTS, whole=True)]
+    assert readout.arrays["tokens"].tolist() == [len(e.ids) for e in encode_all(lm, TEXTS, True, or_end=True)]
     assert json.loads(json.dumps(readout.notes)) == {"mode": "embedding", "layer": 1, "pooling": "mean", "chat": False}
     (again,) = decode(encode([readout]), WORDS)
     assert torch.equal(again.arrays["vector"], readout.arrays["vector"])
