@@ -41,14 +41,16 @@ def idle(record: BenchmarkRecord) -> list[str]:
         low = row.estimate.value if math.isnan(row.estimate.low) else row.estimate.low
         if guess is not None and low <= guess:
             name = row.measure if row.key == "value" else f"{row.measure} {row.key}"
-            found.append(f"{name} {row.estimate} is no better than guessing ({guess:.3g})")
-    found += [
-        f"{row.measure}: {row.estimate.value:.0%} of its answers cannot be read" for row, _ in shown(record)
-        if row.key in ("invalid", "unread") and row.estimate.value > 1 - Limits().valid
-    ]  # fmt: skip
+            found.append(f"{name}{_where(row)} {row.estimate} is no better than guessing ({guess:.3g})")
+        if row.key in ("invalid", "unread") and row.estimate.value > 1 - Limits().valid:
+            found.append(f"{row.estimate.value:.0%} of its answers{_where(row)} cannot be read ({row.measure})")
     contexts = dict.fromkeys(row.context for row in record.rows)
     silent = unanswered(record.rows, ALL if ALL in contexts else next(iter(contexts)))
     return [*found, silent] if silent else found
+
+
+def _where(row: Row) -> str:
+    return "" if row.context == ALL else f" in {row.context}"
 
 
 def _place(row: Row) -> tuple[str, ...]:
