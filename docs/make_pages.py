@@ -30,8 +30,9 @@ those it takes, with settings where they differ from the defaults.
 BENCHMARKS = """# Benchmarks
 What each benchmark measures, by which convention, and why not to trust it alone. `evenhand audit MODEL --suite quick`
 (`standard`, `full`, or a list of your own) runs many and prints one table; `evenhand audit MODEL --scenario NAME` runs
-one. The data are not shipped: they are read from the folder that the environment variable EVENHAND_DATA names. What the
-measures compute stands under [measures](measures.md); how the numbers are read under [numbers](numbers.md); where a
+one. The data are not shipped: they are read from the folder that the environment variable EVENHAND_DATA names; files
+pinned by their sha256 are downloaded once where they are not there, the others have to be put there. What the measures
+compute stands under [measures](measures.md); how the numbers are read under [numbers](numbers.md); where a
 number differs from that of another tool, in the [decisions](decisions/0006-whole-texts-begin-with-a-start-token.md).
 """
 WORDS: dict[Any, str] = {int: "whole number", float: "number", bool: "true or false", str: "text"}

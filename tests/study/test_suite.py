@@ -122,6 +122,9 @@ def test_a_model_that_guesses_is_told_apart_from_one_that_is_unbiased(tmp_path: 
     assert "of its probability is on the options" in said
     right = [row.model_copy(update={"estimate": Estimate(value=0.9, low=0.8, high=1.0)}) for row in guessing.rows]
     assert idle(guessing.model_copy(update={"rows": tuple(right)})) == []
+    other = [row.model_copy(update={"context": "asked in another way"}) for row in guessing.rows]
+    apart = guessing.model_copy(update={"rows": (*right, *other)})
+    assert any(said.startswith("asked in another way: ") for said in idle(apart)), "every context is looked at"
 
 
 def test_what_is_finished_is_not_measured_again(pairs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -242,12 +242,17 @@ def _record(
         headline={name: _headline(each, [row for row in rows if row.measure == name])
                   for name, each in measures.items()},
         neutral=_by_key(rows, lambda row: neutral_of(measures[row.measure], row.key)),
-        guess=_by_key(rows, lambda row: guess_of(measures[row.measure], row.key, readouts[0])),
+        guess=_by_key(rows, lambda row: _guess(measures[row.measure], row.key, readouts)),
         cases=len(scenario.cases),
         flawed=flawed,
         licence=scenario.licence,
         citation=scenario.citation,
     )  # fmt: skip
+
+
+def _guess(each: Measure, key: str, readouts: Sequence[Readout]) -> float | None:
+    """Return what guessing gives among the options of the answers that a measure is read from."""
+    return next((guess_of(each, key, readout) for readout in readouts if readout.kind in each.kinds), None)
 
 
 def _headline(each: Measure, rows: Sequence[Row]) -> tuple[str, ...]:

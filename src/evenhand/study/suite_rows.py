@@ -45,8 +45,10 @@ def idle(record: BenchmarkRecord) -> list[str]:
         if row.key in ("invalid", "unread") and row.estimate.value > 1 - Limits().valid:
             found.append(f"{row.estimate.value:.0%} of its answers{_where(row)} cannot be read ({row.measure})")
     contexts = dict.fromkeys(row.context for row in record.rows)
-    silent = unanswered(record.rows, ALL if ALL in contexts else next(iter(contexts)))
-    return [*found, silent] if silent else found
+    for context in (ALL,) if ALL in contexts else contexts:
+        if silent := unanswered(record.rows, context):
+            found.append(silent if context == ALL else f"{context}: {silent}")
+    return found
 
 
 def _where(row: Row) -> str:
