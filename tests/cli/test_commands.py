@@ -38,7 +38,7 @@ def test_audit_json_is_alone_on_stdout_and_gates(evenhand, shop, tmp_path):
     asked = ("audit", shop / "model", "-s", shop / "shop.toml", "--replicates", 50, "--json", "-c", "lamp")
     silent = evenhand(*asked, "--fail-over", 50, "--junit", tmp_path / "j.xml")
     assert silent.code == 3, "a model that does not do the task has not passed"
-    assert "no gap could be measured in lamp" in silent.err
+    assert "no number to judge in lamp" in silent.err
     record = json.loads(silent.out)
     assert {row["context"] for row in record["rows"]} == {"lamp"}
     assert [finding["outcome"] for finding in record["findings"]] == ["no_answer"]

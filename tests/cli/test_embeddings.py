@@ -10,8 +10,14 @@ pytestmark = pytest.mark.usefixtures("word_sets")
 
 def _value(said):
     assert said.code == 0, said.err
-    (row,) = [row for row in json.loads(said.out)["rows"] if row["key"] == "value"]
+    (benchmark,) = json.loads(said.out)["benchmarks"]
+    (row,) = [row for row in benchmark["rows"] if row["key"] == "value"]
     return row["estimate"]["value"]
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
 
 
 def test_layer_and_pooling_are_chosen(evenhand, shop):
@@ -25,7 +31,9 @@ def test_layer_and_pooling_are_chosen(evenhand, shop):
     said = evenhand("audit", model, *ASKED, "--layer", 9)
     assert (said.code, said.out) == (2, "")
     assert "there is no layer 9: the blocks of" in said.err
-    assert "--measure weat" in evenhand("audit", model, *ASKED, "--fail-over", 0.2).err
+    over = evenhand("audit", model, *ASKED, "--fail-over", 0.001, "--seed", 1)
+    (finding,) = json.loads(over.out)["findings"]
+    assert (over.code, finding["outcome"]) in {(1, "over"), (0, "unsure")}
 
 
 def test_an_encoder_takes_the_test_and_refuses_others(evenhand, encoder_dir):

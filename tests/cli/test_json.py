@@ -52,7 +52,7 @@ def test_audit_records_how_it_read_and_writes_no_nan(evenhand, shop, tmp_path):
                     "--node-budget", 50, "--numeric", "exact", "--seed", 3, "--replicates", 20, "--fail-over", 1,
                     "--json")  # fmt: skip
     assert said.code == 3
-    assert "no gap could be measured in bus, lamp" in said.err
+    assert "no number to judge in bus, lamp" in said.err
     record = _strict(said.out)
     assert record["reading"] == dataclasses.asdict(Reading("exact", 20, 0.7, 0.9, 3, node_budget=50))
     assert any(row["estimate"]["low"] is None for row in record["rows"]), "nothing here is undefined"

@@ -84,11 +84,12 @@ def test_options_that_a_suite_would_ignore_are_refused(evenhand, shop: Path, sui
 def test_options_of_a_suite_are_refused_without_one(evenhand, shop: Path, more) -> None:
     said = evenhand("audit", shop / "model", "--scenario", shop / "shop.toml", *more)
     assert said.code == 2
-    assert "goes with --suite" in said.err
+    assert "goes with benchmarks: --suite" in said.err
 
 
 def test_a_benchmark_alone_prints_its_own_measures(evenhand, shop: Path, suite: Path) -> None:
-    said = evenhand("audit", shop / "model", "--scenario", suite.parent / "pairs.py", "--replicates", 20)
+    said = evenhand("audit", shop / "model", "--scenario", suite.parent / "pairs.py", "--replicates", 20,
+                    "--out", suite.parent / "out")  # fmt: skip
     assert said.code == 0
     assert "normalised.effect" in said.out
 

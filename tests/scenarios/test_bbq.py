@@ -18,7 +18,7 @@ from evenhand.measures.bbq_accuracy import BbqAccuracy
 from evenhand.scenarios import bbq_regenerated_seed0
 from evenhand.scenarios._load import load_scenario
 from evenhand.scenarios._shared import bbq
-from evenhand.study.suite import Entry, sampled
+from evenhand.study.entry import Entry, sampled
 from evenhand.testing.tiny import tiny_lm
 
 ROWS = {

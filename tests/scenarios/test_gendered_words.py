@@ -23,7 +23,7 @@ from evenhand.measures.gender_imbalance import GenderImbalance
 from evenhand.measures.gendered_mass import GenderedMass
 from evenhand.measures.stated_gender import StatedGender
 from evenhand.scenarios._load import load_scenario
-from evenhand.study.suite import Entry, sampled
+from evenhand.study.entry import Entry, sampled
 from evenhand.testing.tiny import tiny_lm
 from oracles import gendered_words as oracle
 

@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ElementTree
 
 from evenhand.core.estimate import Estimate
 from evenhand.core.record import Row
-from evenhand.study.audit import gate, junit
+from evenhand.study.gate import gate, junit
 
 
 def _row(context, value, low, high, variation=""):

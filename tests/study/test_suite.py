@@ -17,8 +17,10 @@ from evenhand.core.estimate import Estimate
 from evenhand.core.record import BenchmarkRecord
 from evenhand.lm.read import Reading
 from evenhand.scenarios._load import load_scenario
-from evenhand.study import suite as suites
-from evenhand.study.suite import ALL, Ended, Entry, NotMeasured, Suite, Watch, load_suite, run_suite, sampled
+from evenhand.study import benchmark
+from evenhand.study.benchmark import ALL, Asking, Ended, NotMeasured
+from evenhand.study.entry import Entry, sampled
+from evenhand.study.suite import Suite, Watch, load_suite, run_suite
 from evenhand.study.suite_rows import idle, shown
 from evenhand.testing.tiny import tiny_lm
 
@@ -53,7 +55,7 @@ def pairs(tmp_path: Path) -> str:
 def _run(name: str, listed: Suite, folder: Path) -> tuple[list[Ended], list[bool]]:
     fresh: list[bool] = []
     watch = Watch(ended=lambda benchmark, place, total, new: fresh.append(new))
-    return run_suite(tiny_lm(name), listed, folder, bootstrap=FEW, watch=watch), fresh
+    return run_suite(Asking(tiny_lm(name), bootstrap=FEW), listed, folder, watch), fresh
 
 
 def test_every_suite_lists_benchmarks_there_are() -> None:
@@ -101,9 +103,9 @@ def test_rows_per_context_for_all_together_and_without_flawed_items(pairs: str, 
     }  # fmt: skip
     lines = shown(record)
     # The masked conventions are undefined everywhere.
-    assert [row.key for row, _ in lines] == ["normalised", "normalised.effect", "summed", "summed.effect"]
-    assert all(row.context == ALL and sound is not None and sound.estimate.n == 6 for row, sound in lines)
-    assert {row.context for row, _ in shown(record, by_context=True)} == {"shop", "farm", ALL}
+    assert [line.row.key for line in lines] == ["normalised", "normalised.effect", "summed", "summed.effect"]
+    assert all(line.row.context == ALL and line.sound is not None and line.sound.estimate.n == 6 for line in lines)
+    assert {line.row.context for line in shown(record, by_context=True)} == {"shop", "farm", ALL}
     assert record.neutral == {
         "stereotype_preference": dict.fromkeys(("original", "modified", "normalised", "summed"), 50.0)
     }
@@ -131,7 +133,7 @@ def test_what_is_finished_is_not_measured_again(pairs: str, tmp_path: Path, monk
     listed = Suite(benchmarks=(Entry(scenario=pairs), Entry(scenario="arithmetic", measures=("accuracy",))))
     first, fresh = _run("gpt2", listed, tmp_path / "out")
     assert fresh == [True, True]
-    monkeypatch.setattr(suites, "read", lambda *args: pytest.fail("read again"))
+    monkeypatch.setattr(benchmark, "read", lambda *args: pytest.fail("read again"))
     again, fresh = _run("gpt2", listed, tmp_path / "out")
     assert fresh == [False, False]
     assert [each.model_dump_json() for each in again] == [each.model_dump_json() for each in first]
@@ -144,7 +146,7 @@ def test_new_measures_of_known_answers_need_no_model(
     source = find.path_of("measures", "stereotype_preference").read_text()
     own.write_text(source.replace("class StereotypePreference", "class FirstLikelier"))
     _run("gpt2", Suite(benchmarks=(Entry(scenario=pairs),)), tmp_path / "out")
-    monkeypatch.setattr(suites, "read", lambda *args: pytest.fail("read again"))
+    monkeypatch.setattr(benchmark, "read", lambda *args: pytest.fail("read again"))
     listed = Suite(benchmarks=(Entry(scenario=pairs, measures=(str(own),)),))
     (record,), fresh = _run("gpt2", listed, tmp_path / "out")
     assert fresh == [True]
@@ -158,7 +160,7 @@ def test_a_damaged_record_is_measured_again(pairs: str, tmp_path: Path) -> None:
     (path,) = (tmp_path / "benchmarks").iterdir()
     path.write_text(path.read_text()[:100])
     said: list[str] = []
-    again = run_suite(tiny_lm("gpt2"), listed, tmp_path, bootstrap=FEW, watch=Watch(notify=said.append))
+    again = run_suite(Asking(tiny_lm("gpt2"), bootstrap=FEW), listed, tmp_path, Watch(notify=said.append))
     assert "damaged" in said[0]
     assert isinstance(first, BenchmarkRecord)
     assert isinstance(again[0], BenchmarkRecord)
@@ -191,10 +193,10 @@ def test_a_broken_model_is_said_to_be_broken(pairs: str, tmp_path: Path) -> None
     with torch.no_grad():
         for weight in lm.model.transformer.ln_f.parameters():
             weight.fill_(math.nan)
-    (record,) = run_suite(lm, Suite(benchmarks=(Entry(scenario=pairs),)), tmp_path, bootstrap=FEW)
+    (record,) = run_suite(Asking(lm, bootstrap=FEW), Suite(benchmarks=(Entry(scenario=pairs),)), tmp_path)
     assert isinstance(record, BenchmarkRecord)
     assert idle(record) == ["nothing could be measured: every number is undefined"]
-    lines = [row.key for row, _ in shown(record)]
+    lines = [line.row.key for line in shown(record)]
     assert {"original", "normalised"} <= set(lines), "what is undefined is shown as such"
 
 
@@ -270,7 +272,7 @@ def test_intervals_are_those_of_the_reading_and_the_seed(pairs: str, tmp_path: P
     hashes = {
         each.spec.hash
         for reading, bootstrap in ((Reading(), FEW), (Reading(seed=1), FEW), (Reading(), Bootstrap(replicates=21)))
-        for each in run_suite(lm, listed, folder, reading, bootstrap)
+        for each in run_suite(Asking(lm, reading, bootstrap), listed, folder)
         if isinstance(each, BenchmarkRecord)
     }
     assert len(hashes) == 3 == len(list((folder / "benchmarks").iterdir()))

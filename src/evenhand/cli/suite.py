@@ -1,8 +1,9 @@
-"""`evenhand audit --suite`: many benchmarks on one model, one line of progress each, one table at the end."""
+"""`evenhand audit` of benchmarks: one line of progress each, one table at the end."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,47 +13,98 @@ from evenhand.core.errors import CannotRun
 
 if TYPE_CHECKING:
     from evenhand.core.bootstrap import Bootstrap
-    from evenhand.core.record import BenchmarkRecord, Row
+    from evenhand.core.scenario import Scenario
     from evenhand.lm.model import LM
     from evenhand.lm.read import Reading
-    from evenhand.study.suite import Ended, Suite
+    from evenhand.study.benchmark import Asking, Ended
+    from evenhand.study.gate import Finding
+    from evenhand.study.suite import Suite
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the command asks for: a suite by name or path, where its results go, and how they are shown."""
+class Listed:
+    """Benchmarks to run, under one name."""
 
     name: str
+    suite: Suite
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Where results go and how they are shown."""
+
     out: Path | None
     by_context: bool
+    junit: Path | None
     json: bool
 
 
-def run_suite(lm: LM, asked: Asked, reading: Reading, bootstrap: Bootstrap) -> None:
-    """Run a suite into its folder and print the table; exit 3 where a benchmark could not be asked at all."""
-    from evenhand.cli.options import write_text
-    from evenhand.cli.screen import document, notify
+@dataclass(frozen=True)
+class Opened:
+    """How the model is opened, and the folder of the edit that is measured beside it."""
+
+    model: Callable[[], LM]
+    edit: Path | None
+
+
+def suite_of(name: str) -> Listed:
+    """Return a suite by name or path; its mistakes are told before a model is opened."""
     from evenhand.study.suite import load_suite
 
-    folder = asked.out or _folder(lm, asked.name)
-    ended = _carry_out(lm, load_suite(asked.name), reading, bootstrap, folder)
-    text = _text(f"{lm.identity.source}, suite {Path(asked.name).stem}, seed {reading.seed}", ended, asked.by_context)
+    return Listed(Path(name).stem, load_suite(name))
+
+
+def only(
+    name: str, scenario: Scenario, contexts: tuple[str, ...], more: tuple[str, ...], fail_over: float | None
+) -> Listed:
+    """Return a suite of one benchmark; a limit is one on the first of its measures."""
+    from evenhand.study.entry import Entry
+    from evenhand.study.suite import Suite, check
+
+    limits = {scenario.measures[0]: fail_over} if fail_over is not None else {}
+    entry = Entry(scenario=name, contexts=contexts, more=more, fail_over=limits)
+    check(entry)
+    return Listed(scenario.name, Suite(benchmarks=(entry,)))
+
+
+def audit_benchmarks(listed: Listed, shown: Shown, opened: Opened, reading: Reading, bootstrap: Bootstrap) -> None:
+    """Run benchmarks into their folder and print the table; exit 1 for a number over its limit."""
+    from evenhand.cli.options import write_text
+    from evenhand.cli.screen import document, notify
+    from evenhand.cli.suite_table import as_json, text_of
+    from evenhand.edits._file import load
+    from evenhand.study.benchmark import Asking, NotMeasured
+    from evenhand.study.gate import junit
+
+    edit = load(opened.edit) if opened.edit else None
+    lm = opened.model()
+    asking = Asking(lm, reading, bootstrap, edit)
+    folder = shown.out or _folder(lm, listed.name)
+    ended = _carry_out(asking, listed, folder)
+    if len(ended) == 1 and isinstance(ended[0], NotMeasured):
+        raise ended[0].error
+    findings = _findings(listed.suite, ended)
+    edited = f" beside {opened.edit}" if opened.edit else ""
+    text = text_of(f"{lm.identity.source}{edited}, {listed.name}, seed {reading.seed}", ended, findings,
+                   shown.by_context)  # fmt: skip
     write_text(folder / "table.txt", f"{text}\n")
-    if asked.json:
-        document({"folder": str(folder), "benchmarks": [_as_json(each) for each in ended]})
+    if shown.json:
+        document({"folder": str(folder), **as_json(ended, findings)})
     else:
         print(text)
         notify(f"this table, every number and the answers behind them: {folder}")
-    _end(ended)
+    if shown.junit is not None:
+        write_text(shown.junit, junit(findings, f"evenhand {listed.name}"))
+    _end(ended, findings)
 
 
 def _folder(lm: LM, name: str) -> Path:
     from evenhand.study.models import identity
 
-    return Path("runs") / f"{Path(str(identity(lm)['source'])).name}-{Path(name).stem}"
+    return Path("runs") / f"{Path(str(identity(lm)['source'])).name}-{name}"
 
 
-def _carry_out(lm: LM, suite: Suite, reading: Reading, bootstrap: Bootstrap, folder: Path) -> list[Ended]:
+def _carry_out(asking: Asking, listed: Listed, folder: Path) -> list[Ended]:
     from evenhand.cli.main import INTERRUPTED
     from evenhand.cli.screen import bars, clock, notify
     from evenhand.core.record import BenchmarkRecord
@@ -67,77 +119,45 @@ def _carry_out(lm: LM, suite: Suite, reading: Reading, bootstrap: Bootstrap, fol
                     took = clock(each.seconds) if fresh else "was there already"
                     shown.line(f"[{place}/{total}] {each.spec.scenario}: {each.cases:,} items ({took})")
                 else:
-                    shown.line(f"[{place}/{total}] {each.scenario}: {_why(each.refused)}: {each.error}")
+                    shown.line(f"[{place}/{total}] {each.scenario}: {each.why}: {each.error}")
 
-            return run_suite(lm, suite, folder, reading, bootstrap, Watch(shown.progress, ended, notify))
+            asking = replace(asking, progress=shown.progress)
+            return run_suite(asking, listed.suite, folder, Watch(ended, notify), listed.name)
     except KeyboardInterrupt:
         notify(f"stopped; finished benchmarks are in {folder}. Run the same command again: it goes on where it stopped")
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _why(refused: bool) -> str:
-    return "not for this model" if refused else "could not be asked"
+def _findings(suite: Suite, ended: list[Ended]) -> list[Finding]:
+    """Return every number that has a limit against it; a benchmark that has limits and was not measured is one too."""
+    from evenhand.core.record import BenchmarkRecord
+    from evenhand.study.gate import Finding, gate_benchmark
+
+    found: list[Finding] = []
+    for entry, each in zip(suite.benchmarks, ended, strict=True):
+        if isinstance(each, BenchmarkRecord):
+            found += gate_benchmark(each, entry.fail_over)
+        elif entry.fail_over:
+            found.append(Finding(each.scenario, (), "undefined", f"{each.why}: {each.error}"))
+    return found
 
 
-def _as_json(each: Ended) -> dict[str, object]:
+def _failed(ended: list[Ended]) -> list[str]:
     from evenhand.core.record import BenchmarkRecord
 
-    if isinstance(each, BenchmarkRecord):
-        return each.model_dump(mode="json")
-    return {"scenario": each.scenario, "error": str(each.error), "refused": each.refused}
+    return [f"  {each.scenario}: {each.error}" for each in ended
+            if not isinstance(each, BenchmarkRecord) and not each.refused]  # fmt: skip
 
 
-def _text(title: str, ended: list[Ended], by_context: bool) -> str:
-    """Return the table, and below it what the model does not do."""
-    from evenhand.cli.screen import lines_of
-    from evenhand.core.record import BenchmarkRecord
-    from evenhand.study.suite_rows import idle, shown
+def _end(ended: list[Ended], findings: list[Finding]) -> None:
+    """Exit 1 for a number over its limit; what could not be asked or judged has not passed either."""
+    from evenhand.study.gate import passed
 
-    body: list[list[str]] = []
-    doubts: list[str] = []
-    for each in ended:
-        if not isinstance(each, BenchmarkRecord):
-            body.append([each.scenario, "", "", _why(each.refused), "", "", "", ""])
-            continue
-        for row, sound in shown(each, by_context):
-            body.append([each.spec.scenario, row.context, _name(row), str(row.estimate), *_beside(each, row),
-                         str(sound.estimate) if sound else "",
-                         f"{row.estimate.n:,} / {row.estimate.n_clusters:,}"])  # fmt: skip
-        if found := idle(each):
-            doubts.append(f"  {each.spec.scenario}: {'; '.join(found)}")
-    head = [
-        "benchmark",
-        "context",
-        "measure",
-        "value",
-        "no bias",
-        "guessing",
-        "without flawed items",
-        "items / clusters",
-    ]
-    if doubts:
-        doubts.insert(0, "The model does not do these tasks, so what is measured there says nothing about its bias:")
-    return "\n".join([lines_of(title, head, body), *doubts])
-
-
-def _beside(each: BenchmarkRecord, row: Row) -> list[str]:
-    """What the value is to be set against: the one without bias, and that of guessing."""
-    known = (table.get(row.measure, {}).get(row.key) for table in (each.neutral, each.guess))
-    return ["" if value is None else f"{value:.3g}" for value in known]
-
-
-def _name(row: Row) -> str:
-    groups = f" ({' / '.join(row.groups)})" if len(row.groups) in (1, 2) else ""  # otherwise of all groups together
-    return f"{row.measure}{'' if row.key == 'value' else f' {row.key}'}{groups}"
-
-
-def _end(ended: list[Ended]) -> None:
-    from evenhand.core.record import BenchmarkRecord
-
-    failed = [each for each in ended if not isinstance(each, BenchmarkRecord) and not each.refused]
-    if failed:
-        reasons = "\n".join(f"  {each.scenario}: {each.error}" for each in failed)
+    if failed := _failed(ended):
+        reasons = "\n".join(failed)
         raise CannotRun(
             f"{len(failed)} of {len(ended)} benchmarks could not be asked; the others are finished. The same command "
             f"tries these again:\n{reasons}"
         )
+    if not passed(findings):
+        raise typer.Exit(1)

@@ -5,7 +5,8 @@ answers that it reads. A measure with several keys: `neutrals`, key → its neut
 without it all have `neutral`); `units` of keys that are not in `unit`; `headline`, the keys that a table of many
 measures shows (without it: those without a dot); `alternatives`, whether its keys are conventions of which some are not
 for every model; `distances`, keys that noise keeps above 0. `guesses` says what guessing gives, key → value (NaN: one
-over the number of options): a model that is not above it does not do the task.
+over the number of options): a model that is not above it does not do the task. `beside_unedited`: it tells what an edit
+changed, and nothing of a model alone.
 """
 
 from __future__ import annotations
@@ -60,3 +61,8 @@ def distances_of(each: Any) -> tuple[str, ...]:
 def alternatives_of(each: Any) -> bool:
     """Return whether its keys are conventions of which some are not for every model."""
     return getattr(each, "alternatives", False)
+
+
+def beside_unedited(each: Any) -> bool:
+    """Return whether it tells what an edit changed, and nothing of a model alone."""
+    return getattr(each, "beside_unedited", False)

@@ -225,3 +225,26 @@ class BenchmarkRecord(Record):
     licence: str = ""
     citation: str = ""
     seconds: float = 0.0
+
+
+class BenchmarkRef(Record):
+    """A benchmark of a suite: its record is `benchmarks/<hash>.json`, or else why there is none."""
+
+    scenario: str
+    hash: str = ""
+    error: str = ""
+    refused: bool = False
+    """The model cannot take it; otherwise it could not even be asked."""
+
+
+class SuiteRecord(Record):
+    """`suite.json`: what was asked of which model, in which order; written anew after each benchmark."""
+
+    name: str
+    model: dict[str, Any]
+    edit: str = ""
+    """What the edit that was measured beside the model does, in words; empty without one."""
+    seed: int
+    listed: int
+    """How many benchmarks the suite has; fewer are below while it is not finished."""
+    benchmarks: tuple[BenchmarkRef, ...] = ()

@@ -30,6 +30,8 @@ class Saved:
     model: dict[str, Any]
     """Identity of the model it was fitted on."""
     provenance: dict[str, Any]
+    fingerprint: str
+    """Of what it does: equal ones change the same model alike."""
 
     def check(self, lm: LM) -> None:
         """Raise unless `lm` holds the weights the edit was fitted on (the same sha256 or hub revision)."""
@@ -86,6 +88,8 @@ def load(folder: Path) -> Saved:
             raise ValueError("edit.safetensors and edit.json do not belong together")
         tensors = load_file(folder / "edit.safetensors")
         edit: Edit = find.plugin("edits", data["kind"]).restore(tensors, data["settings"])
-        return Saved(edit, data["model"], data["provenance"])
+        does = json.dumps([data["kind"], data["settings"], data["tensors"]], sort_keys=True)
+        fingerprint = hashlib.sha256(does.encode()).hexdigest()[:16]
+        return Saved(edit, data["model"], data["provenance"], fingerprint)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise CannotRun(f"{folder}: the edit is damaged ({type(error).__name__}: {error}); fit it again") from error

@@ -23,6 +23,7 @@ class KlToUnedited(Level):
     """
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("sentence",)
+    beside_unedited: ClassVar[bool] = True
     neutral: ClassVar[float] = 0.0
     unit: ClassVar[str] = "nats/token"
 

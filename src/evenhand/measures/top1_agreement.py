@@ -24,6 +24,7 @@ class Top1Agreement(Share):
     """
 
     kinds: ClassVar[tuple[Outcome, ...]] = ("sentence",)
+    beside_unedited: ClassVar[bool] = True
     neutral: ClassVar[float] = 1.0
 
     def per_case(self, readout: Readout, reference: Readout | None = None) -> Float[Tensor, "case stat"]:

@@ -3,52 +3,112 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from evenhand.core.record import BenchmarkRecord, Row
+from evenhand.judge.answered import unanswered
 from evenhand.judge.verdict import Limits
-from evenhand.study.audit import unanswered
-from evenhand.study.suite import ALL
+from evenhand.study.benchmark import ALL, UNTRAINED
 
 
-def shown(record: BenchmarkRecord, by_context: bool = False) -> list[tuple[Row, Row | None]]:
-    """Return the rows of a table, each with the same row without flawed items, where there is one.
+@dataclass(frozen=True)
+class Line:
+    """One number of a table, and what stands beside it; None where there is no such number."""
 
-    One row per measure and headline key, of all groups and contexts together; of each context and group too with
+    row: Row
+    """Of the unedited model; of the edited one where a number only tells what an edit changed."""
+    sound: Row | None
+    """Without the items known to be bad."""
+    edit: Row | None
+    change: Row | None
+    """The paired difference edited − unedited."""
+    untrained: Row | None
+    """The same model with random weights."""
+    learnt: Row | None
+    """The paired difference between the model and that."""
+
+    @property
+    def name(self) -> str:
+        """The measure and, where it has several, the key."""
+        return name_of(self.row)
+
+    @property
+    def audited(self) -> Row:
+        """The number that is judged: the edited model's, where there is an edit."""
+        return self.edit or self.row
+
+
+def shown(record: BenchmarkRecord, by_context: bool = False) -> list[Line]:
+    """Return the lines of a table, in the order of the record.
+
+    One line per measure and headline key, of all groups and contexts together; of each context and group too with
     `by_context`, and for a measure that is undefined over all of them (tests that cannot be pooled).
     """
     widths = {0, 2, max((len(row.groups) for row in record.rows), default=0), *([1] if by_context else [])}
-    rows = [
-        row for row in record.rows
-        if not row.variation and row.key in record.headline.get(row.measure, ()) and len(row.groups) in widths
-    ]  # fmt: skip
-    pooled = {row.measure for row in rows if row.context == ALL and row.estimate.defined}
-    sound = {_place(row): row for row in record.sound}
-    return [
-        (row, sound.get(_place(row))) for row in rows if by_context or (row.context == ALL) == (row.measure in pooled)
-    ]
+    rows: dict[tuple[str, ...], dict[tuple[str, str], Row]] = {}
+    for row in record.rows:
+        if not row.variation and row.key in record.headline.get(row.measure, ()) and len(row.groups) in widths:
+            rows.setdefault(_place(row), {})[row.subject, row.against] = row
+    sound = {(_place(row), row.subject, row.against): row for row in record.sound}
+    lines: list[Line] = []
+    for place, found in rows.items():
+        first = found.get(("base", "")) or found["edit", ""]
+        lines.append(Line(first, sound.get((place, first.subject, "")), found.get(("edit", "")),
+                          found.get(("edit", "base")), found.get((UNTRAINED, "")),
+                          found.get(("base", UNTRAINED))))  # fmt: skip
+    pooled = {line.row.measure for line in lines if line.row.context == ALL and line.row.estimate.defined}
+    return [line for line in lines if by_context or (line.row.context == ALL) == (line.row.measure in pooled)]
 
 
-def idle(record: BenchmarkRecord) -> list[str]:
+def idle(record: BenchmarkRecord, subject: str = "base") -> list[str]:
     """Return what speaks against the model doing this task at all, over everything that was asked; empty: nothing.
 
     It does no better than guessing (the interval of such a measure reaches down to that), or hardly answers.
     """
     found: list[str] = []
-    if not any(row.estimate.defined for row in record.rows):
+    levels = [row for row in record.rows if row.subject == subject and not row.against]
+    if not any(row.estimate.defined for row in levels):
         return ["nothing could be measured: every number is undefined"]
-    for row, _ in shown(record):
+    for line in shown(record):
+        row = line.edit if subject == "edit" else line.row
+        if row is None or row.subject != subject:
+            continue
         guess = record.guess.get(row.measure, {}).get(row.key)
         low = row.estimate.value if math.isnan(row.estimate.low) else row.estimate.low
         if guess is not None and low <= guess:
-            name = row.measure if row.key == "value" else f"{row.measure} {row.key}"
-            found.append(f"{name}{_where(row)} {row.estimate} is no better than guessing ({guess:.3g})")
+            found.append(f"{name_of(row)}{_where(row)} {row.estimate} is no better than guessing ({guess:.3g})")
         if row.key in ("invalid", "unread") and row.estimate.value > 1 - Limits().valid:
             found.append(f"{row.estimate.value:.0%} of its answers{_where(row)} cannot be read ({row.measure})")
-    contexts = dict.fromkeys(row.context for row in record.rows)
+    contexts = dict.fromkeys(row.context for row in levels)
     for context in (ALL,) if ALL in contexts else contexts:
-        if silent := unanswered(record.rows, context):
+        if silent := unanswered(levels, context):
             found.append(silent if context == ALL else f"{context}: {silent}")
     return found
+
+
+def broken(record: BenchmarkRecord) -> list[str]:
+    """Return what speaks against the edited model doing this task, where the unedited one does it."""
+    edited = any(row.subject == "edit" for row in record.rows)
+    return idle(record, "edit") if edited and not idle(record) else []
+
+
+def unlearnt(record: BenchmarkRecord) -> list[str]:
+    """Return which numbers look biased and are not shown to be further off than those of random weights."""
+    found: list[str] = []
+    for line in shown(record):
+        neutral = record.neutral.get(line.row.measure, {}).get(line.row.key)
+        if neutral is None or line.untrained is None or line.learnt is None:
+            continue
+        own, beyond = line.row.estimate, line.learnt.estimate
+        away = own.low > neutral or own.high < neutral
+        if away and not (beyond.low > 0 if own.value > neutral else beyond.high < 0):
+            found.append(f"{name_of(line.row)}{_where(line.row)} {own}, with random weights {line.untrained.estimate}")
+    return found
+
+
+def name_of(row: Row) -> str:
+    """Return the measure and, where it has several, the key."""
+    return row.measure if row.key == "value" else f"{row.measure} {row.key}"
 
 
 def _where(row: Row) -> str:

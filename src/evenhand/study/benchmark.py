@@ -1,0 +1,269 @@
+"""Measure one benchmark on one model: alone, beside an edit of it, and beside the same model before any training."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import ValidationError
+
+from evenhand import find
+from evenhand.core.bootstrap import Bootstrap
+from evenhand.core.declared import alternatives_of, beside_unedited, guess_of, headline_of, neutral_of
+from evenhand.core.errors import CannotRun, EvenhandError, UsageError, nearest
+from evenhand.core.measure import Measure, Subject, measure
+from evenhand.core.plugin import told
+from evenhand.core.progress import Progress, silent
+from evenhand.core.readout import Readout
+from evenhand.core.record import BenchmarkRecord, BenchmarkSpec, Row, digest
+from evenhand.core.scenario import Scenario
+from evenhand.edits._file import Saved
+from evenhand.lm.model import LM
+from evenhand.lm.read import Reading, read
+from evenhand.lm.untrained import untrained
+from evenhand.scenarios._load import load_scenario
+from evenhand.study.code import fingerprints
+from evenhand.study.entry import Entry, sampled
+from evenhand.study.grid import versions
+from evenhand.study.models import identity
+from evenhand.study.readings import labelled, read_edits
+from evenhand.study.store import CannotWrite, Store, write
+
+ALL = "all"
+"""Context of the rows over all contexts of one kind of outcome together."""
+UNTRAINED = "untrained"
+"""Subject of the rows of the same model with random weights."""
+
+
+@dataclass(frozen=True)
+class NotMeasured:
+    """A benchmark without a result, and why."""
+
+    scenario: str
+    error: EvenhandError
+    refused: bool
+    """True: this model cannot take it (a masked model asked for free text). False: it could not even be asked."""
+
+    @property
+    def why(self) -> str:
+        """The same in words."""
+        return "not for this model" if self.refused else "could not be asked"
+
+
+Ended = BenchmarkRecord | NotMeasured
+
+
+@dataclass(frozen=True)
+class Asking:
+    """A model on the table, how its answers are read, and an edit of it to be measured beside it."""
+
+    lm: LM
+    reading: Reading = field(default_factory=Reading)
+    bootstrap: Bootstrap = field(default_factory=Bootstrap)
+    edit: Saved | None = None
+    progress: Progress = silent
+
+    def of(self, entry: Entry) -> Asking:
+        """Return how an entry is asked: its own number and length of answers, where it says so."""
+        own = {"samples": entry.samples, "max_new_tokens": entry.new_tokens}
+        known = {name: each for name, each in own.items() if each is not None}
+        return dataclasses.replace(self, reading=dataclasses.replace(self.reading, **known))
+
+
+Answers = Mapping[str, Sequence[Readout]]
+"""Subject (base, edit, untrained) → its readouts, one per kind of outcome in the same order."""
+
+
+def run_benchmark(asking: Asking, entry: Entry, store: Store) -> tuple[Ended, bool]:
+    """Return the record of one benchmark, and whether it was measured now.
+
+    A record that is there already, of the same model asked in the same way, is read and not measured again. What goes
+    wrong is returned; only a disk that cannot be written and a mistake in evenhand itself are raised.
+    """
+    started, asked, asking = time.monotonic(), False, asking.of(entry)
+    try:
+        scenario = sampled(load_scenario(entry.scenario), entry, asking.reading.seed)
+        measures = _measures(entry, scenario, asking.edit is not None)
+        spec = _spec(asking, entry, scenario, measures)
+        path = store.folder / "benchmarks" / f"{spec.hash}.json"
+        if (known := _known(path, store.notify)) is not None:
+            return known, False
+        asked = True
+        record = _record(spec, scenario, measures, _answers(asking, spec, scenario, store), asking.bootstrap)
+    except CannotWrite:
+        raise
+    except Exception as error:
+        known_error = told(error)
+        if known_error is None:
+            raise
+        return NotMeasured(entry.scenario, known_error, refused=asked and isinstance(error, CannotRun)), True
+    record = record.model_copy(update={"seconds": time.monotonic() - started})
+    write(path, record.model_dump_json(indent=1).encode())
+    return record, True
+
+
+def _measures(entry: Entry, scenario: Scenario, edited: bool) -> dict[str, Measure]:
+    """Build what is to be measured; raises UsageError for a measure that these cases have no answers for."""
+    names = tuple(dict.fromkeys((*(entry.measures or scenario.measures), *entry.more)))
+    if not names:
+        raise UsageError(f"scenario {entry.scenario!r} names no measures; say `measures = […]` in the suite")
+    if absent := [limit for limit in entry.fail_over if limit.split(".")[0] not in names and limit not in names]:
+        raise UsageError(f"fail_over: {absent[0]!r} is not measured of {entry.scenario!r}{nearest(absent[0], names)}")
+    outcomes = {context.outcome for context in scenario.contexts}
+    measures: dict[str, Measure] = {name: find.build("measures", name, entry.settings.get(name)) for name in names}
+    for name, each in measures.items():
+        if not outcomes & {*each.kinds}:
+            raise UsageError(
+                f"measure {name!r} is read from answers of kind {', '.join(each.kinds)}; scenario {scenario.name!r} "
+                f"asks for {', '.join(sorted(outcomes))}"
+            )
+    kept = {name: each for name, each in measures.items() if edited or not beside_unedited(each)}
+    if not kept:
+        raise UsageError(f"{', '.join(measures)}: measured of an edit beside the unedited model; give one with --edit")
+    return kept
+
+
+def _spec(asking: Asking, entry: Entry, scenario: Scenario, measures: dict[str, Measure]) -> BenchmarkSpec:
+    beside = {"edit": asking.edit.fingerprint} if asking.edit else {}
+    beside |= {UNTRAINED: str(asking.reading.seed)} if entry.untrained else {}
+    return BenchmarkSpec(
+        model=identity(asking.lm),
+        scenario=scenario.name,
+        scenario_fingerprint=scenario.fingerprint,
+        measures=tuple(measures),
+        run={
+            "reading": asdict(asking.reading),
+            "bootstrap": asdict(asking.bootstrap),
+            "settings": {name: asdict(cast("Any", each)) for name, each in measures.items()},
+            "versions": versions(),
+            "code": fingerprints([("measures", name) for name in measures]),
+            **({"beside": beside} if beside else {}),
+        },
+    )
+
+
+def _answers(asking: Asking, spec: BenchmarkSpec, scenario: Scenario, store: Store) -> Answers:
+    """Return what the model and those beside it say, from the cache where it is."""
+    beside: dict[str, str] = spec.run.get("beside", {})
+    found: dict[str, Sequence[Readout]] = {}
+
+    def keep(subject: str, make: Callable[[Progress], list[Readout]]) -> None:
+        progress = asking.progress if subject == "base" else labelled(asking.progress, subject)
+        key = _key(spec, f"{subject} {beside.get(subject, '')}".strip())
+        found[subject] = store.readouts(key, scenario, lambda: make(progress))
+
+    keep("base", lambda progress: read(asking.lm, scenario, asking.reading, progress))
+    if asking.edit is not None:
+        edit = asking.edit.edit
+        keep("edit", lambda progress: read_edits(asking.lm, scenario, [edit], asking.reading, progress)[0])
+    if UNTRAINED in beside:
+        try:
+            keep(UNTRAINED, lambda progress: read(untrained(asking.lm, asking.reading.seed), scenario, asking.reading,
+                                                  progress))  # fmt: skip
+        except CannotWrite:
+            raise
+        except CannotRun as error:
+            store.notify(f"{scenario.name}: no control with random weights: {error}")
+    return found
+
+
+def _key(spec: BenchmarkSpec, subject: str) -> str:
+    """Return the name of cached answers: what is measured of them, and how intervals are made, plays no part."""
+    run = {"reading": spec.run["reading"], "versions": spec.run["versions"], "code": spec.run["code"]["evenhand"]}
+    run |= {} if subject == "base" else {"subject": subject}
+    return digest(spec.model_copy(update={"measures": (), "run": run}))
+
+
+def _known(path: Path, notify: Callable[[str], None]) -> BenchmarkRecord | None:
+    try:
+        return BenchmarkRecord.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        notify(f"{path}: damaged ({str(error).splitlines()[0]}); measured again")
+        return None
+
+
+def _record(
+    spec: BenchmarkSpec, scenario: Scenario, measures: dict[str, Measure], answers: Answers, bootstrap: Bootstrap
+) -> BenchmarkRecord:
+    flawed = sum(bool(case.flaw) for case in scenario.cases)
+    rows = _rows(measures, answers, bootstrap, scenario.pooled)
+    return BenchmarkRecord(
+        spec=spec,
+        rows=rows,
+        sound=_rows(measures, _sound(answers), bootstrap, scenario.pooled) if flawed else (),
+        headline={name: _headline(each, [row for row in rows if row.measure == name])
+                  for name, each in measures.items()},
+        neutral=_by_key(rows, lambda row: neutral_of(measures[row.measure], row.key)),
+        guess=_by_key(rows, lambda row: _guess(measures[row.measure], row.key, answers["base"])),
+        cases=len(scenario.cases),
+        flawed=flawed,
+        licence=scenario.licence,
+        citation=scenario.citation,
+    )  # fmt: skip
+
+
+def _sound(answers: Answers) -> Answers:
+    """Return the answers to the cases that have no flaw; kinds of outcome left empty are dropped."""
+    kept = {name: [each.where(lambda case: not case.flaw) for each in readouts] for name, readouts in answers.items()}
+    return {name: [each for each in readouts if len(each)] for name, readouts in kept.items()}
+
+
+def _guess(each: Measure, key: str, readouts: Sequence[Readout]) -> float | None:
+    """Return what guessing gives among the options of the answers that a measure is read from."""
+    return next((guess_of(each, key, readout) for readout in readouts if readout.kind in each.kinds), None)
+
+
+def _headline(each: Measure, rows: Sequence[Row]) -> tuple[str, ...]:
+    """Return the keys to show; of conventions of which some are not for every model, those with a value."""
+    keys = headline_of(each, dict.fromkeys(row.key for row in rows))
+    known = {row.key for row in rows if row.estimate.defined}
+    return tuple(key for key in keys if key in known) or keys if alternatives_of(each) else keys
+
+
+def _by_key(rows: Sequence[Row], value: Callable[[Row], float | None]) -> dict[str, dict[str, float]]:
+    """Measure → key → a number, of keys that have one."""
+    found: dict[str, dict[str, float]] = {}
+    for row in rows:
+        known = value(row)
+        if known is not None and not math.isnan(known):
+            found.setdefault(row.measure, {})[row.key] = known
+    return found
+
+
+def _rows(measures: dict[str, Measure], answers: Answers, bootstrap: Bootstrap, pooled: bool) -> tuple[Row, ...]:
+    rows: list[Row] = []
+    for each in zip(*answers.values(), strict=True):
+        readouts = dict(zip(answers, each, strict=True))
+        rows += _of_kind(measures, readouts, bootstrap)
+        if pooled and len({case.context for case in readouts["base"].cases}) > 1:
+            together = {name: _pooled(readout) for name, readout in readouts.items()}
+            rows += _of_kind(measures, together, bootstrap)
+    return tuple(rows)
+
+
+def _of_kind(measures: dict[str, Measure], readouts: Mapping[str, Readout], bootstrap: Bootstrap) -> list[Row]:
+    """Return the levels of every subject, and what the edit changed."""
+    alone = {name: each for name, each in measures.items() if not beside_unedited(each)}
+    base = Subject("base", readouts["base"])
+    rows = list(measure(alone, base, bootstrap))
+    if "edit" in readouts:
+        edit = Subject("edit", readouts["edit"], base.readout)
+        rows += measure(measures, edit, bootstrap)
+        rows += measure(alone, edit, bootstrap, base)
+    if UNTRAINED in readouts:
+        fresh = Subject(UNTRAINED, readouts[UNTRAINED])
+        rows += (*measure(alone, fresh, bootstrap), *measure(alone, base, bootstrap, fresh))
+    return rows
+
+
+def _pooled(readout: Readout) -> Readout:
+    """Return the same answers as if all contexts were one."""
+    cases = tuple(dataclasses.replace(case, context=ALL) for case in readout.cases)
+    return dataclasses.replace(readout, cases=cases)
