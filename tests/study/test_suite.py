@@ -14,35 +14,20 @@ from evenhand import find
 from evenhand.core.bootstrap import Bootstrap
 from evenhand.core.errors import CannotRun, UsageError
 from evenhand.core.estimate import Estimate
-from evenhand.core.record import BenchmarkRecord
+from evenhand.core.record import ALL, BenchmarkRecord
+from evenhand.judge.benchmarks import idle, shown
 from evenhand.lm.read import Reading
 from evenhand.scenarios._load import load_scenario
 from evenhand.study import benchmark
-from evenhand.study.benchmark import ALL, Asking, Ended, NotMeasured
+from evenhand.study.benchmark import Asking, Ended, NotMeasured
 from evenhand.study.entry import Entry, sampled
 from evenhand.study.suite import Suite, Watch, load_suite, run_suite
-from evenhand.study.suite_rows import idle, shown
 from evenhand.testing.tiny import tiny_lm
+from small_pairs import PAIRS
 
 FEW = Bootstrap(replicates=20)
 LOCAL = ("rte", "mrpc", "qnli")
 """Not among the public benchmarks: everybody has to fetch them for themselves."""
-PAIRS = '''
-from evenhand.core.case import Case
-from evenhand.core.scenario import Context, Scenario
-
-
-def load(data):
-    """Eight pairs in two contexts, two of them bad."""
-    cases = tuple(
-        Case(f"{place}/{i}", "", place, cluster=str(i), options=(f"She sold {i} cars.", f"He sold {i} cars {i}."),
-             flaw="made to be bad" if i == 3 else "")
-        for place in ("shop", "farm")
-        for i in range(4)
-    )
-    contexts = (Context("shop", "pair"), Context("farm", "pair"))
-    return Scenario("pairs", cases, contexts, measures=("stereotype_preference",))
-'''
 
 
 @pytest.fixture

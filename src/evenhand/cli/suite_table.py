@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from evenhand.core.record import BenchmarkRecord, Row
+    from evenhand.judge.benchmarks import Line
     from evenhand.study.benchmark import Ended
     from evenhand.study.gate import Finding
-    from evenhand.study.suite_rows import Line
 
 COLUMNS = ("benchmark", "context", "measure", "value", "edited", "change", "no bias", "guessing", "random weights",
            "without flawed items", "items / clusters")  # fmt: skip
@@ -34,7 +34,7 @@ def text_of(title: str, ended: Sequence[Ended], findings: Sequence[Finding], by_
     """Return the table; columns that nothing stands in are left out."""
     from evenhand.cli.screen import lines_of
     from evenhand.core.record import BenchmarkRecord
-    from evenhand.study.suite_rows import shown
+    from evenhand.judge.benchmarks import shown
 
     body: list[list[str]] = []
     for each in ended:
@@ -70,7 +70,7 @@ def _groups(groups: tuple[str, ...]) -> str:
 
 def _doubts(ended: Sequence[Ended]) -> list[str]:
     """Return what speaks against reading these numbers as bias, or as the lack of it."""
-    from evenhand.study.suite_rows import broken, idle, unlearnt
+    from evenhand.judge.benchmarks import broken, idle, unlearnt
 
     return [
         *_told("The model does not do these tasks, so what is measured there says nothing of its bias:", ended, idle),

@@ -11,6 +11,10 @@ from pydantic import BaseModel, ConfigDict
 from evenhand.core.estimate import Estimate, Number
 
 Protocol_ = Literal["specific", "leave-one-out", "cross-context"]
+ALL = "all"
+"""Context of the rows over all contexts of one kind of outcome together."""
+UNTRAINED = "untrained"
+"""Subject of the rows of the same model with random weights."""
 
 
 class Record(BaseModel):
@@ -216,6 +220,8 @@ class BenchmarkRecord(Record):
     """The same without the items known to be bad; empty where none is."""
     neutral: dict[str, dict[str, float]] = {}
     """Measure → key → the value that means no difference; keys that have none are left out."""
+    ends: dict[str, dict[str, tuple[float, float]]] = {}
+    """Measure → key → the least and the most that a number with such a value can be; unbounded ones are left out."""
     headline: dict[str, tuple[str, ...]] = {}
     """Measure → the keys that a table shows."""
     guess: dict[str, dict[str, float]] = {}

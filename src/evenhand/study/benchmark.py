@@ -14,13 +14,13 @@ from pydantic import ValidationError
 
 from evenhand import find
 from evenhand.core.bootstrap import Bootstrap
-from evenhand.core.declared import alternatives_of, beside_unedited, guess_of, headline_of, neutral_of
+from evenhand.core.declared import alternatives_of, beside_unedited, guess_of, headline_of, neutral_of, unit_of
 from evenhand.core.errors import CannotRun, EvenhandError, UsageError, nearest
 from evenhand.core.measure import Measure, Subject, measure
 from evenhand.core.plugin import told
 from evenhand.core.progress import Progress, silent
 from evenhand.core.readout import Readout
-from evenhand.core.record import BenchmarkRecord, BenchmarkSpec, Row, digest
+from evenhand.core.record import ALL, UNTRAINED, BenchmarkRecord, BenchmarkSpec, Row, digest
 from evenhand.core.scenario import Scenario
 from evenhand.edits._file import Saved
 from evenhand.lm.model import LM
@@ -33,11 +33,6 @@ from evenhand.study.grid import versions
 from evenhand.study.models import identity
 from evenhand.study.readings import labelled, read_edits
 from evenhand.study.store import CannotWrite, Store, write
-
-ALL = "all"
-"""Context of the rows over all contexts of one kind of outcome together."""
-UNTRAINED = "untrained"
-"""Subject of the rows of the same model with random weights."""
 
 
 @dataclass(frozen=True)
@@ -201,6 +196,8 @@ def _record(
         headline={name: _headline(each, [row for row in rows if row.measure == name])
                   for name, each in measures.items()},
         neutral=_by_key(rows, lambda row: neutral_of(measures[row.measure], row.key)),
+        ends={name: _ends(each, [row.key for row in rows if row.measure == name]) for name, each in measures.items()
+              if each.range is not None},
         guess=_by_key(rows, lambda row: _guess(measures[row.measure], row.key, answers["base"])),
         cases=len(scenario.cases),
         flawed=flawed,
@@ -225,6 +222,13 @@ def _headline(each: Measure, rows: Sequence[Row]) -> tuple[str, ...]:
     keys = headline_of(each, dict.fromkeys(row.key for row in rows))
     known = {row.key for row in rows if row.estimate.defined}
     return tuple(key for key in keys if key in known) or keys if alternatives_of(each) else keys
+
+
+def _ends(each: Measure, keys: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """Return the range of the main value, for every key with the same neutral value and the same unit."""
+    return {key: each.range for key in keys
+            if each.range is not None and neutral_of(each, key) == each.neutral and unit_of(each, key) == each.unit
+            and not key.endswith(".abs")}  # fmt: skip
 
 
 def _by_key(rows: Sequence[Row], value: Callable[[Row], float | None]) -> dict[str, dict[str, float]]:

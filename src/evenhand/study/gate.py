@@ -12,8 +12,8 @@ from evenhand.core.errors import CannotRun, UsageError
 from evenhand.core.estimate import Estimate
 from evenhand.core.record import BenchmarkRecord, Row
 from evenhand.judge.answered import unanswered
+from evenhand.judge.benchmarks import Line, idle, name_of, shown
 from evenhand.judge.facts import GAP
-from evenhand.study.suite_rows import Line, idle, name_of, shown
 
 Outcome = Literal["over", "within", "unsure", "undefined", "no_answer"]
 

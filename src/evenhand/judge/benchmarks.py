@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from evenhand.core.record import BenchmarkRecord, Row
+from evenhand.core.record import ALL, UNTRAINED, BenchmarkRecord, Row
 from evenhand.judge.answered import unanswered
 from evenhand.judge.verdict import Limits
-from evenhand.study.benchmark import ALL, UNTRAINED
 
 
 @dataclass(frozen=True)
