@@ -41,7 +41,7 @@ def load(data: Path | None) -> Scenario:
         contexts=(Context("fairytales", "sentence"),),
         licence=SOURCE.licence,
         citation=SOURCE.citation,
-        measures=("perplexity", "bits_per_byte"),
+        measures=("perplexity", "bits_per_byte", "kl_to_unedited", "top1_agreement"),
         source=f"{SOURCE.folder}/{FILE}",
     )
 

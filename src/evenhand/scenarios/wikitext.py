@@ -46,7 +46,7 @@ def load(data: Path | None) -> Scenario:
         contexts=(Context("wikitext", "sentence"),),
         licence=SOURCE.licence,
         citation=SOURCE.citation,
-        measures=("perplexity", "bits_per_byte"),
+        measures=("perplexity", "bits_per_byte", "kl_to_unedited", "top1_agreement"),
         source=f"{SOURCE.folder}/{FILE}",
     )
 
