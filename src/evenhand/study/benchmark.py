@@ -196,8 +196,8 @@ def _record(
         headline={name: _headline(each, [row for row in rows if row.measure == name])
                   for name, each in measures.items()},
         neutral=_by_key(rows, lambda row: neutral_of(measures[row.measure], row.key)),
-        ends={name: _ends(each, [row.key for row in rows if row.measure == name]) for name, each in measures.items()
-              if each.range is not None},
+        ends={name: found for name, each in measures.items()
+              if (found := _ends(each, [row.key for row in rows if row.measure == name]))},
         guess=_by_key(rows, lambda row: _guess(measures[row.measure], row.key, answers["base"])),
         cases=len(scenario.cases),
         flawed=flawed,
