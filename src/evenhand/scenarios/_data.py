@@ -44,14 +44,14 @@ def read_table(
 ) -> list[dict[str, str]]:  # fmt: skip
     """Return these columns of a table with a header; raises CannotRun when it is absent, damaged or has no rows.
 
-    A cell of these columns may not be empty, unless the column is asked for with a question mark after its name.
-    Between tabs a quotation mark is a letter like any other.
+    A cell of these columns may not be empty, unless the column is asked for with a question mark after its name; no row
+    may have more cells than the header. Between tabs a quotation mark is a letter like any other.
     """
     path = _path(data, source, file)
     quoting = csv.QUOTE_MINIMAL if delimiter == "," else csv.QUOTE_NONE
     try:
         stream = io.StringIO(_text(path, encoding), newline="")
-        reader = csv.DictReader(stream, delimiter=delimiter, quoting=quoting, strict=True)
+        reader = csv.DictReader(stream, delimiter=delimiter, quoting=quoting, strict=True, restkey=_SURPLUS)
         asked = {column.removesuffix("?"): not column.endswith("?") for column in columns}
         missing = [column for column in asked if column not in (reader.fieldnames or ())]
         if missing:
@@ -118,6 +118,7 @@ def read_jsonl(data: Path | None, source: Source, file: str, keys: Sequence[str]
     return _some(rows, path, source, "lines")
 
 
+_SURPLUS = "cells beyond the last column"
 _DAMAGE = (csv.Error, json.JSONDecodeError, UnicodeDecodeError, gzip.BadGzipFile, EOFError, zlib.error)
 
 
@@ -182,6 +183,8 @@ def _some(found: Any, path: Path, source: Source, what: str) -> Any:
 
 def _row(path: Path, line: int, row: dict[str, str | None], columns: Mapping[str, bool]) -> dict[str, str]:
     """Return these columns of a row; what is true of may not be empty."""
+    if _SURPLUS in row:
+        raise CannotRun(f"{path}, line {line}: more cells than the header has columns; get the file again")
     for column, filled in columns.items():
         if filled and not row[column]:
             raise CannotRun(f"{path}, line {line}: the column {column!r} is empty; get the file again")

@@ -12,18 +12,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from evenhand.core.scenario import Scenario
-from evenhand.scenarios._shared.glue import Task, glue
+from evenhand.scenarios._shared.glue import ENTAILMENT, Task, glue
 
 TASK = Task(
     name="qnli",
-    file="QNLI/dev.tsv",
     columns=("question", "sentence", "label"),
     prompt="{0}\n{1}\nQuestion: Does this response answer the question?\nAnswer:",
     options=(" yes", " no"),
-    labels={"entailment": 0, "not_entailment": 1},
+    labels=ENTAILMENT,
     licence="CC BY-SA 4.0",
-    citation='A. Wang et al., "GLUE: A Multi-Task Benchmark and Analysis Platform for Natural Language Understanding", '
-    'ICLR 2019; P. Rajpurkar et al., "SQuAD: 100,000+ Questions for Machine Comprehension of Text", EMNLP 2016',
+    paper='P. Rajpurkar et al., "SQuAD: 100,000+ Questions for Machine Comprehension of Text", EMNLP 2016',
 )
 
 

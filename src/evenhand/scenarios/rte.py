@@ -13,18 +13,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from evenhand.core.scenario import Scenario
-from evenhand.scenarios._shared.glue import Task, glue
+from evenhand.scenarios._shared.glue import ENTAILMENT, Task, glue
 
 TASK = Task(
     name="rte",
-    file="RTE/dev.tsv",
     columns=("sentence1", "sentence2", "label"),
     prompt="{0}\nQuestion: {1} True or False?\nAnswer:",
     options=(" True", " False"),
-    labels={"entailment": 0, "not_entailment": 1},
+    labels=ENTAILMENT,
     licence="of the RTE challenges, for research",
-    citation='A. Wang et al., "GLUE: A Multi-Task Benchmark and Analysis Platform for Natural Language Understanding", '
-    'ICLR 2019; I. Dagan, O. Glickman, B. Magnini, "The PASCAL Recognising Textual Entailment Challenge", 2005',
+    paper='I. Dagan, O. Glickman, B. Magnini, "The PASCAL Recognising Textual Entailment Challenge", 2005',
 )
 
 
