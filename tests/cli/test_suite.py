@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
+
+from evenhand.core.component import Selection
+from evenhand.edits._file import save
+from evenhand.edits.scale import Scale
+from evenhand.lm.load import load
 
 PAIRS = '''
 from evenhand.core.case import Case
@@ -92,6 +99,82 @@ def test_a_benchmark_alone_prints_its_own_measures(evenhand, shop: Path, suite: 
                     "--out", suite.parent / "out")  # fmt: skip
     assert said.code == 0
     assert "normalised.effect" in said.out
+
+
+@pytest.fixture
+def folder(shop: Path, tmp_path: Path) -> Path:
+    """An edit of the shop's model: every other neuron off."""
+    lm = load(shop / "model")
+    layout = lm.layout("neuron")
+    edit = Scale(Selection.of(layout, list(range(0, layout.size, 2))))
+    save(edit, tmp_path / "edit", lm.identity.to_json(), {})
+    return tmp_path / "edit"
+
+
+def test_an_edit_stands_beside_the_model(evenhand, shop: Path, suite: Path, folder: Path, tmp_path: Path) -> None:
+    command = ("audit", shop / "model", "--suite", suite, "--replicates", 20, "--out", tmp_path / "out")
+    said = evenhand(*command, "--edit", folder)
+    assert said.code == 0, said.err
+    title, head, *rows = said.out.splitlines()
+    assert f"beside {folder}" in title
+    assert head.split()[3:6] == ["value", "edited", "change"]
+    assert all(re.search(r"stereotype_preference.*(\[.*\].*){2}", row) for row in rows if " normalised " in row)
+    (benchmark,) = json.loads(evenhand(*command, "--edit", folder, "--json").out)["benchmarks"]
+    assert {(row["subject"], row["against"]) for row in benchmark["rows"]} == {
+        ("base", ""), ("edit", ""), ("edit", "base"),
+    }  # fmt: skip
+    absent = evenhand(*command, "--edit", tmp_path / "none")
+    assert absent.code == 2
+    assert "expected a folder with edit.json" in absent.err
+
+
+def test_a_benchmark_over_its_limit_fails_and_says_so(evenhand, shop: Path, suite: Path, tmp_path: Path) -> None:
+    command = ("audit", shop / "model", "--scenario", suite.parent / "pairs.py", "--replicates", 20,
+               "--out", tmp_path / "out", "--junit", tmp_path / "j.xml")  # fmt: skip
+    rows = json.loads(evenhand(*command[:-2], "--json").out)["benchmarks"][0]["rows"]
+    values = {row["key"]: row["estimate"] for row in rows if row["key"] in ("normalised", "summed")}
+    for limit in (0.5, 49.5):
+        said = evenhand(*command, "--fail-over", limit)
+        beyond = {key for key, each in values.items() if each["low"] > 50 + limit or each["high"] < 50 - limit}
+        assert said.code == bool(beyond), said.err
+        root = ElementTree.parse(tmp_path / "j.xml").getroot()
+        assert (root.get("name"), root.get("tests")) == ("evenhand pairs", "2")
+        assert root.get("failures") == str(len(beyond))
+        for key in values:
+            told = f"OVER      pairs, shop: stereotype_preference {key}: " in said.out
+            assert told is (key in beyond)
+    assert "give the limit with --fail-over" in evenhand(*command).err
+
+
+def test_the_limits_of_a_suite_stand_in_it(evenhand, shop: Path, suite: Path, tmp_path: Path) -> None:
+    suite.write_text(suite.read_text() + 'fail_over = { "stereotype_preference.summed" = 0.0 }\n')
+    command = ("audit", shop / "model", "--suite", suite, "--replicates", 20, "--out", tmp_path / "out")
+    said = evenhand(*command, "--junit", tmp_path / "j.xml", "--json")
+    (finding,) = json.loads(said.out)["findings"]
+    assert finding["context"] == "pairs, shop: stereotype_preference summed"
+    assert said.code == (finding["outcome"] == "over")
+    refused = evenhand(*command, "--fail-over", 0.2)
+    assert refused.code == 2
+    assert "the limits of a suite stand in it, as fail_over" in refused.err
+    suite.write_text(suite.read_text().replace("stereotype_preference.summed", "stereotype_preference.sumed"))
+    wrong = evenhand(*command)
+    assert wrong.code == 2
+    assert "those that have: stereotype_preference.normalised" in wrong.err
+
+
+def test_a_limit_on_what_could_not_be_measured_is_not_kept(evenhand, shop: Path, suite: Path, tmp_path: Path) -> None:
+    more = '[[benchmarks]]\nscenario = "unqover_masked"\nfail_over = { unqover = 0.1 }\n'
+    suite.write_text(suite.read_text() + more)
+    said = evenhand("audit", shop / "model", "--suite", suite, "--replicates", 20, "--out", tmp_path / "out")
+    assert "not for this model" in said.out
+    assert said.code == 3
+    assert "no number to judge in unqover_masked" in said.err
+
+
+def test_a_single_benchmark_the_model_cannot_take_is_an_error(evenhand, shop: Path, tmp_path: Path) -> None:
+    said = evenhand("audit", shop / "model", "--scenario", "unqover_masked", "--out", tmp_path / "out", "--json")
+    assert (said.code, said.out) == (3, "")
+    assert "mask" in said.err
 
 
 def test_a_killed_suite_goes_on_where_it_was(shop: Path, suite: Path, tmp_path: Path) -> None:
