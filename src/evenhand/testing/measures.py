@@ -47,12 +47,7 @@ def toy(
     get two texts each, drawn from `examples`.
     """
     draw = torch.Generator().manual_seed(seed)
-    cases = tuple(
-        Case(f"{group}{i}", "A text.", "here", "one", group, f"{group}{i}", options=("a", "b", "c"), favourable=i % 3,
-             facts=_facts(facts, g * _NAMES + i))
-        for g, group in enumerate(_GROUPS)
-        for i in range(_NAMES)
-    )  # fmt: skip
+    cases = _cases(facts)
     n, each = len(cases), 5 if kind == "number" else 1
     row = torch.arange(n).repeat_interleave(each)
     value = torch.rand(n * each, generator=draw, dtype=torch.float64)
@@ -62,26 +57,43 @@ def toy(
         value = (value > 0.5).double()
     valid = 0.5 + 0.5 * torch.rand(n, generator=draw, dtype=torch.float64)
     mass = valid[row] / each if kind == "number" else torch.ones(n, dtype=torch.float64)
-    logp = torch.rand(n, 3, generator=draw, dtype=torch.float64).mul(0.3).log()
-    tokens = 3 + torch.arange(n)
-    if kind == "sentence":
-        arrays = {"logp": -10 * valid, "tokens": tokens, "kl": valid, "agree": tokens - 1}
-    elif kind == "embedding":
+    if kind == "embedding":
         value, mass, row = value[:0], mass[:0], row[:0]
-        arrays = {"vector": torch.randn(n, 8, generator=draw, dtype=torch.float64), "tokens": tokens}
-    else:
-        arrays = {"logp": logp, "tokens": tokens[:, None] + torch.arange(3).double()}
-    if kind == "choice":
-        arrays["greedy"] = (logp > logp.median()).double()
-    if kind == "pair":
-        arrays |= {"logp_shared": 2 * logp, "shared": arrays["tokens"] - 1, "logp_changed": logp.flip(0)}
-        arrays |= {"changed": torch.ones(n, 3).double(), "fill": logp.flip(1), "logp_fill": 1.1 * logp.flip(1)}
+    arrays = _arrays(kind, valid, draw)
     few = torch.rand(n, 2, generator=draw).mul(len(examples)).long() if kind == "text" and examples else torch.empty(0)
     return Readout(
         kind, cases, _GROUPS, value, mass, row, {"valid": valid, "refusal": (1 - valid) / 2, "open": (1 - valid) / 2},
         torch.ones(n, dtype=torch.bool), arrays=arrays,
         answers=tuple(tuple(examples[int(i)] for i in each) for each in few),
     )  # fmt: skip
+
+
+def _cases(facts: Facts | None) -> tuple[Case, ...]:
+    return tuple(
+        Case(f"{group}{i}", "A text.", "here", "one", group, f"{group}{i}", options=("a", "b", "c"), favourable=i % 3,
+             facts=_facts(facts, g * _NAMES + i))
+        for g, group in enumerate(_GROUPS)
+        for i in range(_NAMES)
+    )  # fmt: skip
+
+
+def _arrays(kind: Outcome, valid: Float[Tensor, " case"], draw: torch.Generator) -> dict[str, Tensor]:
+    """Return what answers of this kind carry per case, random."""
+    n = len(valid)
+    logp = torch.rand(n, 3, generator=draw, dtype=torch.float64).mul(0.3).log()
+    tokens = 3 + torch.arange(n)
+    if kind == "sentence":
+        return {"logp": -10 * valid, "tokens": tokens, "kl": valid, "agree": tokens - 1}
+    if kind == "embedding":
+        return {"vector": torch.randn(n, 8, generator=draw, dtype=torch.float64), "tokens": tokens}
+    per_option = tokens[:, None] + torch.arange(3).double()
+    arrays = {"logp": logp, "tokens": per_option}
+    if kind == "choice":
+        arrays["greedy"] = (logp > logp.median()).double()
+    if kind == "pair":
+        arrays |= {"logp_shared": 2 * logp, "shared": per_option - 1, "logp_changed": logp.flip(0)}
+        arrays |= {"changed": torch.ones(n, 3).double(), "fill": logp.flip(1), "logp_fill": 1.1 * logp.flip(1)}
+    return arrays
 
 
 def _facts(facts: Facts | None, number: int) -> tuple[tuple[str, str], ...]:
