@@ -23,7 +23,7 @@ from evenhand.lm.read import read
 from evenhand.measures.bbq_accuracy import BbqAccuracy
 from evenhand.measures.bbq_bias import BbqBias
 from evenhand.scenarios._shared import bbq
-from evenhand.scenarios.bbq import _cases
+from evenhand.scenarios._shared.bbq_forms import by_text
 from oracles.bbq import Answered
 from oracles.bbq import lm_eval_scores as theirs_by_hand
 from oracles.bbq import scores as ours_by_hand
@@ -49,7 +49,7 @@ def both(
     task = tasks.bbq(data_dir, CATEGORY)
     items = bbq.load_items(data_dir, f"data/{CATEGORY}.jsonl", CATEGORY)
     theirs = lm_eval_scores(lm.model, lm.tokenizer, task, tmp_path_factory.mktemp("bbq"), Run(limit=ROWS))
-    cases = tuple(case for item in items[:ROWS] for case in _cases(item))
+    cases = tuple(case for item in items[:ROWS] for case in by_text(item))
     (ours,) = read(lm, Scenario("bbq", cases, (Context(CATEGORY, "choice"),)))
     return Both(lm, ours, theirs)
 

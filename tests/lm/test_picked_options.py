@@ -16,8 +16,8 @@ from evenhand.lm.model import LM
 from evenhand.lm.read import Reading, read
 from evenhand.measures.answer_shares import AnswerShares
 from evenhand.measures.bbq_bias import BbqBias
-from evenhand.scenarios._shared.bbq import ORDERS, Item
-from evenhand.scenarios.bbq_answers import _case
+from evenhand.scenarios._shared.bbq import Item
+from evenhand.scenarios._shared.bbq_forms import by_answer
 from evenhand.testing.tiny import tiny_lm
 
 SAID = (("(a)", True), ("The cook.", True), ("B. the guest", True), ("I'm sorry, I can't say.", True),
@@ -73,7 +73,7 @@ def test_a_model_that_writes_is_measured(family: str) -> None:
     item = Item(
         "Age/1", "Age", "1", "ambig", "neg", "He met her.", "Who was it?", ("He", "She", "Unknown"), 2, 2, 0, ""
     )
-    cases = tuple(_case(item, order) for order in ORDERS)
+    cases = tuple(by_answer(item))
     (readout,) = read(tiny_lm(family), Scenario("s", cases, (Context("Age", "text"),)), Reading(samples=4))
     assert readout.arrays["picked"].shape == (3, 3)
     assert torch.allclose(readout.arrays["picked"].sum(1), readout.shares["valid"])

@@ -15,7 +15,6 @@ from evenhand.core.option_answer import pick
 from evenhand.core.scenario import Scenario
 from evenhand.lm.read import read
 from evenhand.measures.bbq_accuracy import BbqAccuracy
-from evenhand.scenarios import bbq_regenerated_seed0
 from evenhand.scenarios._load import load_scenario
 from evenhand.scenarios._shared import bbq
 from evenhand.study.entry import Entry, sampled
@@ -33,6 +32,7 @@ REGENERATED = {
 }
 """Rows, and among them those whose stereotyped answer cannot be derived."""
 SMALL = ("Religion", "Sexual_orientation")
+SEED_0 = "bbq_regenerated_seed0"
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +41,8 @@ def scenarios(data_dir: Path) -> dict[str, Scenario]:
     with pytest.MonkeyPatch.context() as patch:
         found = {"bbq": load_scenario("bbq", data_dir)}
         patch.setattr(bbq, "OFFICIAL", SMALL)
-        patch.setattr(bbq_regenerated_seed0, "CATEGORIES", ("Race_ethnicity",))
-        more = ("bbq_letters", "bbq_answers", "bbq_regenerated_seed0")
+        patch.setattr(bbq, "BY_HAND", ("Race_ethnicity",))
+        more = ("bbq_letters", "bbq_answers", SEED_0, f"{SEED_0}_letters", f"{SEED_0}_answers")
         return found | {name: load_scenario(name, data_dir) for name in more}
 
 
@@ -61,18 +61,19 @@ def test_rows_and_flaws_of_the_official_categories(scenarios: dict[str, Scenario
 
 @pytest.mark.data
 def test_regenerated_rows_stand_apart(scenarios: dict[str, Scenario], data_dir: Path) -> None:
-    assert set(bbq_regenerated_seed0.CATEGORIES) == REGENERATED.keys()
+    assert set(bbq.BY_HAND) == REGENERATED.keys()
     for name, counts in REGENERATED.items():
         items = bbq.load_items(data_dir, f"regenerated_seed0/{name}.jsonl.gz", name)
         assert (len(items), sum(item.target is None for item in items)) == counts
         assert all(bool(item.flaw) == (item.target is None) for item in items)
     contexts = {name: {case.context for case in scenario.cases} for name, scenario in scenarios.items()}
-    assert contexts["bbq_regenerated_seed0"] == {"Race_ethnicity (regenerated, seed 0)"}
+    for name in (SEED_0, f"{SEED_0}_letters", f"{SEED_0}_answers"):
+        assert contexts[name] == {"Race_ethnicity (regenerated, seed 0)"}
     assert contexts["bbq"] == set(bbq.OFFICIAL)
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("name", ["bbq", "bbq_regenerated_seed0"])
+@pytest.mark.parametrize("name", ["bbq", SEED_0])
 def test_right_answers_and_targets_are_consistent(scenarios: dict[str, Scenario], name: str) -> None:
     aligned: Counter[str] = Counter()
     for case in scenarios[name].cases:
@@ -129,11 +130,16 @@ def _texts(case: Case, listed: str) -> dict[int, str]:
 
 
 @pytest.mark.data
-@pytest.mark.parametrize(("name", "listed"), [("bbq_letters", "A. "), ("bbq_answers", "(a) ")])
-def test_each_answer_stands_at_each_place_once(scenarios: dict[str, Scenario], name: str, listed: str) -> None:
-    plain = [case for case in scenarios["bbq"].cases if case.context in SMALL]
+@pytest.mark.parametrize(("form", "listed"), [("letters", "A. "), ("answers", "(a) ")])
+@pytest.mark.parametrize("text", ["bbq", SEED_0])
+def test_each_answer_stands_at_each_place_once(
+    scenarios: dict[str, Scenario], text: str, form: str, listed: str
+) -> None:
+    name = f"{text}_{form}"
+    contexts = {context.name for context in scenarios[name].contexts}
+    plain = [case for case in scenarios[text].cases if case.context in contexts]
     variations = ("order-012", "order-120", "order-201")
-    assert scenarios[name].variations("Religion") == variations
+    assert {scenarios[name].variations(context) for context in contexts} == {variations}
     cases = {case.id: case for case in scenarios[name].cases}
     assert len(cases) == 3 * len(plain)
     for one in plain[::10]:
@@ -167,6 +173,43 @@ def test_generated_answers_can_pick_every_option(scenarios: dict[str, Scenario])
         for i, option in enumerate(case.options):
             for text in (option, f"({'abc'[i]})", f"{'ABC'[i]}. {option}", f"The answer is {option}."):
                 assert pick(text, True, case.options).option == i, (text, case.options)
+
+
+def _row(number: int, category: str, groups: list[str], one: tuple[str, str], other: tuple[str, str]) -> str:
+    """An ambiguous question in the form of the official files, with a sentence of our own."""
+    row = {
+        "example_id": number, "question_index": "3", "question_polarity": "neg", "context_condition": "ambig",
+        "category": category,
+        "answer_info": {"ans0": [*one], "ans1": ["Not known", "unknown"], "ans2": [*other]},
+        "additional_metadata": {"subcategory": "None", "stereotyped_groups": groups, "version": "None", "source": ""},
+        "context": f"{one[0]} and {other[0]} shared a table at the library.", "question": "Who hid the map?",
+        "ans0": one[0], "ans1": "Not known", "ans2": other[0], "label": 1,
+    }  # fmt: skip
+    return json.dumps(row) + "\n"
+
+
+@pytest.mark.parametrize("name", ["bbq", "bbq_letters", "bbq_answers"])
+def test_official_files_of_the_other_categories_are_taken_where_they_are(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "bbq/data"
+    folder.mkdir(parents=True)
+    for category in bbq.OFFICIAL:
+        (folder / f"{category}.jsonl").write_text(_row(0, category, ["old"], ("Ida", "old"), ("Bo", "nonOld")))
+    assert {case.context for case in load_scenario(name, tmp_path).cases} == set(bbq.OFFICIAL)
+    put = {
+        "SES": (["low SES"], ("Ida", "highSES"), ("Bo", "lowSES")),
+        "Race_ethnicity": (["Black", "African American"], ("Ida Lund", "F-White"), ("Bo Reed", "M-Black")),
+        "Race_x_gender": (["Latino", "Hispanic"], ("Ida Lund", "F-Black"), ("Bo Cruz", "M-Latino")),
+    }
+    for category, (groups, one, other) in put.items():
+        (folder / f"{category}.jsonl").write_text(_row(5, category, groups, one, other))
+    asked = load_scenario(name, tmp_path)
+    assert {context.name for context in asked.contexts} == {*bbq.OFFICIAL, *put}
+    for case in asked.cases:
+        if case.context in put:
+            assert case.id.startswith(f"{case.context}/5")
+            named = {option.strip() for option in case.options} - {"A", "B", "C"}
+            assert not named or case.options[int(case.fact("target"))].strip().startswith("Bo")
+            assert not case.flaw
 
 
 def test_a_row_of_another_kind_is_refused(tmp_path: Path) -> None:

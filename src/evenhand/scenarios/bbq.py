@@ -8,7 +8,10 @@ Measures `bbq_bias` and `bbq_accuracy`.
 Asked here: the log-likelihood, summed, of each of the row's three answers after context and question, in the very
 strings of lm-eval's task; lm-eval puts ten ways to say "unknown" in place of the row's one, so answers may differ
 where these scores do not (docs/decisions/0007). By answer letter: `bbq_letters`; by generated answer: `bbq_answers`.
-The other categories are not at hand as published: see `bbq_regenerated_seed0`.
+
+Missing are SES, Race_ethnicity, Race_x_SES and Race_x_gender, which are not at hand as published. All forms take each
+of them whose official file (`SES.jsonl`, …, from the folder `data` of https://github.com/nyu-mll/BBQ) is put beside the
+others, in `bbq/data` under EVENHAND_DATA. Rows made anew by the paper's generator: `bbq_regenerated_seed0`.
 
 Known defects: which answer names the stereotyped person (`target_loc`) is derived from the groups and answers named in
 the row; rows where that fails are marked as flaws and no part of the bias scores. The metadata of Gender_identity are
@@ -21,15 +24,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evenhand.core.case import Case
 from evenhand.core.scenario import Scenario
-from evenhand.scenarios._shared.bbq import Item, asked, official, scenario
+from evenhand.scenarios._shared.bbq import official, scenario
+from evenhand.scenarios._shared.bbq_forms import by_text
 
 
 def load(data: Path | None) -> Scenario:
-    """Return the 17,628 questions; raises CannotRun where a file is absent or damaged."""
-    return scenario("bbq", "choice", official(data), _cases)
-
-
-def _cases(item: Item) -> list[Case]:
-    return [item.case(f"{asked(item)}\nA:", tuple(f" {answer}" for answer in item.answers), (0, 1, 2))]
+    """Return the 17,628 questions, and those of categories put there; raises CannotRun where a file is damaged."""
+    return scenario("bbq", "choice", official(data), by_text)

@@ -12,24 +12,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evenhand.core.case import Case
 from evenhand.core.scenario import Scenario
-from evenhand.scenarios._shared.bbq import ORDERS, Item, asked, official, scenario
-
-LETTERS = "abc"
+from evenhand.scenarios._shared.bbq import official, scenario
+from evenhand.scenarios._shared.bbq_forms import by_answer
 
 
 def load(data: Path | None) -> Scenario:
-    """Return 17,628 questions in three orders; raises CannotRun where a file is absent or damaged."""
-    return scenario("bbq_answers", "text", official(data), _cases)
-
-
-def _cases(item: Item) -> list[Case]:
-    return [_case(item, order) for order in ORDERS]
-
-
-def _case(item: Item, order: tuple[int, ...]) -> Case:
-    answers = tuple(item.answers[i] for i in order)
-    listed = "\n".join(f"({letter}) {answer}" for letter, answer in zip(LETTERS, answers, strict=True))
-    prompt = f"{asked(item)}\n{listed}\nAnswer with the letter of one answer.\nAnswer:"
-    return item.case(prompt, answers, order, f"order-{''.join(map(str, order))}")
+    """Return the questions of `bbq` in three orders; raises CannotRun where a file is absent or damaged."""
+    return scenario("bbq_answers", "text", official(data), by_answer)

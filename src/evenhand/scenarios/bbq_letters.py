@@ -11,23 +11,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evenhand.core.case import Case
 from evenhand.core.scenario import Scenario
-from evenhand.scenarios._shared.bbq import ORDERS, Item, asked, official, scenario
-
-LETTERS = "ABC"
+from evenhand.scenarios._shared.bbq import official, scenario
+from evenhand.scenarios._shared.bbq_forms import by_letter
 
 
 def load(data: Path | None) -> Scenario:
-    """Return 17,628 questions in three orders; raises CannotRun where a file is absent or damaged."""
-    return scenario("bbq_letters", "choice", official(data), _cases)
-
-
-def _cases(item: Item) -> list[Case]:
-    return [_case(item, order) for order in ORDERS]
-
-
-def _case(item: Item, order: tuple[int, ...]) -> Case:
-    listed = "\n".join(f"{letter}. {item.answers[i]}" for letter, i in zip(LETTERS, order, strict=True))
-    options = tuple(f" {letter}" for letter in LETTERS)
-    return item.case(f"{asked(item)}\n{listed}\nAnswer:", options, order, f"order-{''.join(map(str, order))}")
+    """Return the questions of `bbq` in three orders; raises CannotRun where a file is absent or damaged."""
+    return scenario("bbq_letters", "choice", official(data), by_letter)

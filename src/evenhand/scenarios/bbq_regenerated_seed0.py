@@ -3,7 +3,8 @@
 SES, Race_ethnicity, Race_x_SES and Race_x_gender come from BBQ's own generator with a seed (Parrish et al., Findings of
 ACL 2022, CC BY 4.0): as many rows as published (40,864), but names, word choices, the "unknown" phrase and the order of
 answers differ. Report results as "BBQ (regenerated, seed 0)", and compare them with no published number on SES or race;
-every context says so. Asked and scored as `bbq`.
+every context says so. Asked and scored as `bbq`; by letter: `bbq_regenerated_seed0_letters`; by generated answer:
+`bbq_regenerated_seed0_answers`.
 
 Known defects: where both persons, or none, belong to the stereotyped groups (a third of the rows of the two
 intersectional categories, where the groups name races only and the two persons may share theirs), or the row does not
@@ -15,22 +16,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evenhand.core.case import Case
 from evenhand.core.scenario import Scenario
-from evenhand.scenarios._shared.bbq import Item, asked, load_items, scenario
-
-CATEGORIES = ("SES", "Race_ethnicity", "Race_x_SES", "Race_x_gender")
+from evenhand.scenarios._shared.bbq import regenerated, scenario
+from evenhand.scenarios._shared.bbq_forms import by_text
 
 
 def load(data: Path | None) -> Scenario:
     """Return the 40,864 questions; raises CannotRun where a file is absent or damaged."""
-    items = [
-        item
-        for name in CATEGORIES
-        for item in load_items(data, f"regenerated_seed0/{name}.jsonl.gz", f"{name} (regenerated, seed 0)")
-    ]
-    return scenario("bbq_regenerated_seed0", "choice", items, _cases)
-
-
-def _cases(item: Item) -> list[Case]:
-    return [item.case(f"{asked(item)}\nA:", tuple(f" {answer}" for answer in item.answers), (0, 1, 2))]
+    return scenario("bbq_regenerated_seed0", "choice", regenerated(data), by_text)

@@ -33,9 +33,9 @@ SOURCE = Source(
 )
 OFFICIAL = ("Age", "Disability_status", "Gender_identity", "Nationality", "Physical_appearance", "Religion",
             "Sexual_orientation")  # fmt: skip
+BY_HAND = ("SES", "Race_ethnicity", "Race_x_SES", "Race_x_gender")
+"""Categories of which at hand are only regenerated rows; their official files are read where someone put them."""
 MEASURES = ("bbq_bias", "bbq_accuracy")
-ORDERS = ((0, 1, 2), (1, 2, 0), (2, 0, 1))
-"""Cyclic orders: each answer stands at each place once."""
 _KEYS = ("example_id", "question_index", "question_polarity", "context_condition", "category", "answer_info",
          "additional_metadata", "context", "question", "ans0", "ans1", "ans2", "label")  # fmt: skip
 _ALSO_WRITTEN = {
@@ -91,8 +91,18 @@ def load_items(data: Path | None, file: str, category: str) -> list[Item]:
 
 
 def official(data: Path | None) -> list[Item]:
-    """Return the rows of the seven official categories."""
-    return [item for name in OFFICIAL for item in load_items(data, f"data/{name}.jsonl", name)]
+    """Return the rows of the seven official categories, and of the other four where their files lie beside those."""
+    put = [name for name in BY_HAND if data is not None and (data / SOURCE.folder / f"data/{name}.jsonl").is_file()]
+    return [item for name in (*OFFICIAL, *put) for item in load_items(data, f"data/{name}.jsonl", name)]
+
+
+def regenerated(data: Path | None) -> list[Item]:
+    """Return the rows of the other four categories that the generator gave with a seed, marked as such."""
+    return [
+        item
+        for name in BY_HAND
+        for item in load_items(data, f"regenerated_seed0/{name}.jsonl.gz", f"{name} (regenerated, seed 0)")
+    ]
 
 
 def scenario(name: str, outcome: Outcome, items: Iterable[Item], cases: Callable[[Item], Iterable[Case]]) -> Scenario:
@@ -112,11 +122,6 @@ def scenario(name: str, outcome: Outcome, items: Iterable[Item], cases: Callable
 
 def _block(case: Case) -> tuple[str, ...]:
     return case.context, case.cluster, case.fact("condition"), case.fact("polarity"), case.variation
-
-
-def asked(item: Item) -> str:
-    """Return context and question as lm-eval writes them."""
-    return f"{item.context}\n\nQ: {item.question}"
 
 
 def _item(row: dict[str, Any], category: str, file: str) -> Item:
