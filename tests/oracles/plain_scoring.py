@@ -20,12 +20,17 @@ def _encode(lm: Any, text: str) -> tuple[list[int], list[tuple[int, int]]]:
 
 def option(lm: Any, prompt: str, answer: str) -> float:
     """Log-likelihood of `answer` after `prompt`, any family."""
+    return sum(option_tokens(lm, prompt, answer))
+
+
+def option_tokens(lm: Any, prompt: str, answer: str) -> list[float]:
+    """Log-likelihood of every token of `answer` after `prompt`."""
     if lm.kind == "encoder-decoder":
         source, _ = _encode(lm, prompt)
-        return _decoded(lm, source, lm.tokenizer(answer, add_special_tokens=False)["input_ids"])
+        return _decoded_tokens(lm, source, lm.tokenizer(answer, add_special_tokens=False)["input_ids"])
     ids, offsets = _encode(lm, prompt + answer)
     wanted = [i for i, (_, end) in enumerate(offsets) if end > len(prompt)]
-    return sum(_one(lm, ids, i) for i in wanted)
+    return [_one(lm, ids, i) for i in wanted]
 
 
 def text(lm: Any, whole: str, pair: bool = False) -> list[float]:
@@ -56,10 +61,6 @@ def _one(lm: Any, ids: Sequence[int], i: int) -> float:
     masked = list(ids)
     masked[i] = lm.tokenizer.mask_token_id
     return float(_logp(lm, masked)[i, ids[i]])
-
-
-def _decoded(lm: Any, source: Sequence[int], target: Sequence[int]) -> float:
-    return sum(_decoded_tokens(lm, source, target))
 
 
 def _decoded_tokens(lm: Any, source: Sequence[int], target: Sequence[int]) -> list[float]:

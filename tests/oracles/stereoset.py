@@ -1,11 +1,48 @@
-"""StereoSet the slow way: one token of one filling at a time, and scores counted with plain loops."""
+"""StereoSet the slow way: from a row of the file, one token at a time, and scores counted with plain loops."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
+
+from oracles import plain_scoring
+
+TEXTS = ("Stereotype Sentence", "Anti-stereotype Sentence", "Unrelated Sentence")
+
+
+def intrasentence(lm: Any, row: Mapping[str, str]) -> tuple[float, ...]:
+    """Log scores of the three sentences of a row with one blank.
+
+    Masked: log of the mean of the probabilities of the filling's tokens. Others: mean log-likelihood per token.
+    """
+    if lm.kind != "masked":
+        return tuple(_mean(plain_scoring.text(lm, row[text], pair=True)) for text in TEXTS)
+    return tuple(math.log(_mean(filling(lm, row[text], _blank(row["Context"], row[text])))) for text in TEXTS)
+
+
+def intersentence(lm: Any, row: Mapping[str, str]) -> tuple[float, ...]:
+    """Mean log-likelihood per token of each of the three continuations, after the context and one space.
+
+    A masked model reads both sentences as one text, each token of the continuation masked in its turn.
+    """
+    context = row["Context"].strip()
+    return tuple(_mean(plain_scoring.option_tokens(lm, context, " " + row[text].strip())) for text in TEXTS)
+
+
+def _blank(context: str, sentence: str) -> tuple[int, int]:
+    """Characters of the word of the sentence that stands where the context has BLANK, its punctuation left out."""
+    place = next(i for i, word in enumerate(context.split(" ")) if "BLANK" in word)
+    before, after = context.split(" ")[place].split("BLANK")
+    words = sentence.split(" ")
+    start = len(" ".join([*words[:place], ""]))
+    return start + len(before), start + len(words[place]) - len(after)
+
+
+def _mean(terms: list[float]) -> float:
+    return sum(terms) / len(terms)
 
 
 def filling(lm: Any, sentence: str, span: tuple[int, int]) -> list[float]:
