@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn.functional import pad
 
 from evenhand.core.case import Case, Outcome
+
+_COUNTS = ("undecided",)
+"""Notes that count cases; all others say how a readout was read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +101,41 @@ class Readout:
             answers=tuple(a for a, k in zip(self.answers, kept, strict=True) if k) if self.answers else (),
         )
 
+    @staticmethod
+    def joined(parts: Sequence[Readout]) -> Readout:
+        """Return the readout of the cases of all parts, one part after another, as if they had been read at once.
+
+        Arrays of fewer options are padded with NaN; of what a part does not have, its shares are 0 and its arrays NaN.
+        Raises ValueError without parts, and for parts of another kind, of other groups or read in another way.
+        """
+        if not parts:
+            raise ValueError("joined: expected one readout or more")
+        first, sizes = parts[0], [len(part) for part in parts]
+        if any(part._way != first._way for part in parts):
+            raise ValueError("joined: the parts are of different kinds or groups, or were read in different ways")
+        starts = [sum(sizes[:i]) for i in range(len(sizes))]
+        shares = {name: None for part in parts for name in part.shares}
+        arrays = {name: None for part in parts for name in part.arrays}
+        return dataclasses.replace(
+            first,
+            cases=tuple(case for part in parts for case in part.cases),
+            value=torch.cat([part.value for part in parts]),
+            mass=torch.cat([part.mass for part in parts]),
+            row=torch.cat([part.row + start for part, start in zip(parts, starts, strict=True)]),
+            shares={name: torch.cat([part.shares.get(name, torch.zeros_like(part.shares["valid"])) for part in parts])
+                    for name in shares},
+            defined=torch.cat([part.defined for part in parts]),
+            arrays={name: _stacked([part.arrays.get(name) for part in parts], sizes) for name in arrays},
+            answers=tuple(few for part in parts for few in part.answers),
+            notes=first.notes | {name: sum(part.notes[name] for part in parts) for name in _COUNTS
+                                 if name in first.notes},
+        )  # fmt: skip
+
+    @property
+    def _way(self) -> tuple[Any, ...]:
+        """What parts of one readout have in common."""
+        return self.kind, self.groups, self.ddof, {k: v for k, v in self.notes.items() if k not in _COUNTS}
+
     def answered(self) -> Readout:
         """Return the same cases without the atoms of those whose distribution is not known well enough."""
         known = self.defined[self.row]
@@ -124,3 +164,14 @@ class Readout:
         reached = self.mass[order].double().cumsum(0)
         index = int((reached < q * reached[-1] - 1e-12).sum())
         return float(self.value[order][min(index, len(order) - 1)])
+
+
+def _stacked(arrays: Sequence[Tensor | None], sizes: Sequence[int]) -> Tensor:
+    """Return arrays of so many cases one after another, NaN where one is narrower than others or is not there."""
+    known = next(array for array in arrays if array is not None)
+    filled = [known.new_full((n, *(0,) * (known.dim() - 1)), math.nan) if array is None else array
+              for array, n in zip(arrays, sizes, strict=True)]  # fmt: skip
+    if known.dim() == 2:
+        width = max(array.shape[1] for array in filled)
+        filled = [pad(array, (0, width - array.shape[1]), value=math.nan) for array in filled]
+    return torch.cat(filled)

@@ -55,11 +55,15 @@ def vocabulary(lm: LM) -> int:
     return int(lm.model.config.vocab_size)
 
 
+class TooLong(CannotRun):
+    """What is asked does not fit the model's context."""
+
+
 def check_length(lm: LM, tokens: int, what: str) -> None:
-    """Raise CannotRun when so many tokens do not fit the model's context."""
+    """Raise TooLong when so many tokens do not fit the model's context."""
     limit = context_length(lm)
     if limit is not None and tokens > limit:
-        raise CannotRun(
+        raise TooLong(
             f"{what} has {tokens} tokens, {lm.identity.source} sees at most {limit} at once; shorten it, or use a "
             "model with a longer context"
         )
@@ -68,7 +72,7 @@ def check_length(lm: LM, tokens: int, what: str) -> None:
 def fitting(lm: LM, lengths: Sequence[int], what: str) -> list[bool]:
     """Return which of these numbers of tokens fit the model's context; `lm.notify` is told of those that do not.
 
-    Raises CannotRun where none does.
+    Raises TooLong where none does.
     """
     limit = context_length(lm)
     fits = [limit is None or length <= limit for length in lengths]

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,6 +33,7 @@ from evenhand.study.entry import Entry, sampled
 from evenhand.study.grid import versions
 from evenhand.study.models import identity
 from evenhand.study.readings import labelled, read_edits
+from evenhand.study.shards import Ask, read_kept, shard_size, shards
 from evenhand.study.store import CannotWrite, Store, write
 
 
@@ -146,20 +148,21 @@ def _answers(asking: Asking, spec: BenchmarkSpec, scenario: Scenario, store: Sto
     """Return what the model and those beside it say, from the cache where it is."""
     beside: dict[str, str] = spec.run.get("beside", {})
     found: dict[str, Sequence[Readout]] = {}
+    parts = shards(scenario, asking.reading, shard_size(asking.lm))
 
-    def keep(subject: str, make: Callable[[Progress], list[Readout]]) -> None:
+    def keep(subject: str, ask: Ask) -> None:
         progress = asking.progress if subject == "base" else labelled(asking.progress, subject)
-        key = _key(spec, f"{subject} {beside.get(subject, '')}".strip())
-        found[subject] = store.readouts(key, scenario, lambda: make(progress))
+        who = f"{subject} {beside.get(subject, '')}".strip()
+        found[subject] = read_kept(store, parts, ask, lambda shard: _key(spec, shard, who), progress)
 
-    keep("base", lambda progress: read(asking.lm, scenario, asking.reading, progress))
+    keep("base", lambda shard, progress: read(asking.lm, shard, asking.reading, progress))
     if asking.edit is not None:
         edit = asking.edit.edit
-        keep("edit", lambda progress: read_edits(asking.lm, scenario, [edit], asking.reading, progress)[0])
+        keep("edit", lambda shard, progress: read_edits(asking.lm, shard, [edit], asking.reading, progress)[0])
     if UNTRAINED in beside:
+        fresh = cache(lambda: untrained(asking.lm, asking.reading.seed))
         try:
-            keep(UNTRAINED, lambda progress: read(untrained(asking.lm, asking.reading.seed), scenario, asking.reading,
-                                                  progress))  # fmt: skip
+            keep(UNTRAINED, lambda shard, progress: read(fresh(), shard, asking.reading, progress))
         except CannotWrite:
             raise
         except CannotRun as error:
@@ -167,11 +170,11 @@ def _answers(asking: Asking, spec: BenchmarkSpec, scenario: Scenario, store: Sto
     return found
 
 
-def _key(spec: BenchmarkSpec, subject: str) -> str:
-    """Return the name of cached answers: what is measured of them, and how intervals are made, plays no part."""
+def _key(spec: BenchmarkSpec, shard: Scenario, subject: str) -> str:
+    """Return the name of kept answers: what is measured of them, and how intervals are made, plays no part."""
     run = {"reading": spec.run["reading"], "versions": spec.run["versions"], "code": spec.run["code"]["evenhand"]}
     run |= {} if subject == "base" else {"subject": subject}
-    return digest(spec.model_copy(update={"measures": (), "run": run}))
+    return digest(spec.model_copy(update={"measures": (), "run": run, "scenario_fingerprint": shard.fingerprint}))
 
 
 def _known(path: Path, notify: Callable[[str], None]) -> BenchmarkRecord | None:

@@ -1,7 +1,7 @@
 """The run folder: every file appears complete or not at all, and one run at a time writes there.
 
-`run.json`, `cells/<hash>.json`, `edits/<hash>/`, `cache/<hash>.safetensors` (readouts of the unedited model, shared by
-cells and never needed to read a run). A cell's record is written last, so a record stands for finished work.
+`run.json`, `cells/<hash>.json`, `edits/<hash>/`, `cache/<hash>.safetensors` (readouts that cells share, or shards of a
+benchmark's; never needed to read a run). A cell's record is written last, so a record stands for finished work.
 """
 
 from __future__ import annotations
@@ -117,17 +117,28 @@ class Store:
         write(path, record.model_dump_json(indent=1).encode())
 
     def readouts(self, key: str, scenario: Scenario, make: Callable[[], list[Readout]]) -> list[Readout]:
-        """Return cached readouts of the unedited model, or make and keep them."""
-        path = self.folder / "cache" / f"{key}.safetensors"
+        """Return cached readouts, or make and keep them."""
+        known = self.cached(key, scenario)
+        return self.keep(key, make()) if known is None else known
+
+    def cached(self, key: str, scenario: Scenario) -> list[Readout] | None:
+        """Return the readouts kept under this key, or None; a damaged file is announced."""
+        path = self._cache_path(key)
         try:
             return decode(path.read_bytes(), scenario)
         except FileNotFoundError:
-            pass
+            return None
         except (OSError, ValueError) as error:
             self.notify(f"{path}: damaged ({error}); measured again")
-        made = make()
-        write(path, encode(made))
-        return made
+            return None
+
+    def keep(self, key: str, readouts: list[Readout]) -> list[Readout]:
+        """Keep readouts under a key, and return them."""
+        write(self._cache_path(key), encode(readouts))
+        return readouts
+
+    def _cache_path(self, key: str) -> Path:
+        return self.folder / "cache" / f"{key}.safetensors"
 
 
 def read_record(folder: Path) -> RunRecord:
