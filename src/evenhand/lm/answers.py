@@ -8,7 +8,7 @@ from dataclasses import replace
 from evenhand.core.case import Case, Outcome
 from evenhand.core.progress import silent
 from evenhand.core.scenario import Scenario
-from evenhand.lm.forward import score_options
+from evenhand.lm.forward import check_scored, score_options
 from evenhand.lm.generate import generate
 from evenhand.lm.model import LM
 from evenhand.lm.rows import Row, Target, continuation_rows, decoder_ids, name_places, sentence_rows, start
@@ -49,7 +49,7 @@ def _own(lm: LM, cases: Sequence[Case], outcome: Outcome, most_tokens: int) -> l
             (text := render(lm, c), [_whole(lm, encode(lm, text).ids, t)]) for c, t in zip(cases, said, strict=True)
         ]
     if outcome == "choice":
-        best = [int(scores.argmax()) for scores in score_options(lm, cases)[0]]
+        best = [int(scores.argmax()) for scores in check_scored(cases, score_options(lm, cases)[0])]
         return [(render(lm, c), _option(lm, render(lm, c), c.options[b])) for c, b in zip(cases, best, strict=True)]
     texts = [case.options if outcome == "pair" else (case.prompt,) for case in cases]
     scores = iter(whole_texts(lm, [text for few in texts for text in few], (None,), silent)[0])

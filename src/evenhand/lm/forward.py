@@ -24,7 +24,7 @@ from evenhand.lm.texts import TextScores, score_texts
 from evenhand.lm.tokens import encode_all, render
 from evenhand.lm.variants import RowMasks, Variant
 
-__all__ = ["OptionScores", "TextScores", "next_token", "score_options", "score_parts", "score_texts"]
+__all__ = ["OptionScores", "TextScores", "check_scored", "next_token", "score_options", "score_parts", "score_texts"]
 
 
 def score_options(
@@ -37,7 +37,9 @@ def score_options(
     the option's tokens, followed by the case's `ending`. A case without a prompt (`pair`) has whole texts for options:
     they are scored as `score_texts` does, without chat template or system prompt, and what they begin with in common is
     read once. Prompt and option that are longer than the context together leave the case undefined (NaN) and
-    `lm.notify` is told; CannotRun where all are. Raises UsageError for a case without options or with an empty one.
+    `lm.notify` is told; CannotRun where all are. So does an option that the tokenizer writes with no token of its own,
+    or with its unknown one; UsageError where every case has such an option. Raises UsageError for a case without
+    options or with an empty one.
     """
     return [[each.logp for each in one] for one in score_parts(lm, cases, variants, progress)]
 
@@ -62,6 +64,17 @@ def score_parts(
         for found, scores in zip(out, sentence_options(lm, [cases[i] for i in whole], variants, progress), strict=True):
             found.update(zip(whole, scores, strict=True))
     return [[found[i] for i in range(len(cases))] for found in out]
+
+
+def check_scored(cases: Sequence[Case], scores: Sequence[Float[Tensor, " _opt"]]) -> Sequence[Float[Tensor, " _opt"]]:
+    """Return the scores of these cases as they are; raises UsageError where an option of a case has none."""
+    for case, each in zip(cases, scores, strict=True):
+        if each.isnan().any():
+            raise UsageError(
+                f"case {case.id!r}: an option has no score (no tokens can write it, it is too long, or the model "
+                "is broken), so no units can be sought by it; leave the case out"
+            )
+    return scores
 
 
 def next_token(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import compress
 
 from evenhand.core.errors import CannotRun
 from evenhand.core.progress import Progress
 from evenhand.lm.asked import Asked, Places
 from evenhand.lm.logits import context_length, fitting
 from evenhand.lm.model import LM
-from evenhand.lm.scores import OptionScores
+from evenhand.lm.scores import OptionScores, spread
 from evenhand.lm.sequences import Line
-from evenhand.lm.tokens import Encoded, encode_all, option_places
+from evenhand.lm.tokens import Encoded, encode_all, option_places, scorable, tried
 from evenhand.lm.variants import Variant
 
 
@@ -22,23 +23,30 @@ def masked_options(
     """Pseudo-log-likelihood [variant][case] of the tokens of every option, prompt and option around them, float64.
 
     What follows the options of a case (`endings`) is read, not scored. A text with one token masked is forwarded once,
-    whichever options of one token are asked for there. NaN where a text does not fit the context.
+    whichever options of one token are asked for there. NaN where an option of the case has no score, or does not fit
+    the context with its text.
     """
     after = endings or [""] * len(texts)
-    pairs = [(text, option) for text, few in zip(texts, options, strict=True) for option in few]
     whole = [text + option + end for text, few, end in zip(texts, options, after, strict=True) for option in few]
-    encoded = encode_all(lm, whole)
-    fits = fitting(lm, [len(joint.ids) for joint in encoded], "prompt with its option")
+    encoded = iter(encode_all(lm, whole))
+    joint = [[next(encoded) for _ in few] for few in options]
+    kept = scorable(lm, [tried(_places, lm, *each) for each in zip(texts, options, joint, strict=True)])
+    longest = [max(len(each.ids) for each in joint[i]) for i in kept]
+    short = [*compress(kept, fitting(lm, longest, "prompt with its longest option"))]
     asked = Asked()
-    per_option: list[Places] = []
-    for (text, option), joint, fit in zip(pairs, encoded, fits, strict=True):
-        places = option_places(lm, text, option, joint)
-        per_option.append(asked.add_all(masked_lines(lm, joint, places)) if fit else [])
-    out: list[list[OptionScores]] = []
-    for values in asked.score(lm, variants, progress):
-        found = iter([[values[k] for k in wanted] for wanted in per_option])
-        out.append([OptionScores.of([next(found) for _ in few]) for few in options])
-    return out
+    wanted: list[list[Places]] = [
+        [asked.add_all(masked_lines(lm, each, at)) for each, at in zip(joint[i], kept[i], strict=True)] for i in short
+    ]
+    scores = [
+        [OptionScores.of([[values[k] for k in each] for each in few]) for few in wanted]
+        for values in asked.score(lm, variants, progress)
+    ]
+    return spread(short, scores, options)
+
+
+def _places(lm: LM, text: str, options: Sequence[str], joint: Sequence[Encoded]) -> list[tuple[int, ...]]:
+    """Return the places of each option's tokens; raises Unscorable."""
+    return [option_places(lm, text, *each) for each in zip(options, joint, strict=True)]
 
 
 def masked_lines(lm: LM, text: Encoded, wanted: Sequence[int]) -> list[Line]:
@@ -46,6 +54,8 @@ def masked_lines(lm: LM, text: Encoded, wanted: Sequence[int]) -> list[Line]:
 
     The window is centred on the position, and keeps the start and end tokens.
     """
+    if not wanted:  # of a text without tokens, too
+        return []
     mask = mask_id(lm)
     real = [i for i, (start, end) in enumerate(text.offsets) if end > start]
     first, last = real[0], real[-1] + 1

@@ -6,15 +6,14 @@ from collections.abc import Iterator, Sequence
 from itertools import compress
 from typing import Any
 
-from evenhand.core.errors import UsageError
 from evenhand.core.progress import Progress
 from evenhand.lm.batching import Work, in_batches
 from evenhand.lm.logits import fitting
 from evenhand.lm.model import LM
 from evenhand.lm.packed import pack, packable, packed_terms
-from evenhand.lm.scores import OptionScores, Term
+from evenhand.lm.scores import OptionScores, Term, spread
 from evenhand.lm.shared import Tokens
-from evenhand.lm.tokens import Continuations, check_known, continuations_all, encode_all
+from evenhand.lm.tokens import Continuations, check_written, continuations_all, encode_all, scorable, tried
 from evenhand.lm.trees import Tree, run_trees
 from evenhand.lm.variants import RowMasks, Variant
 
@@ -40,8 +39,10 @@ def causal_options(
     lm: LM, texts: Sequence[str], options: Sequence[Sequence[str]], variants: Sequence[Variant | None],
     progress: Progress,
 ) -> list[list[OptionScores]]:  # fmt: skip
-    """Teacher-forced log-likelihood [variant][case] of every option after its text."""
-    return branching(lm, continuations_all(lm, texts, options), "prompt with its longest option", variants, progress)
+    """Teacher-forced log-likelihood [variant][case] of every option after its text; NaN where one has no score."""
+    kept = scorable(lm, continuations_all(lm, texts, options))
+    scores = branching(lm, [*kept.values()], "prompt with its longest option", variants, progress)
+    return spread(kept, scores, options)
 
 
 def branching(
@@ -75,23 +76,26 @@ def decoder_options(
     lm: LM, texts: Sequence[str], options: Sequence[Sequence[str]], variants: Sequence[Variant | None],
     progress: Progress,
 ) -> list[list[OptionScores]]:  # fmt: skip
-    """Log-likelihood [variant][case] of every option as the whole of what the decoder says, without its end token."""
+    """Log-likelihood [variant][case] of every option as the whole of what the decoder says, without its end token.
+
+    NaN where an option of the case has no score.
+    """
     forest = _Forest()
     prompts = [encoded.ids for encoded in encode_all(lm, texts)]
     flat = [option for few in options for option in few]
     out: Any = lm.tokenizer(flat, add_special_tokens=False, verbose=False)
     ids: Iterator[list[int]] = iter(out["input_ids"])
-    places: list[list[tuple[Tree, list[int]]]] = []
-    for prompt, few in zip(prompts, options, strict=True):
-        places.append([])
-        for option in few:
-            tokens = tuple(next(ids))
-            if not tokens:
-                raise UsageError(f"option {option!r} has no tokens; every option needs text to score")
-            check_known(lm, option, tokens)
-            places[-1].append(forest.add(prompt, tokens, 0))
+    answers = [[tuple(next(ids)) for _ in few] for few in options]
+    kept = scorable(lm, [tried(_written, lm, *each) for each in zip(options, answers, strict=True)])
+    places = [[forest.add(prompts[i], tokens, 0) for tokens in few] for i, few in kept.items()]
     found = _terms(lm, forest, places, variants, progress)
-    return [[OptionScores.of_terms(terms) for terms in few] for few in found]
+    return spread(kept, [[OptionScores.of_terms(terms) for terms in few] for few in found], options)
+
+
+def _written(lm: LM, options: Sequence[str], answers: Sequence[Tokens]) -> Sequence[Tokens]:
+    for option, tokens in zip(options, answers, strict=True):
+        check_written(lm, option, tokens)
+    return answers
 
 
 def _terms(

@@ -19,7 +19,7 @@ from torch import Tensor
 from evenhand.core.case import Case, Outcome
 from evenhand.core.errors import UsageError
 from evenhand.core.scenario import Scenario
-from evenhand.lm.forward import score_options, score_texts
+from evenhand.lm.forward import check_scored, score_options, score_texts
 from evenhand.lm.model import LM
 from evenhand.lm.number_answers import number_answers
 from evenhand.lm.objective import cells
@@ -115,6 +115,6 @@ def _cell(lm: LM, part: Scenario, names: int) -> _Cell:
     if context.outcome not in ("choice", "pair"):
         raise UsageError(f"context {context.name!r}: outcome {context.outcome!r} cannot be probed")
     cell = _Cell(context.outcome, cases, reference)
-    plain = cell.outcome([score_options(lm, cases)[0]])[0]
+    plain = cell.outcome([check_scored(cases, score_options(lm, cases)[0])])[0]
     scale = (plain.mean() * (1 - plain.mean())).sqrt() if context.outcome == "choice" else plain.std()
     return replace(cell, scale=float(scale))

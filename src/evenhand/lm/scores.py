@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -36,3 +36,12 @@ class OptionScores:
         greedy = [float(all(top for _, top in each)) if each else float("nan") for each in terms]
         parts = {"greedy": torch.tensor(greedy, dtype=torch.float64)}
         return cls.of([[logp for logp, _ in each] for each in terms], parts)
+
+
+def spread(
+    places: Collection[int], scores: Sequence[Sequence[OptionScores]], options: Sequence[Sequence[str]]
+) -> list[list[OptionScores]]:
+    """Return [variant][case] these scores at the places of their cases; the options of the others have none (NaN)."""
+    found = [dict(zip(places, few, strict=True)) for few in scores]
+    return [[each[i] if i in each else OptionScores.of([()] * len(few)) for i, few in enumerate(options)]
+            for each in found]  # fmt: skip

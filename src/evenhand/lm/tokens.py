@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import compress, takewhile
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from evenhand.core.case import Case
 from evenhand.core.errors import CannotRun, UsageError
 from evenhand.lm.model import LM
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class Unscorable(UsageError):
+    """An option that has no score after its prompt: for this tokenizer it is no token of its own, or an unknown one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +126,19 @@ def continuations(lm: LM, prompt: str, options: Sequence[str]) -> Continuations:
     """Encode each option together with its prompt and return the longest common token prefix and the tails.
 
     Encoding the two apart would score other tokens than the model sees ("It costs " + "500" merges differently in most
-    tokenizers). Raises UsageError for an empty option, one with characters the tokenizer does not know, or one whose
-    tokens cannot be told from the prompt's.
+    tokenizers). Raises UsageError for an empty option, Unscorable for one with characters the tokenizer does not know,
+    or whose tokens cannot be told from the prompt's.
     """
-    return continuations_all(lm, [prompt], [options])[0]
+    (found,) = continuations_all(lm, [prompt], [options])
+    if isinstance(found, Unscorable):
+        raise found
+    return found
 
 
-def continuations_all(lm: LM, prompts: Sequence[str], options: Sequence[Sequence[str]]) -> list[Continuations]:
-    """Return `continuations` of many prompts, encoded at once."""
+def continuations_all(
+    lm: LM, prompts: Sequence[str], options: Sequence[Sequence[str]]
+) -> list[Continuations | Unscorable]:
+    """Return `continuations` of many prompts, encoded at once; for a prompt with an unscorable option, the error."""
     for prompt, few in zip(prompts, options, strict=True):
         if not few or not all(few):
             raise UsageError(f"an option is empty, after the prompt {prompt[-60:]!r}; every option needs text to score")
@@ -136,7 +148,37 @@ def continuations_all(lm: LM, prompts: Sequence[str], options: Sequence[Sequence
     gaps = [_has_gaps(prompt + few[0], all_[0]) for prompt, few, all_ in zip(prompts, options, encoded, strict=True)]
     alone = iter(encode_all(lm, list(compress(prompts, gaps))))
     before = [next(alone).ids if gap else None for gap in gaps]
-    return [_common(lm, *each) for each in zip(prompts, options, encoded, before, strict=True)]
+    return [tried(_common, lm, *each) for each in zip(prompts, options, encoded, before, strict=True)]
+
+
+def tried(make: Callable[_P, _T], *args: _P.args, **more: _P.kwargs) -> _T | Unscorable:
+    """Return what is made of a case, or why an option of it has no score."""
+    try:
+        return make(*args, **more)
+    except Unscorable as error:
+        return error
+
+
+def scorable(lm: LM, found: Sequence[_T | Unscorable]) -> dict[int, _T]:
+    """Return what was made of cases by their places, without the unscorable, of which `lm.notify` is told.
+
+    Raises Unscorable where nothing else is left.
+    """
+    kept: dict[int, _T] = {}
+    errors: list[Unscorable] = []
+    for i, each in enumerate(found):
+        if isinstance(each, Unscorable):
+            errors.append(each)
+        else:
+            kept[i] = each
+    if errors and not kept:
+        raise Unscorable(f"every case has an option that cannot be scored ({len(errors)}); the first: {errors[0]}")
+    if errors:
+        lm.notify(
+            f"{len(errors)} of {len(found)} cases have an option that cannot be scored, and stay undefined; the first: "
+            f"{errors[0]}"
+        )
+    return kept
 
 
 def _has_gaps(text: str, encoded: Encoded) -> bool:
@@ -168,10 +210,9 @@ def _first_scored(lm: LM, prompt: str, option: str, joint: Encoded, before: tupl
         first = option_places(lm, prompt, option, joint)[0]
     else:
         first = _same(before, joint.ids)
-        if first == len(joint.ids):
-            raise UsageError(f"option {option!r} adds no token to its prompt for this tokenizer")
+        check_written(lm, option, joint.ids[first:])
     if first == 0:
-        raise UsageError(
+        raise Unscorable(
             f"option {option!r} merges with its whole prompt {prompt!r} into one token, so nothing predicts it; "
             "use a longer prompt"
         )
@@ -179,18 +220,18 @@ def _first_scored(lm: LM, prompt: str, option: str, joint: Encoded, before: tupl
 
 
 def option_places(lm: LM, prompt: str, option: str, joint: Encoded) -> tuple[int, ...]:
-    """Return the positions of the tokens of an option in prompt + option; raises UsageError where it has none."""
+    """Return the positions of the tokens of an option in prompt + option; raises Unscorable as `check_written`."""
     places = joint.covering(len(prompt), len(prompt) + len(option))
-    if not places:
-        raise UsageError(f"option {option!r} adds no token to its prompt for this tokenizer")
-    check_known(lm, option, [joint.ids[i] for i in places])
+    check_written(lm, option, [joint.ids[i] for i in places])
     return places
 
 
-def check_known(lm: LM, option: str, ids: Sequence[int]) -> None:
-    """Raise UsageError when the tokenizer can only write the option with its unknown token."""
+def check_written(lm: LM, option: str, ids: Sequence[int]) -> None:
+    """Raise Unscorable when the tokenizer writes the option with no token, or with its unknown token."""
+    if not ids:
+        raise Unscorable(f"option {option!r} adds no token to its prompt for this tokenizer")
     if lm.tokenizer.unk_token_id in ids:
-        raise UsageError(
+        raise Unscorable(
             f"option {option!r} has characters that the tokenizer of {lm.identity.source} does not know, so its score "
             "would be that of the unknown token; write it with other characters"
         )
