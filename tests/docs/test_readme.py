@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import shlex
 import sys
@@ -12,6 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from evenhand import find
+from evenhand.cli.audit import audit
 from evenhand.cli.main import main
 from evenhand.core.bootstrap import FEWEST
 from evenhand.core.record import CellRecord
@@ -66,9 +68,15 @@ def entered(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.data
 def test_the_benchmarks_of_the_readme_can_be_asked(data_dir: Path) -> None:
-    suite, scenario = (shlex.split(line, comments=True)[-1] for line in BENCHMARKS)
-    assert load_suite(suite).benchmarks
-    assert load_scenario(scenario, data_dir).measures
+    options = set(inspect.signature(audit).parameters)
+    for line in BENCHMARKS:
+        words = shlex.split(line, comments=True)
+        given = dict(zip(words[3::2], words[4::2], strict=True))
+        assert {name.removeprefix("--").replace("-", "_") for name in given} <= options, line
+        if "--suite" in given:
+            assert load_suite(given["--suite"]).benchmarks
+        else:
+            assert load_scenario(given["--scenario"], data_dir).measures
     for name in find.names("suites"):
         assert re.search(rf"\b{name}\b", BENCHMARKS[0])
 
