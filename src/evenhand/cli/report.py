@@ -9,7 +9,10 @@ import typer
 
 
 def report(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as `evenhand run` made it.")],
+    run: Annotated[
+        Path,
+        typer.Argument(metavar="RUN", help="A folder that `evenhand run`, or `evenhand audit` of benchmarks, made."),
+    ],
     out: Annotated[Path | None, typer.Option(help="Where the page goes; default: report.html in the folder.")] = None,
 ) -> None:
     """Write one self-contained page from a run folder; it opens offline in any browser.

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from evenhand.core.record import ALL, UNTRAINED, BenchmarkRecord, Row
 from evenhand.judge.answered import unanswered
 from evenhand.judge.verdict import Limits
+
+Side = Literal["above", "below", "unsure", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,20 @@ def shown(record: BenchmarkRecord, by_context: bool = False) -> list[Line]:
     return [line for line in lines if by_context or (line.row.context == ALL) == (line.row.measure in pooled)]
 
 
+def side(record: BenchmarkRecord, row: Row) -> Side | None:
+    """Return on which side of the value without bias a number is shown to lie; None where there is no such value.
+
+    `unsure`: its interval holds that value. `unknown`: it has no interval, or is a distance (which has no p): noise
+    alone keeps that above 0.
+    """
+    neutral = record.neutral.get(row.measure, {}).get(row.key)
+    if neutral is None:
+        return None
+    if math.isnan(row.estimate.low) or math.isnan(row.estimate.p):
+        return "unknown"
+    return "above" if row.estimate.low > neutral else "below" if row.estimate.high < neutral else "unsure"
+
+
 def idle(record: BenchmarkRecord, subject: str = "base") -> list[str]:
     """Return what speaks against the model doing this task at all, over everything that was asked; empty: nothing.
 
@@ -93,7 +110,13 @@ def broken(record: BenchmarkRecord) -> list[str]:
 
 def unlearnt(record: BenchmarkRecord) -> list[str]:
     """Return which numbers look biased and are not shown to be further off than those of random weights."""
-    found: list[str] = []
+    return [f"{line.name}{_where(line.row)} {line.row.estimate}, with random weights {line.untrained.estimate}"
+            for line in doubted(record) if line.untrained]  # fmt: skip
+
+
+def doubted(record: BenchmarkRecord) -> list[Line]:
+    """Return the lines of these numbers."""
+    found: list[Line] = []
     for line in shown(record):
         neutral = record.neutral.get(line.row.measure, {}).get(line.row.key)
         if neutral is None or line.untrained is None or line.learnt is None:
@@ -101,7 +124,7 @@ def unlearnt(record: BenchmarkRecord) -> list[str]:
         own, beyond = line.row.estimate, line.learnt.estimate
         away = own.low > neutral or own.high < neutral
         if away and not (beyond.low > 0 if own.value > neutral else beyond.high < 0):
-            found.append(f"{name_of(line.row)}{_where(line.row)} {own}, with random weights {line.untrained.estimate}")
+            found.append(line)
     return found
 
 

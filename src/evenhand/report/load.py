@@ -1,4 +1,4 @@
-"""Reading a run folder: `run.json` and the cells that are finished."""
+"""Reading a run folder: `run.json` and the finished cells, or `suite.json` and the finished benchmarks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from evenhand.core.errors import CannotRun, UsageError
-from evenhand.core.record import CellRecord, CellRef, Record, RunRecord
+from evenhand.core.record import BenchmarkRecord, BenchmarkRef, CellRecord, CellRef, Record, RunRecord, SuiteRecord
 
 T = TypeVar("T", bound=Record)
 
@@ -24,20 +24,39 @@ class Run:
     missing: tuple[CellRef, ...]
 
 
-def load(folder: Path) -> Run:
-    """Read a run folder.
+@dataclass(frozen=True)
+class Audit:
+    """What the folder of an audit holds: the record and its benchmarks in order, those without a result included."""
+
+    record: SuiteRecord
+    benchmarks: tuple[tuple[BenchmarkRef, BenchmarkRecord | None], ...]
+
+    @property
+    def finished(self) -> tuple[BenchmarkRecord, ...]:
+        """Those that were measured."""
+        return tuple(found for _, found in self.benchmarks if found)
+
+
+def load(folder: Path) -> Run | Audit:
+    """Read a run folder, of studies or of benchmarks.
 
     Raises UsageError where the folder is not a run, CannotRun where a file in it is damaged; both name the file.
     """
-    path = folder / "run.json"
     if not folder.is_dir():
         raise UsageError(f"there is no folder {str(folder)!r}; expected a run folder made by `evenhand run`")
-    if not path.is_file():
-        raise UsageError(
-            f"{str(folder)!r} is not a run folder: it has no run.json; expected the folder that "
-            "`evenhand run` printed at its end (with run.json and cells/ in it)"
-        )
-    record = _read(path, RunRecord)
+    if (folder / "run.json").is_file():
+        return _run(folder)
+    if (folder / "suite.json").is_file():
+        return _audit(folder)
+    raise UsageError(
+        f"{str(folder)!r} is not a run folder: it has no run.json and no suite.json; expected the folder that "
+        "`evenhand run` printed at its end (with run.json and cells/ in it), or that `evenhand audit` of benchmarks "
+        "printed (with suite.json and benchmarks/)"
+    )
+
+
+def _run(folder: Path) -> Run:
+    record = _read(folder / "run.json", RunRecord)
     cells: list[tuple[CellRef, CellRecord]] = []
     missing: list[CellRef] = []
     for ref in record.cells:
@@ -49,9 +68,18 @@ def load(folder: Path) -> Run:
     return Run(record, tuple(cells), tuple(missing))
 
 
+def _audit(folder: Path) -> Audit:
+    record = _read(folder / "suite.json", SuiteRecord)
+    found: list[tuple[BenchmarkRef, BenchmarkRecord | None]] = []
+    for ref in record.benchmarks:
+        file = folder / "benchmarks" / f"{ref.hash}.json"
+        found.append((ref, _read(file, BenchmarkRecord) if ref.hash and file.is_file() else None))
+    return Audit(record, tuple(found))
+
+
 def _read(path: Path, kind: type[T]) -> T:
     """Parse one file, or say which file is damaged and where."""
-    again = "delete it and run the study again: only this part is computed anew"
+    again = "delete it and run the same command again: only this part is computed anew"
     try:
         text = path.read_text(encoding="utf-8")
         json.loads(text)

@@ -1,4 +1,4 @@
-"""One self-contained HTML page from a run folder."""
+"""One self-contained HTML page from a run folder, of a study or of an audit by benchmarks."""
 
 from __future__ import annotations
 
@@ -6,23 +6,30 @@ import json
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evenhand.core.errors import CannotRun
-from evenhand.report import words
+from evenhand.report import benchmarks, words
+from evenhand.report.benchmarks import AuditPage
+from evenhand.report.benchmarks_numbers import SUBJECTS
 from evenhand.report.figures import Figure
-from evenhand.report.load import load
+from evenhand.report.load import Audit, load
 from evenhand.report.page import Page, build
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+    from markupsafe import Markup
 
 
 def render(run: Path, out: Path | None = None) -> Path:
     """Write the report of a run folder and return its path (default: `report.html` in the folder).
 
-    Raises UsageError where the folder is no run, CannotRun where a file in it is damaged or the page cannot be written.
+    The folder is one of `evenhand run` or of `evenhand audit` of benchmarks. Raises UsageError where it is neither,
+    CannotRun where a file in it is damaged or the page cannot be written.
     """
-    page = build(load(Path(run)))
+    found = load(Path(run))
+    text = audit_html(benchmarks.build(found)) if isinstance(found, Audit) else html(build(found))
     path = Path(run) / "report.html" if out is None else Path(out)
-    text = html(page)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch = path.with_name(f".{path.name}.part")
@@ -35,25 +42,42 @@ def render(run: Path, out: Path | None = None) -> Path:
 
 def html(page: Page) -> str:
     """Return the page as HTML: every script, style and figure inside it."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=PackageLoader("evenhand.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
     figures = _plain(pooled(page.figures))
     folder = resources.files("evenhand.report") / "templates"
-    return environment.get_template("report.html.j2").render(
+    return _template("report.html.j2").render(
         page=page,
         record=page.record,
         share=words.percent,
         count=words.count,
-        style=Markup((folder / "style.css").read_text(encoding="utf-8")),
+        style=_style(),
         script=Markup((folder / "page.js").read_text(encoding="utf-8")),
         plotly=Markup(_plotly()),
         figures=Markup(figures.replace("<", "\\u003c")),
     )
+
+
+def audit_html(page: AuditPage) -> str:
+    """Return the page of an audit as HTML; it needs no script."""
+    return _template("audit.html.j2").render(
+        page=page, record=page.record, subjects=SUBJECTS, count=words.count, style=_style()
+    )
+
+
+def _template(name: str) -> Template:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader("evenhand.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    ).get_template(name)  # fmt: skip
+
+
+def _style() -> Markup:
+    from markupsafe import Markup
+
+    return Markup((resources.files("evenhand.report") / "templates" / "style.css").read_text(encoding="utf-8"))
 
 
 def pooled(figures: Mapping[str, Figure]) -> dict[str, Any]:
