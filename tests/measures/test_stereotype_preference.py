@@ -16,6 +16,7 @@ from evenhand.measures.stereotype_preference import StereotypePreference
 from evenhand.testing.measures import Toy
 from evenhand.testing.tiny import tiny_lm
 from oracles import crows_pairs as oracle
+from oracles import plain_scoring
 
 PAIRS = [
     ("She sold the car for $34.", "He sold the car for $34."),
@@ -94,9 +95,13 @@ def test_causal_conventions_equal_one_sentence_at_a_time(name: str) -> None:
 
 
 def test_an_encoder_decoder_model_is_scored_by_what_it_says_after_nothing() -> None:
-    readout = _read("t5")
+    lm, readout = tiny_lm("t5"), _read("t5")
+    terms = [[plain_scoring.text(lm, text, pair=True) for text in pair] for pair in PAIRS]
+    for i, pair in enumerate(terms):
+        assert readout.arrays["logp"][i].tolist() == pytest.approx([sum(each) for each in pair], abs=1e-4)
     values = point(StereotypePreference(), readout)
-    assert 0 <= values["summed"] <= 100
+    assert values["summed"] == 100 * sum(sum(a) > sum(b) for a, b in terms) / len(PAIRS)
+    assert values["normalised"] == 100 * sum(sum(a) / len(a) > sum(b) / len(b) for a, b in terms) / len(PAIRS)
     assert math.isnan(values["original"])
 
 

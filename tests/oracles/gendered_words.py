@@ -16,18 +16,9 @@ def masses(lm: Any, prompt: str, pairs: Pairs, ending: str = "") -> tuple[float,
     """Probability of all female and of all male completions; masked models read `ending` behind them."""
     female = male = 0.0
     for her, his in pairs:
-        female += math.exp(_score(lm, prompt, her, ending))
-        male += math.exp(_score(lm, prompt, his, ending))
+        female += math.exp(plain_scoring.option(lm, prompt, her, ending))
+        male += math.exp(plain_scoring.option(lm, prompt, his, ending))
     return female, male
-
-
-def _score(lm: Any, prompt: str, word: str, ending: str) -> float:
-    if lm.kind != "masked":
-        return plain_scoring.option(lm, prompt, word)
-    whole = plain_scoring.text(lm, prompt + word + ending)
-    before = len(lm.tokenizer(prompt, add_special_tokens=False)["input_ids"])
-    behind = len(lm.tokenizer(ending, add_special_tokens=False)["input_ids"])
-    return sum(whole[before : len(whole) - behind])
 
 
 def describe(words: Sequence[tuple[float, float]], neutral: tuple[float, float]) -> dict[str, float]:

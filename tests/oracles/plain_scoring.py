@@ -18,19 +18,27 @@ def _encode(lm: Any, text: str) -> tuple[list[int], list[tuple[int, int]]]:
     return out["input_ids"], out["offset_mapping"]
 
 
-def option(lm: Any, prompt: str, answer: str) -> float:
-    """Log-likelihood of `answer` after `prompt`, any family."""
-    return sum(option_tokens(lm, prompt, answer))
+def options(lm: Any, case: Any) -> list[float]:
+    """Log-likelihood of every option of a case; without a prompt they are whole sentences."""
+    if case.prompt:
+        return [option(lm, case.prompt, each, case.ending) for each in case.options]
+    return [sum(text(lm, each, pair=True)) for each in case.options]
 
 
-def option_tokens(lm: Any, prompt: str, answer: str) -> list[float]:
+def option(lm: Any, prompt: str, answer: str, ending: str = "") -> float:
+    """Log-likelihood of `answer` after `prompt`, any family; masked models read `ending` behind it."""
+    return sum(option_tokens(lm, prompt, answer, ending))
+
+
+def option_tokens(lm: Any, prompt: str, answer: str, ending: str = "") -> list[float]:
     """Log-likelihood of every token of `answer` after `prompt`."""
     if lm.kind == "encoder-decoder":
         source, _ = _encode(lm, prompt)
         return _decoded_tokens(lm, source, lm.tokenizer(answer, add_special_tokens=False)["input_ids"])
-    ids, offsets = _encode(lm, prompt + answer)
-    wanted = [i for i, (_, end) in enumerate(offsets) if end > len(prompt)]
-    return [_one(lm, ids, i) for i in wanted]
+    ids, offsets = _encode(lm, prompt + answer + (ending if lm.kind == "masked" else ""))
+    first, last = len(prompt), len(prompt + answer)
+    wanted = [i for i, (start, end) in enumerate(offsets) if end > first and start < last]
+    return _at(lm, ids, wanted)
 
 
 def text(lm: Any, whole: str, pair: bool = False) -> list[float]:
@@ -44,7 +52,7 @@ def text(lm: Any, whole: str, pair: bool = False) -> list[float]:
     if lm.kind == "causal":
         ids, opening = _started(lm, ids[: real[-1] + 1], real[0] == 0, pair)
         real = [i + opening for i in real if i + opening]
-    return [_one(lm, ids, i) for i in real]
+    return _at(lm, ids, real)
 
 
 def _started(lm: Any, ids: list[int], bare: bool, pair: bool) -> tuple[list[int], int]:
@@ -54,13 +62,17 @@ def _started(lm: Any, ids: list[int], bare: bool, pair: bool) -> tuple[list[int]
     return ([opening, *ids], 1) if bare and opening is not None else (ids, 0)
 
 
-def _one(lm: Any, ids: Sequence[int], i: int) -> float:
-    """Log p of token i: from the tokens before it, or with it masked."""
+def _at(lm: Any, ids: Sequence[int], places: Sequence[int]) -> list[float]:
+    """Log p of the tokens at these places: from the tokens before each, or with that one masked."""
     if lm.kind == "causal":
-        return float(_logp(lm, ids)[i - 1, ids[i]])
-    masked = list(ids)
-    masked[i] = lm.tokenizer.mask_token_id
-    return float(_logp(lm, masked)[i, ids[i]])
+        table = _logp(lm, ids)
+        return [float(table[i - 1, ids[i]]) for i in places]
+    found: list[float] = []
+    for i in places:
+        masked = list(ids)
+        masked[i] = lm.tokenizer.mask_token_id
+        found.append(float(_logp(lm, masked)[i, ids[i]]))
+    return found
 
 
 def _decoded_tokens(lm: Any, source: Sequence[int], target: Sequence[int]) -> list[float]:

@@ -19,6 +19,7 @@ from evenhand.scenarios._load import load_scenario
 from evenhand.scenarios._shared import bbq
 from evenhand.study.entry import Entry, sampled
 from evenhand.testing.tiny import tiny_lm
+from oracles import plain_scoring as oracle
 
 ROWS = {
     "Age": 3680, "Disability_status": 1556, "Gender_identity": 5672, "Nationality": 3080, "Physical_appearance": 1576,
@@ -228,13 +229,19 @@ def test_a_row_of_another_kind_is_refused(tmp_path: Path) -> None:
 @pytest.mark.data
 @pytest.mark.parametrize("family", ["gpt2", "bert", "t5"])
 @pytest.mark.parametrize("name", ["bbq", "bbq_letters"])
-def test_every_kind_of_model_can_be_scored(scenarios: dict[str, Scenario], name: str, family: str) -> None:
+def test_every_kind_of_model_scores_as_a_slow_oracle(scenarios: dict[str, Scenario], name: str, family: str) -> None:
     few = sampled(scenarios[name], Entry(scenario=name, contexts=("Religion",), clusters=2, cases=12), seed=0)
-    (readout,) = read(tiny_lm(family), few)
-    assert readout.arrays["logp"].shape == (24, 3)
-    assert readout.arrays["logp"].isfinite().all()
+    lm = tiny_lm(family)
+    (readout,) = read(lm, few)
+    logp = readout.arrays["logp"]
+    assert logp.shape == (24, 3)
+    for case, found in list(zip(readout.cases, logp.tolist(), strict=True))[::5]:
+        assert found == pytest.approx(oracle.options(lm, case), abs=1e-4), case.id
     accuracy = point(BbqAccuracy(), readout)
-    assert all(0 <= value <= 1 for value in accuracy.values())
+    for condition, key in (("ambig", "ambiguous"), ("disambig", "disambiguated")):
+        asked = [i for i, case in enumerate(readout.cases) if case.fact("condition") == condition]
+        right = sum(int(logp[i].argmax()) == readout.cases[i].favourable for i in asked)
+        assert accuracy[key] == right / len(asked)
     assert accuracy["unknown_ambiguous"] == accuracy["ambiguous"]
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from evenhand.core.bootstrap import Bootstrap
-from evenhand.core.measure import Subject, measure
+from evenhand.core.measure import Subject, measure, point
 from evenhand.lm.load import load
 from evenhand.lm.read import read
 from evenhand.measures.accuracy import Accuracy
 from evenhand.scenarios._load import load_scenario
 from evenhand.scenarios.colour_words import FRAMES, PEOPLE, THINGS
 from evenhand.testing.tiny import tiny_lm
+from oracles import plain_scoring as oracle
 
 
 def test_every_sentence_has_both_words_and_stands_once() -> None:
@@ -38,10 +39,15 @@ def test_each_context_has_its_own_answer_in_every_frame() -> None:
 
 
 @pytest.mark.parametrize("name", ["gpt2", "bert", "t5"])
-def test_it_runs(name: str) -> None:
-    about = load_scenario("colour_words").where(lambda case: case.cluster.endswith("/0"))
-    (readout,) = read(tiny_lm(name), about)
-    assert bool(readout.defined.all())
+def test_every_sort_of_model_answers_as_a_slow_oracle_says(name: str) -> None:
+    lm, about = tiny_lm(name), load_scenario("colour_words").where(lambda case: case.cluster.endswith("/0"))
+    (readout,) = read(lm, about)
+    right = 0
+    for case, logp in zip(readout.cases, readout.arrays["logp"].tolist(), strict=True):
+        expected = oracle.options(lm, case)
+        assert logp == pytest.approx(expected, abs=1e-4), case.id
+        right += expected.index(max(expected)) == case.favourable
+    assert point(Accuracy(), readout)["value"] == right / 6
 
 
 @pytest.mark.models

@@ -30,6 +30,7 @@ from evenhand.scenarios import winobias, winogender
 from evenhand.scenarios._load import load_scenario
 from evenhand.scenarios._shared.coreference import GENDERS, pronouns, without_pronouns
 from evenhand.testing.tiny import tiny_lm
+from oracles import plain_scoring as oracle
 
 
 def _one_wording(cases: Iterable[Case]) -> list[Case]:
@@ -217,15 +218,15 @@ def test_damaged_winogender_files_are_refused(data_dir: Path, tmp_path: Path) ->
 @pytest.mark.data
 @pytest.mark.parametrize("family", ["gpt2", "bert", "t5"])
 @pytest.mark.parametrize("name", ["winobias", "winogender"])
-def test_every_kind_of_model_is_read(data_dir: Path, family: str, name: str) -> None:
-    scenario = load_scenario(name, data_dir)
-    cut = {case.cluster for case in scenario.cases[:9]}
+def test_every_kind_of_model_is_read_as_by_a_slow_oracle(data_dir: Path, family: str, name: str) -> None:
+    scenario, lm = load_scenario(name, data_dir), tiny_lm(family)
+    cut = {case.cluster for case in scenario.cases[:2]}
     few = scenario.where(lambda case: case.cluster in cut and case.variation != "question")
-    readouts = read(tiny_lm(family), few)
+    readouts = read(lm, few)
     assert {readout.kind for readout in readouts} == {"choice", "pair"}
     for readout in readouts:
-        assert bool(readout.defined.all())
-        assert float(readout.arrays["logp"].max()) < 0
+        for case, logp in zip(readout.cases, readout.arrays["logp"].tolist(), strict=True):
+            assert logp == pytest.approx(oracle.options(lm, case), abs=1e-4), case.id
 
 
 def _gender_blind(models_dir: Path) -> LM:

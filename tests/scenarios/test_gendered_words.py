@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter
 from pathlib import Path
 from statistics import mean
 
 import pytest
-import torch
 
 from evenhand.core.bootstrap import Bootstrap
 from evenhand.core.case import Case
@@ -184,14 +184,21 @@ def _pairs(case: Case) -> list[tuple[str, str]]:
     return list(zip(case.options[::2], case.options[1::2], strict=True))
 
 
-def test_a_stated_gender_is_read_on_every_kind_of_model() -> None:
-    few = _few(FACTUAL, "family", 2)
-    for family in ("gpt2", "bert", "t5"):
-        (readout,) = read(tiny_lm(family), few)
-        for variation in few.variations("family"):
-            found = point(StatedGender(), readout.where(lambda case, v=variation: case.variation == v))
-            assert 0 <= found["value"] <= 1
-            assert torch.isfinite(torch.tensor([found["gap"], found["neither"]])).all()
+@pytest.mark.parametrize("family", ["gpt2", "bert", "t5"])
+def test_a_stated_gender_is_read_as_by_the_oracle_on_every_kind_of_model(family: str) -> None:
+    lm, few = tiny_lm(family), _few(FACTUAL, "family", 2)
+    (readout,) = read(lm, few)
+    for variation in few.variations("family"):
+        part = readout.where(lambda case, v=variation: case.variation == v)
+        gaps, neither = list[float](), list[float]()
+        for case in part.cases:
+            female, male = oracle.masses(lm, case.prompt, _pairs(case), case.ending)
+            gaps.append(math.log(female / male) * {"female": 1, "male": -1}[case.fact("stated")])
+            neither.append(1 - female - male)
+        expected = {"value": sum(gap > 0 for gap in gaps), "gap": sum(gaps), "neither": sum(neither)}
+        assert point(StatedGender(), part) == pytest.approx(
+            {key: value / len(part) for key, value in expected.items()}, abs=1e-4
+        )
 
 
 @pytest.mark.models

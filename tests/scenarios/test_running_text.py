@@ -17,6 +17,7 @@ from evenhand.measures.bits_per_byte import BitsPerByte
 from evenhand.measures.perplexity import Perplexity
 from evenhand.scenarios._load import load_scenario
 from evenhand.testing.tiny import tiny_lm
+from oracles import plain_scoring as oracle
 
 
 @pytest.mark.data
@@ -95,8 +96,10 @@ def test_a_whole_article_is_read_in_windows_and_every_token_counts_once(data_dir
 
 
 @pytest.mark.parametrize("name", ["gpt2", "bert", "t5"])
-def test_it_runs_on_every_sort_of_model(name: str, tmp_path: Path) -> None:
+def test_every_sort_of_model_is_as_perplexed_as_a_slow_oracle_says(name: str, tmp_path: Path) -> None:
     (tmp_path / "wikitext2").mkdir()
     (tmp_path / "wikitext2" / "test.txt").write_text(" \n = One = \n \n She sold the car . \n")
-    (readout,) = read(tiny_lm(name), load_scenario("wikitext", tmp_path))
-    assert point(Perplexity(), readout)["value"] > 1
+    lm, about = tiny_lm(name), load_scenario("wikitext", tmp_path)
+    terms = oracle.text(lm, about.cases[0].prompt)
+    (readout,) = read(lm, about)
+    assert point(Perplexity(), readout)["value"] == pytest.approx(math.exp(-sum(terms) / len(terms)), rel=1e-4)
