@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from evenhand.measures.last_word_accuracy import LastWordAccuracy
 from evenhand.measures.last_word_perplexity import LastWordPerplexity
 from evenhand.scenarios._load import load_scenario
 from evenhand.testing.tiny import tiny_lm
+from oracles import plain_scoring as oracle
 
 
 @pytest.mark.data
@@ -56,7 +58,9 @@ def test_a_passage_without_last_word_is_refused(text: str, tmp_path: Path) -> No
 def test_it_is_scored_by_models_that_write_and_half_of_it_by_masked_ones(tmp_path: Path) -> None:
     about = load_scenario("lambada", made(tmp_path, "Ann met Bob. She waved at Bob", "It rained, and he said no"))
     for name in ("gpt2", "t5", "bert"):
-        (readout,) = read(tiny_lm(name), about)
+        lm = tiny_lm(name)
+        (readout,) = read(lm, about)
         accuracy, perplexity = (point(each, readout)["value"] for each in (LastWordAccuracy(), LastWordPerplexity()))
-        assert perplexity == pytest.approx(float((-readout.arrays["logp"][:, 0].mean()).exp()))
-        assert (0 <= accuracy <= 1) if name != "bert" else accuracy != accuracy
+        words = [oracle.options(lm, case)[0] for case in about.cases]
+        assert perplexity == pytest.approx(math.exp(-sum(words) / len(words)), rel=1e-4)
+        assert accuracy == 0.0 if name != "bert" else math.isnan(accuracy)  # no random model spells a whole word

@@ -18,6 +18,7 @@ from evenhand.measures.option_mass import OptionMass
 from evenhand.scenarios._load import load_scenario
 from evenhand.scenarios._shared.mmlu import _source
 from evenhand.testing.tiny import tiny_lm
+from oracles import plain_scoring as oracle
 
 SUBJECTS = sorted(file[5:-9] for file in _source().pinned if file.startswith("test/"))
 
@@ -91,14 +92,17 @@ def test_an_answer_that_is_no_letter_is_refused(tmp_path: Path) -> None:
         made(tmp_path, "mmlu", letter="E")
 
 
-def test_it_runs_and_a_question_that_does_not_fit_is_left_out(tmp_path: Path) -> None:
+def test_letters_score_as_by_a_slow_oracle_and_a_question_that_does_not_fit_is_left_out(tmp_path: Path) -> None:
     about = made(tmp_path, "mmlu")
     few = about.where(lambda case: case.context in ("anatomy", "virology"))
     for name in ("gpt2", "bert", "t5"):
         lm, told = tiny_lm(name), list[str]()
         lm.notify = told.append
         (readout,) = read(lm, few)
-        assert 0 <= point(Accuracy(), readout)["value"] <= 1
+        expected = [oracle.options(lm, case) for case in few.cases]
+        assert readout.arrays["logp"].tolist() == [pytest.approx(each, abs=1e-4) for each in expected]
+        right = [each.index(max(each)) == case.favourable for each, case in zip(expected, few.cases, strict=True)]
+        assert point(Accuracy(), readout)["value"] == sum(right) / len(right)
         assert told == []
         if name != "t5":
             longer = sorted(len(lm.tokenizer(case.prompt + " A")["input_ids"]) for case in few.cases)

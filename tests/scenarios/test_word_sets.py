@@ -6,6 +6,7 @@ import json
 import shutil
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,12 +17,14 @@ from evenhand.core.measure import point
 from evenhand.core.scenario import Scenario
 from evenhand.lm.embeddings import embed_texts
 from evenhand.lm.load import load
+from evenhand.lm.model import LM
 from evenhand.lm.read import Reading, read
 from evenhand.measures.weat import SIDES, Weat
 from evenhand.scenarios._load import load_scenario
 from evenhand.scenarios._shared import word_sets as shared
 from evenhand.scenarios.seat import FRAMES
 from evenhand.testing.tiny import tiny_lm
+from oracles import weat as oracle
 
 SIZES = {"1": (25, 25), "2": (25, 25), "3": (32, 25), "4": (18, 25), "5": (18, 8), "6": (8, 8), "7": (8, 8),
          "8": (8, 8), "9": (6, 7), "10": (8, 8)}  # fmt: skip
@@ -91,12 +94,23 @@ def test_without_file_and_package_the_error_says_where_to_get_it(
 
 
 @pytest.mark.parametrize("family", ["llama", "bert", "t5"])
-def test_every_kind_of_model_can_be_tested(family: str) -> None:
-    scenario = load_scenario("weat").only(["9-mental-physical-disease"])
-    (readout,) = read(tiny_lm(family), scenario)
+def test_every_kind_of_model_has_the_association_of_its_plain_states(family: str) -> None:
+    lm, test = tiny_lm(family), "9-mental-physical-disease"
+    scenario = load_scenario("weat").only([test])
+    (readout,) = read(lm, scenario)
+    sets = [[_state(lm, word) for word in _words(scenario, test, side)] for side in SIDES]
     values = point(find.build("measures", scenario.measures[0]), readout)
-    assert -2 < values["value"] < 2
-    assert 0 < values["permutation_p"] <= 1
+    assert values["value"] == pytest.approx(oracle.effect_size(*sets, ddof=0), abs=1e-4)
+    assert values["permutation_p"] == pytest.approx(oracle.exact_p(*sets, strict=False), abs=2 / 924)
+
+
+def _state(lm: LM, word: str) -> list[float]:
+    """The last state of a causal model, after a start token; the mean of an encoder's over all tokens."""
+    ids = ([lm.tokenizer.eos_token_id] if lm.kind == "causal" else []) + lm.tokenizer(word)["input_ids"]
+    trunk = lm.model.get_encoder() if lm.kind == "encoder-decoder" else lm.model
+    with torch.no_grad():
+        states: Any = trunk(input_ids=torch.tensor([ids]), output_hidden_states=True).hidden_states
+    return (states[-1][0, -1] if lm.kind == "causal" else states[-1][0].mean(0)).tolist()
 
 
 def test_a_real_encoder_finds_flowers_pleasant_and_weapons_not(encoder_dir: Path) -> None:
