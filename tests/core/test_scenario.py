@@ -100,8 +100,9 @@ def test_contexts_groups_order_and_version_change_the_fingerprint():
     assert len({s.fingerprint for s in [base, *others]}) == 1 + len(others)
 
 
-def test_licence_citation_and_place_do_not_change_the_fingerprint():
-    other = dataclasses.replace(toy(), licence="CC BY 4.0", citation="Somebody 2024", source="elsewhere.toml")
+def test_what_is_told_beside_the_cases_does_not_change_the_fingerprint():
+    other = dataclasses.replace(toy(), licence="CC BY 4.0", citation="Somebody 2024", source="elsewhere.toml",
+                                masked_only="it has a blank")  # fmt: skip
     assert other.fingerprint == toy().fingerprint
     assert len(toy().fingerprint) == 16
 

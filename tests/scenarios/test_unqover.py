@@ -159,10 +159,18 @@ def test_a_blank_is_filled_by_one_token_given_all_the_rest(forms: dict[str, Scen
     assert 0 < point(Unqover(), readout)["mu"] < 1
 
 
-def test_a_causal_model_cannot_fill_a_blank(forms: dict[str, Scenario]) -> None:
-    (readout,) = read(tiny_lm("gpt2"), _some(forms["unqover_masked"]))
-    with pytest.raises(CannotRun, match="unqover"):
-        point(Unqover(), readout)
+@pytest.mark.parametrize("family", ["gpt2", "t5"])
+def test_only_a_masked_model_fills_a_blank_and_others_are_refused_before_any_work(
+    forms: dict[str, Scenario], family: str
+) -> None:
+    lm, passes = tiny_lm(family), []
+    lm.model.register_forward_pre_hook(lambda module, args: passes.append(1))
+    scenario = _some(forms["unqover_masked"])
+    with pytest.raises(CannotRun, match=f"for masked models, tiny:{family}:0 is of kind {lm.kind}.*with 'unqover'"):
+        read(lm, scenario)
+    assert not passes
+    read(lm, _some(forms["unqover"]).where(lambda case: case.context == "gender"))
+    assert passes, "the hook sees every pass"
 
 
 def test_damaged_lists_are_told(tmp_path: Path) -> None:

@@ -45,6 +45,8 @@ class Scenario:
     """By name, the measures a benchmark is scored with, its main one first; empty: those of the study or audit."""
     pooled: bool = True
     """Whether its contexts may be read as one; not where they are conditions or tests of different things."""
+    masked_only: str = ""
+    """Why only a masked model can be asked, and what to ask others; empty: any model that gives its outcomes."""
     source: str = field(default="", compare=False)
     """Where it was read from; not part of the fingerprint."""
 
@@ -52,7 +54,7 @@ class Scenario:
     def fingerprint(self) -> str:
         """Sha256 (hex, 16 characters) over everything that can change a measured number."""
         data = dataclasses.asdict(self)
-        for told in ("source", "licence", "citation", "measures", "pooled"):
+        for told in ("source", "licence", "citation", "measures", "pooled", "masked_only"):
             del data[told]
         for case in data["cases"]:  # absent as before these fields were known, so that fingerprints hold
             for name in ("facts", "spans", "ending", "flaw"):

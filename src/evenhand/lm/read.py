@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from evenhand.core.answer import Cue, Numeric
 from evenhand.core.case import Case, Outcome
-from evenhand.core.errors import UsageError
+from evenhand.core.errors import CannotRun, UsageError
 from evenhand.core.progress import Progress, silent
 from evenhand.core.readout import Readout
 from evenhand.core.scenario import Scenario
@@ -82,10 +82,14 @@ def read_variants(
 ) -> list[list[Readout]]:
     """Return [variant][kind of outcome] what each variant says; `None` is the model as it stands.
 
-    Cases keep the scenario's order. Raises CannotRun where the model cannot give a kind of outcome (numbers or texts
-    from a masked model, anything but embeddings from an encoder without head, numbers from a tokenizer that cannot
-    spell them), UsageError for cases that lack options.
+    Cases keep the scenario's order. Raises CannotRun where the scenario is not for the model, or the model cannot give
+    a kind of outcome (numbers or texts from a masked model, anything but embeddings from an encoder without head,
+    numbers from a tokenizer that cannot spell them), UsageError for cases that lack options.
     """
+    if scenario.masked_only and lm.kind != "masked":
+        raise CannotRun(
+            f"{scenario.name} is for masked models, {lm.identity.source} is of kind {lm.kind}: {scenario.masked_only}"
+        )
     kinds: dict[Outcome, list[Case]] = {}
     contexts = {context.name: context for context in scenario.contexts}
     for case in scenario.cases:

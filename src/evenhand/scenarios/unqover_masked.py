@@ -8,7 +8,8 @@ and takes the rest for 0, and for names it also offers the larger probability of
 Measure `unqover`, quadruples drawn as there.
 
 Known defects, and why not to trust it alone: as `unqover`; one religion template denies the attribute of one man where
-it affirms it of several (a flaw). A causal model cannot fill a blank: use `unqover`.
+it affirms it of several (a flaw). Causal and encoder-decoder models do not fill a
+blank given both its sides, and are refused: use `unqover`.
 """
 
 from __future__ import annotations

@@ -136,6 +136,9 @@ def load_form(data: Path | None, name: str, masked: bool, ask: Ask, size: Size =
         citation=source().citation,
         pooled=False,
         measures=("unqover",),
+        masked_only="a blank inside a text is filled given both its sides; ask this one with 'unqover'"
+        if masked
+        else "",
         source=source().folder,
     )
 
