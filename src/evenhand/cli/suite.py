@@ -73,6 +73,7 @@ def audit_benchmarks(listed: Listed, shown: Shown, opened: Opened, reading: Read
     from evenhand.cli.screen import document, notify
     from evenhand.cli.suite_table import as_json, text_of
     from evenhand.edits._file import load
+    from evenhand.report import render
     from evenhand.study.benchmark import Asking, NotMeasured
     from evenhand.study.gate import junit
 
@@ -88,11 +89,13 @@ def audit_benchmarks(listed: Listed, shown: Shown, opened: Opened, reading: Read
     text = text_of(f"{lm.identity.source}{edited}, {listed.name}, seed {reading.seed}", ended, findings,
                    shown.by_context)  # fmt: skip
     write_text(folder / "table.txt", f"{text}\n")
+    page = render(folder)
     if shown.json:
         document({"folder": str(folder), **as_json(ended, findings)})
     else:
         print(text)
         notify(f"this table, every number and the answers behind them: {folder}")
+        notify(f"the same as a page, with what must not be concluded: {page}")
     if shown.junit is not None:
         write_text(shown.junit, junit(findings, f"evenhand {listed.name}"))
     _end(ended, findings)
