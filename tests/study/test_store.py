@@ -38,7 +38,8 @@ def _readouts():
         kind="number", cases=cases, groups=("a", "b"), value=torch.tensor([1.5, 2.0, 3e38, -0.0]),
         mass=torch.tensor([1.0, 0.1, 0.9, 1.0]), row=torch.tensor([0, 1, 1, 3]),
         shares={"valid": torch.tensor([1.0, 1, 0, 1]).double(), "refusal": torch.tensor([0.0, 0, 1, 0])},
-        defined=torch.tensor([True, True, False, True]), ddof=1, arrays={"logp": torch.randn(4, 2)},
+        defined=torch.tensor([True, True, False, True]), ddof=1,
+        arrays={"logp": torch.randn(4, 2), "kl": torch.zeros(4)},
         answers=(("1",), ("é",), (), ("-0",)), notes={"mode": "sample"},
     )  # fmt: skip
     return scenario, readout
@@ -59,6 +60,7 @@ def test_readouts_survive_the_cache_bit_for_bit(tmp_path):
     back = second[0]
     assert (back.cases, back.groups, back.answers, back.ddof, back.notes) == (
         readout.cases, readout.groups, readout.answers, readout.ddof, readout.notes)  # fmt: skip
+    assert (list(back.shares), list(back.arrays)) == (list(readout.shares), list(readout.arrays))
     for mine, theirs in ((back.value, readout.value), (back.mass, readout.mass), (back.row, readout.row),
                          (back.defined, readout.defined), (back.arrays["logp"], readout.arrays["logp"]),
                          (back.shares["valid"], readout.shares["valid"])):  # fmt: skip

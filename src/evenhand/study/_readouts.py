@@ -23,7 +23,8 @@ def encode(readouts: list[Readout]) -> bytes:
     for i, readout in enumerate(readouts):
         described.append(
             {"kind": readout.kind, "groups": readout.groups, "ddof": readout.ddof, "answers": readout.answers,
-             "notes": readout.notes, "cases": [case.id for case in readout.cases]}
+             "notes": readout.notes, "cases": [case.id for case in readout.cases],
+             "shares": list(readout.shares), "arrays": list(readout.arrays)}
         )  # fmt: skip
         parts = {"value": readout.value, "mass": readout.mass, "row": readout.row, "defined": readout.defined}
         parts |= {f"shares.{name}": share for name, share in readout.shares.items()}
@@ -55,16 +56,12 @@ def decode(data: bytes, scenario: Scenario) -> list[Readout]:
                 value=own["value"],
                 mass=own["mass"],
                 row=own["row"],
-                shares=_under("shares.", own),
+                shares={name: own[f"shares.{name}"] for name in about["shares"]},
                 defined=own["defined"],
                 ddof=about["ddof"],
-                arrays=_under("arrays.", own),
+                arrays={name: own[f"arrays.{name}"] for name in about["arrays"]},
                 answers=tuple(tuple(each) for each in about["answers"]),
                 notes=about["notes"],
             )
         )
     return readouts
-
-
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}

@@ -22,6 +22,8 @@ from evenhand.study.store import Store
 
 _CHARACTERS = 4
 """Of a token, about."""
+_TIMES = 32
+"""A shard has at least so many times the tokens with which the next one begins like it: they are forwarded again."""
 
 Ask = Callable[[Scenario, Progress], list[Readout]]
 """Reads a scenario of one kind of outcome: one readout."""
@@ -58,11 +60,12 @@ def _cut(cases: Sequence[Case], kind: Outcome, reading: Reading, size: int) -> l
     parts: list[list[Case]] = [[]]
     filled, before = 0.0, ""
     for case in cases:
-        if filled >= size and not _alike(parts[-1][-1], case):
+        same = _common(before, case.prompt) / _CHARACTERS
+        if filled >= max(size, _TIMES * same) and not _alike(parts[-1][-1], case):
             parts.append([])
-            filled, before = 0.0, ""
+            filled, same = 0.0, 0.0
         parts[-1].append(case)
-        filled += _tokens(case, kind, reading, before)
+        filled += _tokens(case, kind, reading) - same
         before = case.prompt
     return parts
 
@@ -71,10 +74,14 @@ def _alike(one: Case, other: Case) -> bool:
     return bool(one.cluster) and (one.context, one.cluster) == (other.context, other.cluster)
 
 
-def _tokens(case: Case, kind: Outcome, reading: Reading, before: str) -> float:
-    """Return about how many tokens are forwarded for a case; what its prompt begins with like the one before is not."""
-    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, case.prompt, strict=False)))
-    asked = (len(case.prompt) - same + sum(map(len, case.options))) / _CHARACTERS
+def _common(one: str, other: str) -> int:
+    """Return with how many characters both begin."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+
+
+def _tokens(case: Case, kind: Outcome, reading: Reading) -> float:
+    """Return about how many tokens are forwarded for a case by itself."""
+    asked = (len(case.prompt) + sum(map(len, case.options))) / _CHARACTERS
     if kind == "text" or (kind == "number" and (reading.numeric == "sample" or reading.anywhere)):
         return asked + reading.samples * reading.max_new_tokens
     return asked + (reading.node_budget if kind == "number" else 0)
