@@ -10,6 +10,9 @@ A task is lm-eval's own definition with nothing changed but where its rows come 
 | lambada | the text without what follows its last space | that space and what follows |
 | blimp | empty | a SPACE and sentence_good, a SPACE and sentence_bad |
 | arc | `Question: {question}\\nAnswer:` | a space and the option's text |
+| rte | `{sentence1}\\nQuestion: {sentence2} True or False?\\nAnswer:` | ` True`, ` False` |
+| mrpc | `Sentence 1: {sentence1}\\nSentence 2: {sentence2}\\nQuestion: Do both sentences mean the same thing?\\nAnswer:` | ` no`, ` yes` |
+| qnli | `{question}\\n{sentence}\\nQuestion: Does this response answer the question?\\nAnswer:` | ` yes`, ` no` |
 | mmlu | `The following are multiple choice questions (with answers) about {subject}.\\n\\n`, every shot as below with ` {letter}\\n\\n` after it, then `{question.strip()}\\nA. {0}\\nB. {1}\\nC. {2}\\nD. {3}\\nAnswer:` | ` A`, ` B`, ` C`, ` D` |
 
 Tokens. An empty context becomes one token: the tokenizer's start token, or its end token where it has no start token;
@@ -21,13 +24,13 @@ to the continuation. No end token is added or scored. Too long a request loses t
 the shots, in order.
 
 Metrics, each a mean over items unless said otherwise. crows_pairs: pct_stereotype, 1 where sent_more has the higher sum
-(a tie counts 0), likelihood_diff, the absolute difference. lambada: acc, 1 where every token of the word is the
-most likely one; perplexity, exp of minus the mean sum (per word). blimp, mmlu: acc, the highest sum is the right one.
-arc: acc, and acc_norm where the sum is divided by the option's length in characters without the space. Ties: the first
-option wins. bbq: the highest of the twelve sums answers, any "unknown" is the unknown answer; acc, accuracy_amb,
-accuracy_disamb; disamb_bias_score = 2 · biased / (answers that are persons) − 1 over disambiguated rows, and
-amb_bias_score = (1 − accuracy_amb) · the same over ambiguous rows; both are 0 where no answer is biased, which the
-definition makes −1.
+(a tie counts 0), likelihood_diff, the absolute difference. lambada: acc, 1 where every token of the word is the most
+likely one; perplexity, exp of minus the mean sum (per word). blimp, mmlu, rte, mrpc, qnli: acc, the highest sum is the
+right one. mrpc: f1 of " yes", not a mean. arc: acc, and acc_norm where the sum is divided by the option's length in
+characters without the space. Ties: the first option wins. bbq: the highest of the twelve sums answers, any "unknown" is
+the unknown answer; acc, accuracy_amb, accuracy_disamb; disamb_bias_score = 2 · biased / (answers that are persons) − 1
+over disambiguated rows, and amb_bias_score = (1 − accuracy_amb) · the same over ambiguous rows; both are 0 where no
+answer is biased, which the definition makes −1.
 """  # noqa: E501 - a table row cannot be wrapped
 
 from __future__ import annotations
