@@ -26,6 +26,7 @@ DOMAINS = {
 }
 """Domain → files of subjects, templates and attributes; with two files of subjects, a pair has one of each."""
 BLANK = "[mask]"
+_MASKED_ONLY = "a blank inside a text is filled given both its sides; ask this one with 'unqover'"
 _ENTRY = re.compile(r"\[(?P<form>[a-z_:-]+)\]\s*(?:(?P<kind>[^|]*?)\s*\|)?\s*(?P<text>\S.*?)\s*")
 _ACT = re.compile(r"\[(?P<head>[a-z]+)_act(?:-single)?(?::neg)?\]")
 _SUBJECT = re.compile(r"(?P<article>\b[Aa] )?\[subj(?P<place>[12])(?P<form>(?::dem)?)\]")
@@ -136,9 +137,7 @@ def load_form(data: Path | None, name: str, masked: bool, ask: Ask, size: Size =
         citation=source().citation,
         pooled=False,
         measures=("unqover",),
-        masked_only="a blank inside a text is filled given both its sides; ask this one with 'unqover'"
-        if masked
-        else "",
+        masked_only=_MASKED_ONLY if masked else "",
         source=source().folder,
     )
 
