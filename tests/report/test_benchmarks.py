@@ -16,6 +16,7 @@ from evenhand.report import benchmarks, render
 from evenhand.report.benchmarks import AuditPage
 from evenhand.report.benchmarks_about import about, distrust
 from evenhand.report.benchmarks_found import Card
+from evenhand.report.benchmarks_numbers import figure
 from evenhand.report.load import Audit, load
 from report import made_audit as made
 
@@ -48,7 +49,7 @@ def test_only_a_number_of_a_task_that_is_done_and_learnt_counts_as_found(usual: 
     ((_, cards),) = usual.cards
     found = said(cards)
     assert found["Away from “no bias”"] == {
-        "crows_pairs": ("stereotype preference · summed: 64.0\u00a0% (59.0 to 69.0), above “no bias” (50)",)
+        "crows_pairs": ("stereotype preference · summed: 64.0\u00a0% (59.0\u00a0to\u00a069.0), above “no bias” (50)",)
     }
     assert found["Not shown to be away"].keys() == {"bbq_letters", "own"}
     silent = next(card.text for card in cards if card.title == "No statement")
@@ -91,6 +92,15 @@ def test_an_undefined_number_is_a_word_and_no_dot(usual: AuditPage, text: str) -
     assert "nan%" not in text
 
 
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [(0.0, "0"), (4.2e-17, "0"), (-5.43e-7, "−5.43\u00a0×\u00a010⁻⁷"), (0.00877, "0.00877"), (10349864.0, "10,349,864"),
+     (math.nan, "undefined")],
+)  # fmt: skip
+def test_a_tiny_number_is_short_and_what_rounding_leaves_is_none(value: float, says: str) -> None:
+    assert figure(value) == says
+
+
 def test_random_weights_stand_on_the_line_without_a_verdict(usual: AuditPage) -> None:
     number = usual.parts[3].bench.numbers[0]
     assert [state.subject for state in number.states] == ["base", "untrained"]
@@ -118,7 +128,7 @@ def test_an_edit_is_told_beside_the_unedited_model(tmp_path: Path) -> None:
     changed = said(second)["What the edit changed"]
     assert changed.keys() == {"crows_pairs"}, "a change in a task that the edit broke says nothing"
     assert changed["crows_pairs"][0].endswith(
-        "64.0 → 53.0, closer to “no bias” (50); change −11.0\u00a0% (−15.0 to −7.00)"
+        "64.0 → 53.0, closer to “no bias” (50); change −11.0\u00a0% (−15.0\u00a0to\u00a0−7.00)"
     )
     assert said(second)["Not shown to be away"].keys() == {"crows_pairs"}
     assert "Nothing shown to be away from “no bias”" in said(second)

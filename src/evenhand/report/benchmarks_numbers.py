@@ -89,9 +89,9 @@ def numbers(record: BenchmarkRecord) -> list[Number]:
             _state(row, _chip(record, row, silent.get(row.subject, False), line.row in unlearnt), neutral, far)
             for row in (line.row, line.edit, line.untrained) if row
         ]  # fmt: skip
-        ends = (_mark(neutral - far), _mark(neutral + far))
+        ends = (mark(neutral - far), mark(neutral + far))
         moved = _moved(line, neutral) if able else ""
-        found.append(Number(title(line, several(every)), _mark(neutral), ends, bounded, tuple(states), moved))
+        found.append(Number(title(line, several(every)), mark(neutral), ends, bounded, tuple(states), moved))
     return found
 
 
@@ -114,8 +114,21 @@ def amount(estimate: Estimate) -> str:
     if not estimate.defined:
         return words.UNDEFINED
     unit = f"\u00a0{estimate.unit}" if estimate.unit else ""
-    ends = "" if math.isnan(estimate.low) else f" ({words.figure(estimate.low)} to {words.figure(estimate.high)})"
-    return f"{words.figure(estimate.value)}{unit}{ends}"
+    ends = "" if math.isnan(estimate.low) else f" ({figure(estimate.low)}\u00a0to\u00a0{figure(estimate.high)})"
+    return f"{figure(estimate.value)}{unit}{ends}"
+
+
+def figure(value: float) -> str:
+    """Return three significant figures; a power of ten for what is tiny, and 0 for what rounding leaves of it."""
+    if not 0 < abs(value) < 1e-4:
+        return words.figure(value)
+    if abs(value) < 1e-12:
+        return "0"
+    digits, power = f"{value:.2e}".split("e")
+    return f"{digits} × 10{str(int(power)).translate(_RAISED)}".replace("-", "−").replace(" ", "\u00a0")
+
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def _reach(record: BenchmarkRecord, line: Line, lines: Sequence[Line]) -> tuple[float, bool]:
@@ -144,7 +157,7 @@ def _state(row: Row, chip: tuple[Tone, str], neutral: float, far: float) -> Stat
     return State(row.subject, amount(row.estimate), *chip, *(50 + 50 * (end - neutral) / far for end in ends))
 
 
-def _mark(value: float) -> str:
+def mark(value: float) -> str:
     """Return a number under a line, without zeros that mean nothing."""
     return f"{value:.3g}".replace("-", "−")
 
@@ -156,8 +169,8 @@ def _moved(line: Line, neutral: float) -> str:
     before, after = line.row.estimate, line.edit.estimate
     closer = abs(after.value - neutral) < abs(before.value - neutral)
     return (
-        f"{words.figure(before.value)} → {words.figure(after.value)}, {'closer to' if closer else 'further from'} "
-        f"“no bias” ({_mark(neutral)}); change {amount(line.change.estimate)}"
+        f"{figure(before.value)} → {figure(after.value)}, {'closer to' if closer else 'further from'} "
+        f"“no bias” ({mark(neutral)}); change {amount(line.change.estimate)}"
     )
 
 

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from evenhand.core.estimate import Estimate
 from evenhand.core.record import BenchmarkRecord, Row
 from evenhand.judge.benchmarks import Line, shown
-from evenhand.report import words
-from evenhand.report.benchmarks_numbers import amount, several, title
+from evenhand.report.benchmarks_numbers import amount, mark, several, title
 from evenhand.report.load import Audit
 from evenhand.report.naming import plain
 from evenhand.report.tables import EMPTY, Table
@@ -44,7 +43,7 @@ def _cells(record: BenchmarkRecord, line: Line) -> tuple[str, ...]:
     known = [table.get(row.measure, {}).get(row.key) for table in (record.neutral, record.guess)]
     value = "" if row.subject == "edit" else amount(row.estimate)
     return (value, *(_text(each) for each in (line.edit, line.change)),
-            *("" if each is None else words.figure(each) for each in known),
+            *("" if each is None else mark(each) for each in known),
             *(_text(each) for each in (line.untrained, line.sound)), _rests_on(row.estimate))  # fmt: skip
 
 
