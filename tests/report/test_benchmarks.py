@@ -222,6 +222,7 @@ def test_every_benchmark_with_a_file_of_code_tells_what_it_measures_and_why_not_
         told = about(name)
         assert told.measures, name
         assert "`" not in told.measures + told.distrust
+        assert "EVENHAND_DATA" not in told.measures, name
         if find.path_of("scenarios", name).suffix == ".py":
             assert len(told.distrust) > 40, name
 

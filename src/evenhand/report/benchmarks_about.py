@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from evenhand import find
 from evenhand.core.errors import UsageError
 
+_WHERE = r"\s*\(EVENHAND_DATA\)|[;,] (?:read from )?EVENHAND_DATA| Read from \S+ under EVENHAND_DATA [^.]*\."
+"""Where the data are read from: of use to who asks, not to who reads."""
+
 
 @dataclass(frozen=True)
 class About:
@@ -41,5 +44,5 @@ def distrust(docstring: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return a text on one line, without the signs of a docstring and of the page of benchmarks."""
-    return re.sub(r"\s*\(EVENHAND_DATA\)", "", " ".join(text.split())).replace("`", "")
+    """Return a text on one line, without the signs of a docstring."""
+    return re.sub(_WHERE, "", " ".join(text.split())).replace("`", "")
