@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from tokenizers import normalizers
 
 from evenhand.core.bootstrap import Bootstrap
 from evenhand.core.case import Case, Outcome
-from evenhand.core.errors import CannotRun
+from evenhand.core.errors import CannotRun, UsageError
 from evenhand.core.progress import Progress, silent
 from evenhand.core.readout import Readout
 from evenhand.core.record import BenchmarkRecord
@@ -26,7 +27,7 @@ from evenhand.study.entry import Entry
 from evenhand.study.shards import read_kept, shards
 from evenhand.study.store import CannotWrite, Store, write
 from evenhand.study.suite import Suite, run_suite
-from evenhand.testing.tiny import tiny_lm
+from evenhand.testing.tiny import tiny_lm, tiny_tokenizer
 
 NAMES = ("Maria", "Jamal", "Hunter", "She")
 THINGS = ("lamp", "car", "bicycle", "pencil", "bus")
@@ -151,6 +152,24 @@ def test_a_shard_of_which_no_case_fits_is_undefined_and_a_model_that_none_fits_i
     _same(_kept(lm, some, Store(tmp_path))[0], whole, 1e-5)
     with pytest.raises(CannotRun, match="every prompt"):
         _kept(lm, _long(some, 100, lambda case: True), Store(tmp_path))
+
+
+def test_a_shard_of_which_no_option_can_be_written_is_undefined(tmp_path: Path) -> None:
+    def unwritable(broken: tuple[str, ...]) -> Scenario:
+        cases = [dataclasses.replace(case, options=("¤" * 60, "¤" * 61)) if case.cluster in broken else case
+                 for case in scenario.cases]  # fmt: skip
+        return dataclasses.replace(scenario, cases=tuple(cases))
+
+    tokenizer = tiny_tokenizer("gpt2")
+    tokenizer.backend_tokenizer.normalizer = normalizers.Replace("¤", "")
+    lm, scenario = tiny_lm("gpt2", tokenizer=tokenizer), _scenario("choice")
+    some = unwritable(("lamp",))
+    assert {"lamp"} in [{case.cluster for case in shard.cases} for shard in shards(some, FEW, SIZE)[0]]
+    (whole,) = read(lm, some, FEW)
+    assert int(whole.arrays["logp"].isnan().all(1).sum()) == len(NAMES)
+    _same(_kept(lm, some, Store(tmp_path))[0], whole, 1e-5)
+    with pytest.raises(UsageError, match="¤"):
+        _kept(lm, unwritable(THINGS), Store(tmp_path))
 
 
 def test_a_case_that_cannot_be_answered_is_met_before_the_others_are_read(tmp_path: Path) -> None:

@@ -55,15 +55,15 @@ def vocabulary(lm: LM) -> int:
     return int(lm.model.config.vocab_size)
 
 
-class TooLong(CannotRun):
-    """What is asked does not fit the model's context."""
+class NoneFits(CannotRun):
+    """Nothing of what is asked fits the model's context."""
 
 
-def check_length(lm: LM, tokens: int, what: str) -> None:
-    """Raise TooLong when so many tokens do not fit the model's context."""
+def check_length(lm: LM, tokens: int, what: str, error: type[CannotRun] = CannotRun) -> None:
+    """Raise CannotRun when so many tokens do not fit the model's context."""
     limit = context_length(lm)
     if limit is not None and tokens > limit:
-        raise TooLong(
+        raise error(
             f"{what} has {tokens} tokens, {lm.identity.source} sees at most {limit} at once; shorten it, or use a "
             "model with a longer context"
         )
@@ -72,12 +72,12 @@ def check_length(lm: LM, tokens: int, what: str) -> None:
 def fitting(lm: LM, lengths: Sequence[int], what: str) -> list[bool]:
     """Return which of these numbers of tokens fit the model's context; `lm.notify` is told of those that do not.
 
-    Raises TooLong where none does.
+    Raises NoneFits where none does.
     """
     limit = context_length(lm)
     fits = [limit is None or length <= limit for length in lengths]
     if lengths and not any(fits):
-        check_length(lm, min(lengths), f"every {what}: the shortest")
+        check_length(lm, min(lengths), f"every {what}: the shortest", NoneFits)
     if not all(fits):
         lm.notify(
             f"{len(fits) - sum(fits)} of {len(fits)} times a {what} is longer than the {limit} tokens that "

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from itertools import takewhile
 
 from evenhand.core.case import Case, Outcome
+from evenhand.core.errors import EvenhandError
 from evenhand.core.progress import Progress
 from evenhand.core.readout import Readout
 from evenhand.core.scenario import Scenario
-from evenhand.lm.logits import TooLong
+from evenhand.lm.logits import NoneFits
 from evenhand.lm.model import LM
 from evenhand.lm.read import Reading
+from evenhand.lm.tokens import Unscorable
 from evenhand.study.store import Store
 
 _CHARACTERS = 4
@@ -76,7 +77,11 @@ def _alike(one: Case, other: Case) -> bool:
 
 def _common(one: str, other: str) -> int:
     """Return with how many characters both begin."""
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+    low, high = 0, min(len(one), len(other))
+    while low < high:  # halving compares long few-shot prompts as blocks of memory
+        half = (low + high + 1) // 2
+        low, high = (half, high) if one[low:half] == other[low:half] else (low, half - 1)
+    return low
 
 
 def _tokens(case: Case, kind: Outcome, reading: Reading) -> float:
@@ -92,34 +97,46 @@ def _of_kind(
 ) -> Readout:
     """Return the shards' readouts joined; those that are missing are read in the order of their longest case.
 
-    So a model that some case is too long for is refused at once, and memory runs out in the first shard if in any.
+    So memory runs out in the first shard if in any. Cases that the model cannot read (too long for it, an option that
+    its tokenizer cannot write) are undefined; where it can read none at all, that is raised, and before any work.
     """
     keys = [key(shard) for shard in few]
     found = [store.cached(each, shard) for each, shard in zip(keys, few, strict=True)]
     total = sum(len(shard.cases) for shard in few)
     missing = sorted((i for i in range(len(few)) if found[i] is None), key=lambda i: -max(map(_length, few[i].cases)))
-    done = total - sum(len(few[i].cases) for i in missing)
-    shortest = min((case for shard in few for case in shard.cases), key=_length)
-    for i in missing:
+    done, unread = total - sum(len(few[i].cases) for i in missing), dict[int, EvenhandError]()
+    while missing:
+        i = missing.pop(0)
         told = _Told(progress, done, len(few[i].cases), total)
-        found[i] = store.keep(keys[i], _asked(ask, few[i], shortest, told))
+        readable = _readable(found)
+        try:
+            made = _beside(ask, few[i], readable, told) if i in unread and readable else ask(few[i], told)
+        except (NoneFits, Unscorable) as error:
+            if i in unread:
+                raise unread[i] from error
+            unread[i] = error
+            missing.append(i)  # after the others, beside a case that could be read
+            continue
+        found[i] = store.keep(keys[i], made)
         done += len(few[i].cases)
         told.end()
     return Readout.joined([readout for each in found if each is not None for readout in each])
 
 
-def _asked(ask: Ask, shard: Scenario, shortest: Case, progress: Progress) -> list[Readout]:
-    """Ask a shard; where all its cases are too long, together with the shortest case there is, whose answer is dropped.
+def _readable(found: Sequence[list[Readout] | None]) -> Case | None:
+    """Return a case that the model could read."""
+    for readout in (readout for each in found if each is not None for readout in each):
+        logp = readout.arrays.get("logp")
+        for i, case in enumerate(readout.cases):
+            if bool(readout.defined[i]) and (logp is None or not bool(logp[i].isnan().all())):
+                return case
+    return None
 
-    A model is refused where it can read none of the cases; where it can read others, those of a shard are undefined.
-    """
-    try:
-        return ask(shard, progress)
-    except TooLong:
-        if any(case.id == shortest.id for case in shard.cases):
-            raise
-        found = ask(dataclasses.replace(shard, cases=(*shard.cases, shortest)), progress)
-        return [readout.where(lambda case: case.id != shortest.id) for readout in found]
+
+def _beside(ask: Ask, shard: Scenario, readable: Case, progress: Progress) -> list[Readout]:
+    """Ask a shard of which the model can read nothing together with a case it can read, whose answer is dropped."""
+    found = ask(dataclasses.replace(shard, cases=(*shard.cases, readable)), progress)
+    return [readout.where(lambda case: case.id != readable.id) for readout in found]
 
 
 def _length(case: Case) -> int:
