@@ -91,7 +91,7 @@ def audit_benchmarks(listed: Listed, shown: Shown, opened: Opened, reading: Read
     write_text(folder / "table.txt", f"{text}\n")
     page = render(folder)
     if shown.json:
-        document({"folder": str(folder), **as_json(ended, findings)})
+        document({"folder": str(folder), "report": str(page), **as_json(ended, findings)})
     else:
         print(text)
         notify(f"this table, every number and the answers behind them: {folder}")
