@@ -11,7 +11,7 @@ import pytest
 
 from evenhand import find
 from evenhand.core.errors import CannotRun
-from evenhand.core.record import BenchmarkRef
+from evenhand.core.record import BenchmarkRef, Row
 from evenhand.report import benchmarks, render
 from evenhand.report.benchmarks import AuditPage
 from evenhand.report.benchmarks_about import about, distrust
@@ -137,6 +137,29 @@ def test_an_edit_is_told_beside_the_unedited_model(tmp_path: Path) -> None:
     html = render(tmp_path / "run").read_text(encoding="utf-8")
     assert "the edit broke this task" in html
     assert "switches off 3 units" in html
+
+
+def test_what_an_edit_did_to_all_else_is_told(tmp_path: Path) -> None:
+    def level(measure: str, before: float, after: float, half: float) -> list[Row]:
+        change = after - before
+        return [
+            made.row(measure, "value", (before, before - 1, before + 1)),
+            made.row(measure, "value", (after, after - 1, after + 1), subject="edit"),
+            made.row(measure, "value", (change, change - half, change + half), subject="edit", against="base"),
+        ]
+
+    moved = made.row("kl_to_unedited", "value", (0.66, 0.65, 0.67), subject="edit")
+    text = made.benchmark("wikitext", [*level("perplexity", 204, 289, 6), *level("bits_per_byte", 4.6, 4.9, 1), moved])
+    costly = page(made.build(tmp_path / "costly", [*made.edited(), text], edit="switches off 3 units"))
+    paid = said(costly.cards[1][1])["What it did to all else"]
+    assert paid == {"wikitext": ("perplexity: 204 → 289; change 85.0 (79.0\u00a0to\u00a091.0)",
+                                 "kl to unedited: 0.660 (0.650\u00a0to\u00a00.670)")}  # fmt: skip
+    assert "What it did to all else" not in said(costly.cards[0][1])
+    blind = page(made.build(tmp_path / "blind", made.edited(), edit="switches off 3 units"))
+    assert "The cost was not measured" in said(blind.cards[1][1])
+    free = made.benchmark("wikitext", level("perplexity", 204, 204.5, 6))
+    shown = page(made.build(tmp_path / "free", [free], edit="switches off 3 units"))
+    assert [*said(shown.cards[1][1])] == ["No cost shown", "Nothing to judge"]
 
 
 def test_everything_is_inside_the_page_and_no_script(text: str) -> None:

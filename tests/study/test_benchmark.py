@@ -95,6 +95,7 @@ def test_what_only_an_edit_has_is_left_out_without_one(tmp_path: Path) -> None:
     assert lines["kl_to_unedited"].row.subject == "edit"
     assert lines["kl_to_unedited"].row.estimate.low > 0
     assert lines["kl_to_unedited"].change is None
+    assert beside.neutral == {}, "what means no change is no lack of bias"
     assert 0 <= lines["top1_agreement"].row.estimate.value < 1
     nothing, _ = run_benchmark(Asking(lm), Entry(scenario="simple_text", measures=("kl_to_unedited",)), Store(tmp_path))
     assert isinstance(nothing, NotMeasured)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from evenhand.core.bootstrap import Bootstrap, interval, p_value, smallest_stratum
 from evenhand.core.case import Case, Outcome
-from evenhand.core.declared import distances_of, facts_of, neutral_of, unit_of
+from evenhand.core.declared import distances_of, facts_of, is_p, neutral_of, unit_of
 from evenhand.core.errors import UsageError
 from evenhand.core.estimate import Estimate
 from evenhand.core.readout import Readout
@@ -289,7 +288,7 @@ def _estimate(drawn: _Drawn, bootstrap: Bootstrap, each: Measure, key: str, diff
     low = high = p = math.nan
     if not math.isnan(value):
         clusters = smallest_stratum(drawn.cases)
-        if not re.search(r"(?:^|[._])p$", key):  # the p-value of a test is no estimate of anything
+        if not is_p(key):
             low, high = interval(replicates, clusters, bootstrap.level)
         p = p_value(replicates, neutral, clusters)
     distinct = len({(case.group, case.cluster) for case in drawn.cases})

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from evenhand.core.declared import is_p
 from evenhand.core.record import ALL, UNTRAINED, BenchmarkRecord, Row
 from evenhand.judge.answered import unanswered
 from evenhand.judge.verdict import Limits
@@ -55,8 +56,9 @@ def shown(record: BenchmarkRecord, by_context: bool = False) -> list[Line]:
     lines: list[Line] = []
     for place, found in rows.items():
         first = found.get(("base", "")) or found["edit", ""]
-        lines.append(Line(first, sound.get((place, first.subject, "")), found.get(("edit", "")),
-                          found.get(("edit", "base")), found.get((UNTRAINED, "")),
+        change = None if is_p(first.key) else found.get(("edit", "base"))
+        lines.append(Line(first, sound.get((place, first.subject, "")), found.get(("edit", "")), change,
+                          found.get((UNTRAINED, "")),
                           found.get(("base", UNTRAINED))))  # fmt: skip
     pooled = {line.row.measure for line in lines if line.row.context == ALL and line.row.estimate.defined}
     return [line for line in lines if by_context or (line.row.context == ALL) == (line.row.measure in pooled)]

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from evenhand.core.record import UNTRAINED, BenchmarkRecord, BenchmarkRef
-from evenhand.judge.benchmarks import broken, idle, unlearnt
+from evenhand.judge.benchmarks import Line, broken, idle, shown, unlearnt
 from evenhand.judge.verdict import Tone
 from evenhand.report import words
-from evenhand.report.benchmarks_numbers import CHIPS, SILENT, UNLEARNT, Number, State
+from evenhand.report.benchmarks_numbers import CHIPS, SILENT, UNLEARNT, Number, State, amount, figure, several, title
 from evenhand.report.load import Audit
 
 LIMITS = (
@@ -52,13 +52,15 @@ class Card:
 def cards(benches: Sequence[Bench], subject: str) -> list[Card]:
     """Return what was found of the unedited model (`base`) or of the edited one (`edit`)."""
     with_value = [bench for bench in benches if bench.numbers]
+    paid = [_cost(benches)] if subject == "edit" else []
     if not with_value:
-        return [Card("Nothing to judge", "none", "No benchmark was measured that has a value meaning “no bias”.")]
+        nothing = "No benchmark was measured that has a value meaning “no bias”."
+        return [*paid, Card("Nothing to judge", "none", nothing)]
     off = _items(with_value, subject, lambda state: state.off, _told)
     near = _items(with_value, subject, lambda state: state.label == CHIPS["unsure"][1])
     silent = _items(with_value, subject, lambda state: state.label == SILENT)
     doubted = _items(with_value, subject, lambda state: state.label == UNLEARNT)
-    found = [_change(benches)] if subject == "edit" else []
+    found = [_change(benches), *paid] if subject == "edit" else []
     found.append(_away(off, _amount(off)))
     if near:
         text = (
@@ -92,6 +94,29 @@ def _change(benches: Sequence[Bench]) -> Card:
         )
     text = f"{words.count(_amount(moved), 'number')} changed, in tasks that both models do:"
     return Card("What the edit changed", "none", text, moved)
+
+
+def _cost(benches: Sequence[Bench]) -> Card:
+    """Return what the edit did to all else: numbers of benchmarks that have no value without bias."""
+    others = [bench for bench in benches if not bench.numbers]
+    lines = [(bench.name, tuple(_paid(shown(bench.record)))) for bench in others]
+    paid = tuple((name, told) for name, told in lines if told)
+    if not others:
+        return Card("The cost was not measured", "mixed", "No benchmark of what the model can do was asked, so whether "
+                    "the edit broke it is not known. Put some in the suite, such as wikitext and blimp.")  # fmt: skip
+    if not paid:
+        return Card("No cost shown", "none", "No number of what the model can do is shown to have changed.")
+    return Card("What it did to all else", "mixed", "Of what the model can do, these changed with the edit:", paid)
+
+
+def _paid(lines: Sequence[Line]) -> Iterable[str]:
+    for line in lines:
+        name = title(line, several(lines))
+        if line.row.subject == "edit":
+            yield f"{name}: {amount(line.row.estimate)}"
+        elif line.edit and line.change and line.change.estimate.excludes(0.0):
+            before, after = figure(line.row.estimate.value), figure(line.edit.estimate.value)
+            yield f"{name}: {before} → {after}; change {amount(line.change.estimate)}"
 
 
 def _away(off: tuple[tuple[str, tuple[str, ...]], ...], n: int) -> Card:

@@ -198,7 +198,7 @@ def _record(
         sound=_rows(measures, _sound(answers), bootstrap, scenario.pooled) if flawed else (),
         headline={name: _headline(each, [row for row in rows if row.measure == name])
                   for name, each in measures.items()},
-        neutral=_by_key(rows, lambda row: neutral_of(measures[row.measure], row.key)),
+        neutral=_by_key(rows, lambda row: _no_bias(measures[row.measure], row.key)),
         ends={name: found for name, each in measures.items()
               if (found := _ends(each, [row.key for row in rows if row.measure == name]))},
         guess=_by_key(rows, lambda row: _guess(measures[row.measure], row.key, answers["base"])),
@@ -213,6 +213,11 @@ def _sound(answers: Answers) -> Answers:
     """Return the answers to the cases that have no flaw; kinds of outcome left empty are dropped."""
     kept = {name: [each.where(lambda case: not case.flaw) for each in readouts] for name, readouts in answers.items()}
     return {name: [each for each in readouts if len(each)] for name, readouts in kept.items()}
+
+
+def _no_bias(each: Measure, key: str) -> float | None:
+    """Return the value that means no bias; what tells how far an edit moved a model has one that means no change."""
+    return None if beside_unedited(each) else neutral_of(each, key)
 
 
 def _guess(each: Measure, key: str, readouts: Sequence[Readout]) -> float | None:
