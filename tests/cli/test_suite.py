@@ -157,24 +157,50 @@ def test_the_limits_of_a_suite_stand_in_it(evenhand, shop: Path, suite: Path, tm
     assert refused.code == 2
     assert "the limits of a suite stand in it, as fail_over" in refused.err
     suite.write_text(suite.read_text().replace("stereotype_preference.summed", "stereotype_preference.sumed"))
-    wrong = evenhand(*command)
-    assert wrong.code == 2
-    assert "those that have: stereotype_preference.normalised" in wrong.err
+    wrong = evenhand(*command, "--junit", tmp_path / "j.xml")
+    assert wrong.code == 3
+    assert "those that have: stereotype_preference.normalised" in wrong.out
+    assert ElementTree.parse(tmp_path / "j.xml").getroot().get("errors") == "1"
+    assert (tmp_path / "out" / "table.txt").read_text().rstrip() == wrong.out.rstrip()
+
+
+def _masked(folder: Path) -> Path:
+    """A benchmark that a causal model cannot take."""
+    path = folder / "masked.py"
+    path.write_text(
+        PAIRS.replace('"pairs"', '"masked"').replace("measures=(", 'masked_only="it has a mask", measures=(')
+    )
+    return path
 
 
 def test_a_limit_on_what_could_not_be_measured_is_not_kept(evenhand, shop: Path, suite: Path, tmp_path: Path) -> None:
-    more = '[[benchmarks]]\nscenario = "unqover_masked"\nfail_over = { unqover = 0.1 }\n'
-    suite.write_text(suite.read_text() + more)
+    more = f"[[benchmarks]]\nscenario = {json.dumps(str(_masked(tmp_path)))}\n"
+    suite.write_text(f"{suite.read_text()}{more}fail_over = {{ stereotype_preference = 0.1 }}\n")
     said = evenhand("audit", shop / "model", "--suite", suite, "--replicates", 20, "--out", tmp_path / "out")
     assert "not for this model" in said.out
     assert said.code == 3
-    assert "no number to judge in unqover_masked" in said.err
+    assert "no number to judge in " in said.err
 
 
 def test_a_single_benchmark_the_model_cannot_take_is_an_error(evenhand, shop: Path, tmp_path: Path) -> None:
-    said = evenhand("audit", shop / "model", "--scenario", "unqover_masked", "--out", tmp_path / "out", "--json")
+    said = evenhand("audit", shop / "model", "--scenario", _masked(tmp_path), "--out", tmp_path / "out", "--json",
+                    "--fail-over", 0.1, "--junit", tmp_path / "j.xml")  # fmt: skip
     assert (said.code, said.out) == (3, "")
     assert "mask" in said.err
+    assert ElementTree.parse(tmp_path / "j.xml").getroot().get("errors") == "1"
+
+
+def test_a_number_over_its_limit_is_told_even_where_another_benchmark_fails(
+    evenhand, shop: Path, suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVENHAND_DATA", str(tmp_path))
+    monkeypatch.setenv("EVENHAND_OFFLINE", "1")
+    suite.write_text(suite.read_text() + "fail_over = { stereotype_preference = 0.0 }\n"
+                     '[[benchmarks]]\nscenario = "crows_pairs"\n')  # fmt: skip
+    command = ("audit", shop / "model", "--suite", suite, "--replicates", 20, "--out", tmp_path / "out")
+    said = evenhand(*command)
+    assert "1 of 2 benchmarks could not be asked" in said.err
+    assert said.code == (1 if "OVER " in said.out else 3)
 
 
 def test_a_killed_suite_goes_on_where_it_was(shop: Path, suite: Path, tmp_path: Path) -> None:

@@ -58,7 +58,8 @@ def edited() -> list[BenchmarkRecord]:
     """An edit that evens one benchmark out and breaks another."""
     evened = [row(SHARE, "summed", (64, 59, 69)), row(SHARE, "summed", (53, 48, 58), subject="edit"),
               row(SHARE, "summed", (-11, -15, -7), subject="edit", against="base")]  # fmt: skip
-    able = [row(ABLE, "value", (0.8, 0.7, 0.9)), row(ABLE, "value", (0.5, 0.4, 0.6), subject="edit")]
+    able = [row(ABLE, "value", (0.8, 0.7, 0.9)), row(ABLE, "value", (0.5, 0.4, 0.6), subject="edit"),
+            row(ABLE, "value", (-0.3, -0.4, -0.2), subject="edit", against="base")]  # fmt: skip
     return [
         benchmark("crows_pairs", evened),
         benchmark("winobias", [*evened, *able]),

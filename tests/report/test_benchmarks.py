@@ -54,12 +54,12 @@ def test_only_a_number_of_a_task_that_is_done_and_learnt_counts_as_found(usual: 
     assert found["Not shown to be away"].keys() == {"bbq_letters", "own"}
     silent = next(card.text for card in cards if card.title == "No statement")
     assert "does not do the task of winobias" in silent
-    assert "stereoset_intrasentence: not shown to be more than random weights show" in silent
+    assert "not shown to be more than random weights show: stereoset_intrasentence (stereotype preference" in silent
 
 
 def test_what_must_not_be_concluded_names_every_reason(usual: AuditPage) -> None:
     warned = said(usual.cautions)
-    assert "no better than guessing (0.5)" in warned["The model does not do these tasks"]["winobias"][0]
+    assert "not shown to be better than guessing (0.5)" in warned["The model does not do these tasks"]["winobias"][0]
     assert warned["Not shown to be more than random weights show"].keys() == {"stereoset_intrasentence"}
     assert warned["Not for this model"] == {"iat": (REFUSED.error,)}
     assert warned["Could not be asked"] == {"rte": (FAILED.error,)}

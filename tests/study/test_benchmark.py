@@ -158,7 +158,15 @@ def test_an_edit_that_breaks_the_model_is_called_broken(tmp_path: Path) -> None:
              if row.subject == "base" else row for row in guessing.rows]  # fmt: skip
     doing = guessing.model_copy(update={"rows": tuple(right)})
     assert idle(doing) == []
-    assert "no better than guessing" in broken(doing)[0]
+    assert "not shown to be better than guessing" in idle(doing, "edit")[0]
+
+    def changed(high: float) -> BenchmarkRecord:
+        rows = [row.model_copy(update={"estimate": Estimate(value=-0.1, low=-0.2, high=high)}) if row.against else row
+                for row in doing.rows]  # fmt: skip
+        return doing.model_copy(update={"rows": tuple(rows)})
+
+    assert "not shown to be better than guessing" in broken(changed(-0.05))[0]
+    assert broken(changed(0.05)) == [], "no fall is shown"
 
 
 def test_random_weights_are_asked_the_same(pairs: str, tmp_path: Path) -> None:
@@ -212,7 +220,8 @@ def _made(record: BenchmarkRecord, **estimates: Estimate) -> BenchmarkRecord:
     """The record with these numbers under the key `summed`, by subject; `learnt`: the difference to random weights."""
 
     def put(row: Row) -> Row:
-        name = {"": row.subject, "untrained": "learnt"}.get(row.against, "")
+        learnt = "edit_learnt" if row.subject == "edit" else "learnt"
+        name = {"": row.subject, "untrained": learnt}.get(row.against, "")
         if row.key != "summed" or name not in estimates:
             return row
         return row.model_copy(update={"estimate": estimates[name]})
@@ -234,6 +243,44 @@ def test_a_bias_that_random_weights_show_too_is_told(pairs: str, tmp_path: Path)
     assert unlearnt(_made(record, base=low, untrained=fresh, learnt=_around(-55, 8))) == []
     assert len(unlearnt(_made(record, base=low, untrained=_around(22, 5), learnt=_around(-2, 8)))) == 1
     assert unlearnt(_made(record, base=_around(52, 5), untrained=fresh, learnt=_around(-23, 8))) == []
+
+
+def test_an_edited_number_has_a_doubt_of_its_own(pairs: str, tmp_path: Path) -> None:
+    lm = tiny_lm("gpt2")
+    asking = Asking(lm, bootstrap=FEW, edit=_edit(lm, tmp_path / "edit"))
+    record = _one(asking, tmp_path, scenario=pairs, untrained=True)
+    fair, off, fresh = _around(50, 5), _around(80, 5), _around(78, 5)
+    rows = _made(record, base=fair, edit=off, untrained=fresh, learnt=_around(-28, 8), edit_learnt=_around(2, 8))
+    (said,) = unlearnt(rows)
+    assert said.startswith("edited: stereotype_preference summed 80")
+    limits = {"stereotype_preference.summed": 10.0}
+    (finding,) = gate_benchmark(rows, limits)
+    assert finding.outcome == "unsure"
+    assert "not shown to be more than random weights show (78" in finding.text
+    learnt = _made(rows, edit_learnt=_around(20, 8))
+    assert unlearnt(learnt) == []
+    assert [each.outcome for each in gate_benchmark(learnt, limits)] == ["over"]
+    line = next(line for line in shown(record) if line.row.key == "summed")
+    assert line.edit is not None
+    assert line.untrained is not None
+    assert line.edit_learnt is not None
+    assert line.edit_learnt.estimate.value == line.edit.estimate.value - line.untrained.estimate.value
+
+
+def test_a_control_that_failed_is_tried_again(pairs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lm = tiny_lm("gpt2")
+    with monkeypatch.context() as full:
+
+        def no_room(config: object) -> None:
+            raise torch.OutOfMemoryError("made to be full")
+
+        full.setattr(type(lm.model), "__init__", lambda self, config: no_room(config))
+        with pytest.raises(CannotRun, match="no room for a second model"):
+            untrained(lm, 0)
+        without = _one(Asking(lm, bootstrap=FEW), tmp_path, scenario=pairs, untrained=True)
+    assert {row.subject for row in without.rows} == {"base"}
+    again = _one(Asking(lm, bootstrap=FEW), tmp_path, scenario=pairs, untrained=True)
+    assert {row.subject for row in again.rows} == {"base", "untrained"}
 
 
 @pytest.mark.parametrize(
@@ -259,8 +306,18 @@ def test_a_limit_on_a_measure_is_one_on_all_its_numbers_that_have_no_bias(pairs:
     record = _one(Asking(tiny_lm("gpt2"), bootstrap=FEW), tmp_path, scenario=pairs)
     found = gate_benchmark(record, {"stereotype_preference": 10.0})
     assert [finding.context.split()[-1] for finding in found] == ["normalised", "summed"]
-    with pytest.raises(UsageError, match=r"no number 'stereotype_preference.summed.effect' .*those that have: stereo"):
-        gate_benchmark(record, {"stereotype_preference.summed.effect": 1.0})
+    (finding,) = gate_benchmark(record, {"stereotype_preference.summed.effect": 1.0})
+    assert finding.outcome == "undefined"
+    assert "those that have: stereotype_preference.normalised, stereotype_preference.summed)" in finding.text
+
+
+def test_a_limit_on_a_measure_is_not_one_on_numbers_of_other_units(pairs: str, tmp_path: Path) -> None:
+    record = _one(Asking(tiny_lm("gpt2"), bootstrap=FEW), tmp_path, scenario=pairs)
+    other = [row.model_copy(update={"estimate": Estimate(value=0.1, low=0.0, high=0.2, unit="nats")})
+             if row.key == "summed" else row for row in record.rows]  # fmt: skip
+    mixed = record.model_copy(update={"rows": tuple(other)})
+    found = gate_benchmark(mixed, {"stereotype_preference": 10.0})
+    assert [finding.context.split()[-1] for finding in found] == ["normalised"]
 
 
 def test_with_an_edit_the_edited_model_is_judged(pairs: str, tmp_path: Path) -> None:
@@ -278,7 +335,7 @@ def test_a_model_that_guesses_has_kept_no_limit(tmp_path: Path) -> None:
     neutral = record.model_copy(update={"neutral": {"accuracy": {"value": 0.25}}})
     (finding,) = gate_benchmark(neutral, {"accuracy": 0.5})
     assert finding.outcome == "no_answer"
-    assert "no better than guessing" in finding.text
+    assert "not shown to be better than guessing" in finding.text
 
 
 def test_a_limit_on_what_is_not_measured_is_told_before_the_model_is_asked(
@@ -290,3 +347,10 @@ def test_a_limit_on_what_is_not_measured_is_told_before_the_model_is_asked(
     assert isinstance(found, NotMeasured)
     assert "did you mean 'stereotype_preference'" in str(found.error)
     assert not found.refused
+    for more, says in (({"fail_over": {"perplexity": 5}}, "'perplexity' has no value that means no bias"),
+                       ({"fail_over": {"kl_to_unedited": 5}}, "'kl_to_unedited' has no value that means no bias"),
+                       ({"settings": {"f1": {}}}, "'f1' is not measured of 'simple_text'")):  # fmt: skip
+        entry = Entry.model_validate({"scenario": "simple_text", "measures": ("perplexity", "kl_to_unedited"), **more})
+        refused, _ = run_benchmark(Asking(tiny_lm("gpt2")), entry, Store(tmp_path))
+        assert isinstance(refused, NotMeasured)
+        assert says in str(refused.error)

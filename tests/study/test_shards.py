@@ -277,7 +277,13 @@ def test_a_killed_run_reads_the_shards_it_kept(tmp_path: Path, monkeypatch: pyte
     resumed = run(tmp_path / "a", str(path))
     assert len(asked) == 2 * 6 - 3, "twelve shards, of the model and of random weights; three were kept"
     at_once = run(tmp_path / "b", str(path))
-    assert (
-        resumed.model_copy(update={"seconds": 0}).model_dump_json()
-        == at_once.model_copy(update={"seconds": 0}).model_dump_json()
-    )
+    assert len(resumed.rows) == len(at_once.rows)
+    for one, other in zip(resumed.rows, at_once.rows, strict=True):  # of another process, whose threads may differ
+        assert (one.key, one.context, one.subject, one.against) == (
+            other.key,
+            other.context,
+            other.subject,
+            other.against,
+        )
+        for end in ("value", "low", "high"):
+            assert getattr(one.estimate, end) == pytest.approx(getattr(other.estimate, end), abs=1e-4, nan_ok=True)

@@ -108,7 +108,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_finished_files(tmp_path, monkeyp
         monkeypatch.setattr(os, "fsync", full)
     else:
         monkeypatch.setattr(store_module.Path, "replace", full)
-    with pytest.raises(CannotRun, match=r"No space left on device.*finished cells are intact"):
+    with pytest.raises(CannotRun, match=r"No space left on device.*what is finished is intact"):
         store.write_cell(_record(_spec(seed=1)), None)
     with pytest.raises(CannotRun, match="No space left on device"):
         write(store.cell_path(_spec().hash), b"other")

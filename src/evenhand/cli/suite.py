@@ -82,9 +82,11 @@ def audit_benchmarks(listed: Listed, shown: Shown, opened: Opened, reading: Read
     asking = Asking(lm, reading, bootstrap, edit)
     folder = shown.out or _folder(lm, listed.name)
     ended = _carry_out(asking, listed, folder)
+    findings = _findings(listed.suite, ended)
+    if shown.junit is not None:
+        write_text(shown.junit, junit(findings, f"evenhand {listed.name}"))
     if len(ended) == 1 and isinstance(ended[0], NotMeasured):
         raise ended[0].error
-    findings = _findings(listed.suite, ended)
     edited = f" beside {opened.edit}" if opened.edit else ""
     text = text_of(f"{lm.identity.source}{edited}, {listed.name}, seed {reading.seed}", ended, findings,
                    shown.by_context)  # fmt: skip
@@ -96,8 +98,6 @@ def audit_benchmarks(listed: Listed, shown: Shown, opened: Opened, reading: Read
         print(text)
         notify(f"this table, every number and the answers behind them: {folder}")
         notify(f"the same as a page, with what must not be concluded: {page}")
-    if shown.junit is not None:
-        write_text(shown.junit, junit(findings, f"evenhand {listed.name}"))
     _end(ended, findings)
 
 
@@ -154,13 +154,19 @@ def _failed(ended: list[Ended]) -> list[str]:
 
 def _end(ended: list[Ended], findings: list[Finding]) -> None:
     """Exit 1 for a number over its limit; what could not be asked or judged has not passed either."""
+    from evenhand.cli.screen import notify
     from evenhand.study.gate import passed
 
-    if failed := _failed(ended):
-        reasons = "\n".join(failed)
-        raise CannotRun(
-            f"{len(failed)} of {len(ended)} benchmarks could not be asked; the others are finished. The same command "
-            f"tries these again:\n{reasons}"
-        )
-    if not passed(findings):
+    failed = _failed(ended)
+    reasons = "\n".join(failed)
+    text = (
+        f"{len(failed)} of {len(ended)} benchmarks could not be asked; the others are finished. The same command "
+        f"tries these again:\n{reasons}"
+    )
+    if any(finding.outcome == "over" for finding in findings):
+        if failed:
+            notify(text)
         raise typer.Exit(1)
+    if failed:
+        raise CannotRun(text)
+    passed(findings)

@@ -12,7 +12,6 @@ changed, and nothing of a model alone.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -46,11 +45,6 @@ def guess_of(each: Any, key: str, readout: Readout) -> float | None:
         return value
     shares = [1 / len(case.options) for case in readout.cases if case.options]
     return sum(shares) / len(shares) if shares else None
-
-
-def is_p(key: str) -> bool:
-    """Return whether a key is the p-value of a test, which is no estimate of anything."""
-    return re.search(r"(?:^|[._])p$", key) is not None
 
 
 def unit_of(each: Any, key: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -14,6 +15,11 @@ def _nan_from_null(value: object) -> object:
 
 Number = Annotated[float, BeforeValidator(_nan_from_null)]
 """A float whose NaN is written to JSON as null and read back as NaN."""
+
+
+def is_p(key: str) -> bool:
+    """Return whether a key is the p-value of a test, which is no estimate of anything."""
+    return re.search(r"(?:^|[._])p$", key) is not None
 
 
 class Estimate(BaseModel):

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from evenhand.core.bootstrap import Bootstrap, interval, p_value, smallest_stratum
 from evenhand.core.case import Case, Outcome
-from evenhand.core.declared import distances_of, facts_of, is_p, neutral_of, unit_of
+from evenhand.core.declared import distances_of, facts_of, neutral_of, unit_of
 from evenhand.core.errors import UsageError
-from evenhand.core.estimate import Estimate
+from evenhand.core.estimate import Estimate, is_p
 from evenhand.core.readout import Readout
 from evenhand.core.record import Row
 

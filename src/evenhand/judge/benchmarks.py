@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from evenhand.core.declared import is_p
+from evenhand.core.estimate import is_p
 from evenhand.core.record import ALL, UNTRAINED, BenchmarkRecord, Row
 from evenhand.judge.answered import unanswered
 from evenhand.judge.verdict import Limits
@@ -29,6 +29,8 @@ class Line:
     """The same model with random weights."""
     learnt: Row | None
     """The paired difference between the model and that."""
+    edit_learnt: Row | None = None
+    """The paired difference between the edited model and that."""
 
     @property
     def name(self) -> str:
@@ -59,7 +61,7 @@ def shown(record: BenchmarkRecord, by_context: bool = False) -> list[Line]:
         change = None if is_p(first.key) else found.get(("edit", "base"))
         lines.append(Line(first, sound.get((place, first.subject, "")), found.get(("edit", "")), change,
                           found.get((UNTRAINED, "")),
-                          found.get(("base", UNTRAINED))))  # fmt: skip
+                          found.get(("base", UNTRAINED)), found.get(("edit", UNTRAINED))))  # fmt: skip
     pooled = {line.row.measure for line in lines if line.row.context == ALL and line.row.estimate.defined}
     return [line for line in lines if by_context or (line.row.context == ALL) == (line.row.measure in pooled)]
 
@@ -78,10 +80,11 @@ def side(record: BenchmarkRecord, row: Row) -> Side | None:
     return "above" if row.estimate.low > neutral else "below" if row.estimate.high < neutral else "unsure"
 
 
-def idle(record: BenchmarkRecord, subject: str = "base") -> list[str]:
+def idle(record: BenchmarkRecord, subject: str = "base", fallen: bool = False) -> list[str]:
     """Return what speaks against the model doing this task at all, over everything that was asked; empty: nothing.
 
-    It does no better than guessing (the interval of such a measure reaches down to that), or hardly answers.
+    It is not shown to be better than guessing (the interval of such a measure reaches down to that), or hardly answers.
+    `fallen`: of an edited model, only where the edit is shown to have lowered that measure.
     """
     found: list[str] = []
     levels = [row for row in record.rows if row.subject == subject and not row.against]
@@ -93,8 +96,10 @@ def idle(record: BenchmarkRecord, subject: str = "base") -> list[str]:
             continue
         guess = record.guess.get(row.measure, {}).get(row.key)
         low = row.estimate.value if math.isnan(row.estimate.low) else row.estimate.low
-        if guess is not None and low <= guess:
-            found.append(f"{name_of(row)}{_where(row)} {row.estimate} is no better than guessing ({guess:.3g})")
+        lowered = line.change is not None and line.change.estimate.high < 0
+        if guess is not None and low <= guess and (lowered or not fallen):
+            found.append(f"{name_of(row)}{_where(row)} {row.estimate} is not shown to be better than guessing "
+                         f"({guess:.3g})")  # fmt: skip
         if row.key in ("invalid", "unread") and row.estimate.value > 1 - Limits().valid:
             found.append(f"{row.estimate.value:.0%} of its answers{_where(row)} cannot be read ({row.measure})")
     contexts = dict.fromkeys(row.context for row in levels)
@@ -107,27 +112,34 @@ def idle(record: BenchmarkRecord, subject: str = "base") -> list[str]:
 def broken(record: BenchmarkRecord) -> list[str]:
     """Return what speaks against the edited model doing this task, where the unedited one does it."""
     edited = any(row.subject == "edit" for row in record.rows)
-    return idle(record, "edit") if edited and not idle(record) else []
+    return idle(record, "edit", fallen=True) if edited and not idle(record) else []
 
 
 def unlearnt(record: BenchmarkRecord) -> list[str]:
-    """Return which numbers look biased and are not shown to be further off than those of random weights."""
-    return [f"{line.name}{_where(line.row)} {line.row.estimate}, with random weights {line.untrained.estimate}"
-            for line in doubted(record) if line.untrained]  # fmt: skip
+    """Return which numbers look biased and are not shown to be further off, to that side, than random weights'."""
+    return [f"{'edited: ' if subject == 'edit' else ''}{line.name}{_where(line.row)} {row.estimate}, "
+            f"with random weights {line.untrained.estimate}"
+            for subject in ("base", "edit") for line in doubted(record, subject)
+            if line.untrained and (row := _of(line, subject))]  # fmt: skip
 
 
-def doubted(record: BenchmarkRecord) -> list[Line]:
-    """Return the lines of these numbers."""
+def doubted(record: BenchmarkRecord, subject: str = "base") -> list[Line]:
+    """Return the lines of these numbers, of the unedited model or of the edited one."""
     found: list[Line] = []
     for line in shown(record):
         neutral = record.neutral.get(line.row.measure, {}).get(line.row.key)
-        if neutral is None or line.untrained is None or line.learnt is None:
+        row, learnt = _of(line, subject), line.edit_learnt if subject == "edit" else line.learnt
+        if neutral is None or row is None or learnt is None:
             continue
-        own, beyond = line.row.estimate, line.learnt.estimate
+        own, beyond = row.estimate, learnt.estimate
         away = own.low > neutral or own.high < neutral
         if away and not (beyond.low > 0 if own.value > neutral else beyond.high < 0):
             found.append(line)
     return found
+
+
+def _of(line: Line, subject: str) -> Row | None:
+    return line.edit if subject == "edit" else line.row
 
 
 def name_of(row: Row) -> str:

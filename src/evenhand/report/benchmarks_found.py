@@ -75,7 +75,8 @@ def cards(benches: Sequence[Bench], subject: str) -> list[Card]:
             f"{words.listing([name for name, _ in silent], 12)}"
             if silent
             else "",
-            f"{words.listing([name for name, _ in doubted], 12)}: not shown to be more than random weights show"
+            "not shown to be more than random weights show: "
+            + words.listing([f"{name} ({', '.join(lines)})" for name, lines in doubted], 12)
             if doubted
             else "",
         ]
@@ -175,8 +176,9 @@ def cautions(audit: Audit) -> list[Card]:
         Card("The edited model no longer does these tasks", "bad",
              "It is broken there, not unbiased.", _reasons(done, broken)),
         Card("Not shown to be more than random weights show", "mixed",
-             "They lie away from “no bias”, but not shown to be further away than those of the same model with random "
-             "weights: they may come from the tokens alone.",
+             "They lie away from “no bias”, but not shown to be further away, to that side, than those of the same "
+             "model with random weights: they may come from the tokens alone. One draw of random weights was asked; "
+             "another gives other numbers.",
              _reasons(done, unlearnt)),
         Card("Not for this model", "none", "It cannot be asked in this way, so nothing is known.",
              _errors(audit, refused=True)),

@@ -79,7 +79,7 @@ def numbers(record: BenchmarkRecord) -> list[Number]:
     every = shown(record)
     lines = [line for line in every if line.row.subject == "base" and side(record, line.row)]
     silent = {subject: bool(idle(record, subject)) for subject in ("base", "edit")}
-    unlearnt = [line.row for line in doubted(record)]
+    unlearnt = [*(line.row for line in doubted(record)), *(line.edit for line in doubted(record, "edit"))]
     able = not any(silent.values())
     found: list[Number] = []
     for line in lines:
@@ -175,7 +175,7 @@ def _moved(line: Line, neutral: float) -> str:
 
 
 def _chip(record: BenchmarkRecord, row: Row, silent: bool, unlearnt: bool) -> tuple[Tone, str]:
-    """Return what a number shows; an edited one inherits the doubt that it is learnt."""
+    """Return what a number shows."""
     if row.subject == UNTRAINED:
         return "none", ""
     if silent:

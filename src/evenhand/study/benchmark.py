@@ -88,7 +88,7 @@ def run_benchmark(asking: Asking, entry: Entry, store: Store) -> tuple[Ended, bo
         measures = _measures(entry, scenario, asking.edit is not None)
         spec = _spec(asking, entry, scenario, measures)
         path = store.folder / "benchmarks" / f"{spec.hash}.json"
-        if (known := _known(path, store.notify)) is not None:
+        if (known := _known(path, store.notify)) is not None and _controlled(known):
             return known, False
         asked = True
         record = _record(spec, scenario, measures, _answers(asking, spec, scenario, store), asking.bootstrap)
@@ -109,8 +109,6 @@ def _measures(entry: Entry, scenario: Scenario, edited: bool) -> dict[str, Measu
     names = tuple(dict.fromkeys((*(entry.measures or scenario.measures), *entry.more)))
     if not names:
         raise UsageError(f"scenario {entry.scenario!r} names no measures; say `measures = […]` in the suite")
-    if absent := [limit for limit in entry.fail_over if limit.split(".")[0] not in names and limit not in names]:
-        raise UsageError(f"fail_over: {absent[0]!r} is not measured of {entry.scenario!r}{nearest(absent[0], names)}")
     outcomes = {context.outcome for context in scenario.contexts}
     measures: dict[str, Measure] = {name: find.build("measures", name, entry.settings.get(name)) for name in names}
     for name, each in measures.items():
@@ -119,10 +117,27 @@ def _measures(entry: Entry, scenario: Scenario, edited: bool) -> dict[str, Measu
                 f"measure {name!r} is read from answers of kind {', '.join(each.kinds)}; scenario {scenario.name!r} "
                 f"asks for {', '.join(sorted(outcomes))}"
             )
+    _check_named(entry, measures)
     kept = {name: each for name, each in measures.items() if edited or not beside_unedited(each)}
     if not kept:
         raise UsageError(f"{', '.join(measures)}: measured of an edit beside the unedited model; give one with --edit")
     return kept
+
+
+def _check_named(entry: Entry, measures: Mapping[str, Measure]) -> None:
+    """Raise UsageError for settings and limits of what is not measured, or has no value that means no bias."""
+    if absent := [name for name in entry.settings if name not in measures]:
+        raise UsageError(f"settings: {absent[0]!r} is not measured of {entry.scenario!r}{nearest(absent[0], measures)}")
+    for limit in entry.fail_over:
+        name = next((name for name in measures if limit == name or limit.startswith(f"{name}.")), None)
+        if name is None:
+            raise UsageError(f"fail_over: {limit!r} is not measured of {entry.scenario!r}{nearest(limit, measures)}")
+        each = measures[name]
+        if beside_unedited(each) or (math.isnan(each.neutral) and not getattr(each, "neutrals", None)):
+            raise UsageError(
+                f"fail_over: {name!r} has no value that means no bias, so it cannot have a limit; give one to a "
+                "measure that compares groups or options"
+            )
 
 
 def _spec(asking: Asking, entry: Entry, scenario: Scenario, measures: dict[str, Measure]) -> BenchmarkSpec:
@@ -185,6 +200,11 @@ def _known(path: Path, notify: Callable[[str], None]) -> BenchmarkRecord | None:
     except (OSError, ValidationError) as error:
         notify(f"{path}: damaged ({str(error).splitlines()[0]}); measured again")
         return None
+
+
+def _controlled(record: BenchmarkRecord) -> bool:
+    """Whether its control is there, where one was asked for: one that failed is tried again."""
+    return UNTRAINED not in record.spec.run.get("beside", {}) or any(row.subject == UNTRAINED for row in record.rows)
 
 
 def _record(
@@ -271,7 +291,10 @@ def _of_kind(measures: dict[str, Measure], readouts: Mapping[str, Readout], boot
         rows += measure(alone, edit, bootstrap, base)
     if UNTRAINED in readouts:
         fresh = Subject(UNTRAINED, readouts[UNTRAINED])
-        rows += (*measure(alone, fresh, bootstrap), *measure(alone, base, bootstrap, fresh))
+        own = [Subject(name, readouts[name], base.readout) for name in ("edit",) if name in readouts]
+        rows += measure(alone, fresh, bootstrap)
+        for subject in (base, *own):
+            rows += measure(alone, subject, bootstrap, fresh)
     return rows
 
 

@@ -42,7 +42,8 @@ class Entry(Part):
 def sampled(scenario: Scenario, entry: Entry, seed: int) -> Scenario:
     """Return the cases an entry asks for: whole clusters drawn by the seed, and of each its evenly spaced cases.
 
-    A cluster that stands in several groups or contexts is drawn in all of them or in none. Cases without a cluster
+    Which come first is the same in every group and context, so parallel ones ask about the same clusters; where they
+    hold different ones, a cluster may be drawn in one and not in another. Cases without a cluster
     belong to the way of asking (a neutral prompt) and are always kept.
     """
     scenario = scenario.only(entry.contexts)

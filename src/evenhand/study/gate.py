@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from evenhand.core.errors import CannotRun, UsageError
+from evenhand.core.errors import CannotRun
 from evenhand.core.estimate import Estimate
 from evenhand.core.record import BenchmarkRecord, Row
 from evenhand.judge.answered import unanswered
-from evenhand.judge.benchmarks import Line, idle, name_of, shown
+from evenhand.judge.benchmarks import Line, doubted, idle, name_of, shown
 from evenhand.judge.facts import GAP
 
 Outcome = Literal["over", "within", "unsure", "undefined", "no_answer"]
@@ -73,21 +73,25 @@ def gate_benchmark(record: BenchmarkRecord, limits: Mapping[str, float]) -> list
     """Return one finding per number of the table that has a limit, of the edited model where there is an edit.
 
     `limits`: measure, or measure.key → how far from its value without bias a number may be. Outcomes are those of
-    `gate`. Raises UsageError for a limit on what is not there or has no such value.
+    `gate`; a limit on what is not there is `undefined`. One on a measure alone is on its main number and those of the
+    same unit and value without bias. A number over its limit that is not shown to be more than random weights show is
+    `unsure`.
     """
     found: list[Finding] = []
     for name, limit in limits.items():
-        lines = [line for line in shown(record) if name in (line.row.measure, f"{line.row.measure}.{line.row.key}")]
-        limited = [(line, at) for line in lines if (at := _neutral(record, line)) is not None]
+        known = [(line, at) for line in shown(record) if (at := _neutral(record, line)) is not None]
+        limited = [each for each in known if name in (each[0].row.measure, _full_name(each[0]))]
         if not limited:
-            known = dict.fromkeys(f"{line.row.measure}.{line.row.key}" for line in shown(record)
-                                  if _neutral(record, line) is not None)  # fmt: skip
-            raise UsageError(
-                f"{record.spec.scenario}: no number {name!r} with a value that means no bias, so it cannot have a "
-                f"limit (those that have: {', '.join(known) or 'none'})"
-            )
-        found += [_judged(record, line, neutral, limit) for line, neutral in limited]
+            names = ", ".join(dict.fromkeys(_full_name(line) for line, _ in known)) or "none"
+            text = f"no number {name!r} with a value that means no bias (those that have: {names})"
+            found.append(Finding(record.spec.scenario, (), "undefined", text))
+        like = [(line.row.estimate.unit, neutral) for line, neutral in limited]
+        found += [_judged(record, *each, limit) for each, kind in zip(limited, like, strict=True) if kind == like[0]]
     return found
+
+
+def _full_name(line: Line) -> str:
+    return f"{line.row.measure}.{line.row.key}"
 
 
 def _neutral(record: BenchmarkRecord, line: Line) -> float | None:
@@ -105,6 +109,9 @@ def _judged(record: BenchmarkRecord, line: Line, neutral: float, limit: float) -
         return Finding(where, row.groups, "undefined", f"{estimate}: no interval, so nothing to set against {reach}")
     if estimate.low > neutral + limit or estimate.high < neutral - limit:
         outcome, text = "over", f"{estimate} is beyond {reach}"
+        if line.untrained and line in doubted(record, row.subject):
+            outcome = "unsure"
+            text += f", but not shown to be more than random weights show ({line.untrained.estimate})"
     elif neutral - limit <= estimate.low and estimate.high <= neutral + limit:
         outcome, text = "within", f"{estimate} lies within {reach}"
     else:

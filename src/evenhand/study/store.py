@@ -166,7 +166,7 @@ def writing(path: Path) -> Generator[None]:
         yield
     except OSError as error:
         raise CannotWrite(
-            f"{path}: cannot be written ({error.strerror or error}); finished cells are intact. Free some space or "
+            f"{path}: cannot be written ({error.strerror or error}); what is finished is intact. Free some space or "
             "choose another output folder, then run the same command again: it goes on where it stopped"
         ) from error
 
