@@ -91,7 +91,9 @@ def _change(benches: Sequence[Bench]) -> Card:
     moved = tuple((name, lines) for name, lines in moved if lines)
     if not moved:
         return Card(
-            "No change shown", "none", "No number is shown to have changed with the edit, in tasks that both do."
+            "No change of bias shown",
+            "none",
+            "No number that has a value without bias is shown to have changed with the edit, in tasks that both do.",
         )
     text = f"{words.count(_amount(moved), 'number')} changed, in tasks that both models do:"
     return Card("What the edit changed", "none", text, moved)
