@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import html
-import json
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from e2e.test_report_browser import FRAME, chromium
+from e2e.test_report_browser import FRAME, chromium, opened
 from evenhand.report import render
 from report import made_audit
 
@@ -49,18 +46,6 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def look(chromium: str, page: Path, profile: Path, *more: str) -> dict[str, Any]:
-    command = [
-        chromium, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-        "--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={profile}", "--window-size=1280,900",
-        "--virtual-time-budget=5000", *more, "--dump-dom", page.as_uri(),
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=True)
-    match = re.search(r'<body[^>]* data-found="([^"]*)"', done.stdout)
-    assert match, f"the page's script did not finish:\n{done.stderr[-2000:]}"
-    return json.loads(html.unescape(match[1]))
-
-
 def check(found: dict[str, Any]) -> None:
     """What must hold at every width: seven numbers, of which one is undefined and one has random weights beside it."""
     shares = [dot["share"] for dot in found["dots"]]
@@ -82,7 +67,7 @@ def luminance(colour: str) -> float:
 @pytest.mark.parametrize("dark", [False, True])
 def test_on_a_desktop_in_light_and_dark(chromium: str, page: Path, tmp_path: Path, dark: bool) -> None:
     more = ("--blink-settings=preferredColorScheme=0",) if dark else ("--blink-settings=preferredColorScheme=1",)
-    found = look(chromium, page, tmp_path / "profile", *more)
+    found = opened(chromium, page, tmp_path / "profile", *more)
     check(found)
     assert (luminance(found["colours"][0][1]) < 0.1) is dark
     for colour, ground in found["colours"]:
@@ -93,6 +78,6 @@ def test_on_a_desktop_in_light_and_dark(chromium: str, page: Path, tmp_path: Pat
 def test_on_a_phone_nothing_is_wider_than_the_screen(chromium: str, page: Path, tmp_path: Path) -> None:
     frame = tmp_path / "phone.html"
     frame.write_text(FRAME.format(page.as_uri(), 360), encoding="utf-8")
-    found = look(chromium, frame, tmp_path / "profile")
+    found = opened(chromium, frame, tmp_path / "profile")
     check(found)
     assert found["width"][0] == 360

@@ -91,13 +91,13 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def _open(chromium: str, page: Path, profile: Path) -> dict[str, Any]:
+def opened(chromium: str, page: Path, profile: Path, *more: str) -> dict[str, Any]:
     """Open a page, let its scripts run, and return what they found."""
     command = [
         chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
         "--disable-background-networking", "--disable-component-update", "--disable-sync",
         "--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={profile}", "--window-size=1280,900",
-        "--virtual-time-budget=60000", "--dump-dom", page.as_uri(),
+        "--virtual-time-budget=60000", *more, "--dump-dom", page.as_uri(),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=True)
     match = re.search(r'<body[^>]* data-found="([^"]*)"', done.stdout)
@@ -127,7 +127,7 @@ def check(found: dict[str, Any]) -> None:
 
 
 def test_on_a_desktop(chromium: str, page: Path, tmp_path: Path) -> None:
-    found = _open(chromium, page, tmp_path / "profile")
+    found = opened(chromium, page, tmp_path / "profile")
     check(found)
     assert found["width"][1] <= found["width"][0] <= 1280
 
@@ -135,7 +135,7 @@ def test_on_a_desktop(chromium: str, page: Path, tmp_path: Path) -> None:
 def test_on_a_phone_nothing_is_wider_than_the_screen(chromium: str, page: Path, tmp_path: Path) -> None:
     frame = tmp_path / "phone.html"
     frame.write_text(FRAME.format(page.as_uri(), 360), encoding="utf-8")
-    found = _open(chromium, frame, tmp_path / "profile")
+    found = opened(chromium, frame, tmp_path / "profile")
     check(found)
     inner, needed = found["width"]
     assert inner == 360

@@ -13,7 +13,7 @@ from evenhand.core.bootstrap import Bootstrap
 from evenhand.core.component import Selection
 from evenhand.core.errors import CannotRun, UsageError
 from evenhand.core.estimate import Estimate
-from evenhand.core.record import BenchmarkRecord, Row
+from evenhand.core.record import ALL, BenchmarkRecord, Row
 from evenhand.edits._file import Saved, load, save
 from evenhand.edits.compose import Compose
 from evenhand.edits.scale import Scale
@@ -21,7 +21,7 @@ from evenhand.judge.benchmarks import broken, idle, shown, unlearnt
 from evenhand.lm.model import LM
 from evenhand.lm.untrained import untrained
 from evenhand.study import benchmark
-from evenhand.study.benchmark import ALL, Asking, NotMeasured, run_benchmark
+from evenhand.study.benchmark import Asking, NotMeasured, run_benchmark
 from evenhand.study.entry import Entry
 from evenhand.study.gate import gate_benchmark, passed
 from evenhand.study.store import Store

@@ -51,7 +51,10 @@ def audit(
     ] = None,
     fail_over: Annotated[
         float | None,
-        typer.Option(min=0, help="Exit 1 when an interval lies wholly beyond: sd of a gap, or off a benchmark's zero."),
+        typer.Option(
+            min=0,
+            help="Exit 1 when an interval lies wholly further from no bias: sd of a gap, or the benchmark's unit.",
+        ),
     ] = None,
     junit: Annotated[Path | None, typer.Option(help="Write the findings as JUnit XML (needs a limit).")] = None,
     json_: options.Json = False,

@@ -7,13 +7,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from evenhand.core.record import BenchmarkRecord, Row
+    from evenhand.core.record import BenchmarkRecord
     from evenhand.judge.benchmarks import Line
     from evenhand.study.benchmark import Ended
     from evenhand.study.gate import Finding
-
-COLUMNS = ("benchmark", "context", "measure", "value", "edited", "change", "no bias", "guessing", "random weights",
-           "without flawed items", "items / clusters")  # fmt: skip
 
 
 def as_json(ended: Sequence[Ended], findings: Sequence[Finding]) -> dict[str, Any]:
@@ -34,34 +31,24 @@ def text_of(title: str, ended: Sequence[Ended], findings: Sequence[Finding], by_
     """Return the table; columns that nothing stands in are left out."""
     from evenhand.cli.screen import lines_of
     from evenhand.core.record import BenchmarkRecord
-    from evenhand.judge.benchmarks import shown
+    from evenhand.judge.benchmarks import COLUMNS, cells, shown, used
 
-    body: list[list[str]] = []
+    body: list[tuple[str, ...]] = []
     for each in ended:
         if isinstance(each, BenchmarkRecord):
-            body += [_cells(each, line) for line in shown(each, by_context)]
+            body += [(each.spec.scenario, line.row.context, _name(line), *cells(each, line, str))
+                     for line in shown(each, by_context)]  # fmt: skip
         else:
-            body.append([each.scenario, "", "", each.why, *[""] * (len(COLUMNS) - 4)])
-    used = [i for i in range(len(COLUMNS)) if any(row[i] for row in body)]
-    table = lines_of(title, [COLUMNS[i] for i in used], [[row[i] for i in used] for row in body])
+            body.append((each.scenario, "", "", each.why, *[""] * (len(COLUMNS) - 1)))
+    head, rows = used(("benchmark", "context", "measure", *COLUMNS), body)
+    table = lines_of(title, [*head], [[*row] for row in rows])
     judged = [f"{each.outcome.upper():9} {each.context}{_groups(each.groups)}: {each.text}" for each in findings]
     return "\n".join([table, *_doubts(ended), *judged])
 
 
-def _cells(each: BenchmarkRecord, line: Line) -> list[str]:
-    row = line.row
-    known = (table.get(row.measure, {}).get(row.key) for table in (each.neutral, each.guess))
-    neutral, guess = ("" if value is None else f"{value:.3g}" for value in known)
-    groups = _groups(row.groups) if len(row.groups) in (1, 2) else ""  # otherwise of all groups together
-    value = "" if row.subject == "edit" else str(row.estimate)
-    return [
-        each.spec.scenario, row.context, f"{line.name}{groups}", value, _text(line.edit), _text(line.change), neutral,
-        guess, _text(line.untrained), _text(line.sound), f"{row.estimate.n:,} / {row.estimate.n_clusters:,}",
-    ]  # fmt: skip
-
-
-def _text(row: Row | None) -> str:
-    return str(row.estimate) if row else ""
+def _name(line: Line) -> str:
+    groups = line.row.groups
+    return f"{line.name}{_groups(groups) if len(groups) in (1, 2) else ''}"  # otherwise of all groups together
 
 
 def _groups(groups: tuple[str, ...]) -> str:

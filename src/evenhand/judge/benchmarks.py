@@ -1,12 +1,13 @@
-"""What of a benchmark's record stands in a suite's table, and whether the model does the task at all."""
+"""What of a benchmark's record stands in a table, and what speaks against reading it as bias or as fairness."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from evenhand.core.estimate import is_p
+from evenhand.core.estimate import Estimate, is_p
 from evenhand.core.record import ALL, UNTRAINED, BenchmarkRecord, Row
 from evenhand.judge.answered import unanswered
 from evenhand.judge.verdict import Limits
@@ -64,6 +65,29 @@ def shown(record: BenchmarkRecord, by_context: bool = False) -> list[Line]:
                           found.get(("base", UNTRAINED)), found.get(("edit", UNTRAINED))))  # fmt: skip
     pooled = {line.row.measure for line in lines if line.row.context == ALL and line.row.estimate.defined}
     return [line for line in lines if by_context or (line.row.context == ALL) == (line.row.measure in pooled)]
+
+
+COLUMNS = ("value", "edited", "change", "no bias", "guessing", "random weights", "without flawed items",
+           "items / clusters")  # fmt: skip
+"""What stands beside a number's name in every table of benchmarks."""
+
+
+def cells(record: BenchmarkRecord, line: Line, told: Callable[[Estimate], str]) -> tuple[str, ...]:
+    """Return the cells of a line under `COLUMNS`; empty where there is no such number."""
+    row = line.row
+    known = (table.get(row.measure, {}).get(row.key) for table in (record.neutral, record.guess))
+    neutral, guess = ("" if value is None else f"{value:.3g}" for value in known)
+    value = "" if row.subject == "edit" else told(row.estimate)
+    edit, change, untrained, sound = (
+        told(each.estimate) if each else "" for each in (line.edit, line.change, line.untrained, line.sound)
+    )
+    return value, edit, change, neutral, guess, untrained, sound, f"{row.estimate.n:,} / {row.estimate.n_clusters:,}"
+
+
+def used(head: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """Return head and rows of a table without the columns that nothing stands in."""
+    kept = [i for i in range(len(head)) if any(row[i] for row in rows)]
+    return tuple(head[i] for i in kept), tuple(tuple(row[i] for i in kept) for row in rows)
 
 
 def side(record: BenchmarkRecord, row: Row) -> Side | None:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from evenhand.core.estimate import Estimate
-from evenhand.core.record import BenchmarkRecord, Row
-from evenhand.judge.benchmarks import Line, shown
-from evenhand.report.benchmarks_numbers import amount, mark, several, title
+from evenhand.core.record import BenchmarkRecord
+from evenhand.judge.benchmarks import COLUMNS, cells, shown, used
+from evenhand.report.benchmarks_numbers import amount, several, title
 from evenhand.report.load import Audit
 from evenhand.report.naming import plain
 from evenhand.report.tables import EMPTY, Table
-
-HEAD = ("value", "edited", "change", "no bias", "guessing", "random weights", "without flawed items",
-        "items / clusters")  # fmt: skip
 
 
 def everything(audit: Audit) -> Table:
@@ -22,11 +16,11 @@ def everything(audit: Audit) -> Table:
     for ref, found in audit.benchmarks:
         if found:
             lines = shown(found)
-            rows += [(found.spec.scenario, title(line, several(lines)), *_cells(found, line)) for line in lines]
+            rows += [(found.spec.scenario, title(line, several(lines)), *cells(found, line, amount)) for line in lines]
         else:
             why = "not for this model" if ref.refused else "could not be asked"
-            rows.append((ref.scenario, "", why, *[""] * (len(HEAD) - 1)))
-    return _used("All numbers", ("benchmark", "measure", *HEAD), rows)
+            rows.append((ref.scenario, "", why, *[""] * (len(COLUMNS) - 1)))
+    return Table("All numbers", *used(("benchmark", "measure", *COLUMNS), rows))
 
 
 def by_context(record: BenchmarkRecord) -> Table:
@@ -34,31 +28,8 @@ def by_context(record: BenchmarkRecord) -> Table:
     lines = shown(record, by_context=True)
     if len(lines) == len(shown(record)):
         return EMPTY
-    rows = [(line.row.context, title(line, context=False), *_cells(record, line)) for line in lines]
-    return _used("By context and group", ("context", "measure", *HEAD), rows)
-
-
-def _cells(record: BenchmarkRecord, line: Line) -> tuple[str, ...]:
-    row = line.row
-    known = [table.get(row.measure, {}).get(row.key) for table in (record.neutral, record.guess)]
-    value = "" if row.subject == "edit" else amount(row.estimate)
-    return (value, *(_text(each) for each in (line.edit, line.change)),
-            *("" if each is None else mark(each) for each in known),
-            *(_text(each) for each in (line.untrained, line.sound)), _rests_on(row.estimate))  # fmt: skip
-
-
-def _text(row: Row | None) -> str:
-    return amount(row.estimate) if row else ""
-
-
-def _rests_on(estimate: Estimate) -> str:
-    return f"{estimate.n:,} / {estimate.n_clusters:,}"
-
-
-def _used(caption: str, head: Sequence[str], rows: Sequence[tuple[str, ...]]) -> Table:
-    """Return a table without the columns that nothing stands in."""
-    kept = [i for i in range(len(head)) if any(row[i] for row in rows)]
-    return Table(caption, tuple(head[i] for i in kept), tuple(tuple(row[i] for i in kept) for row in rows))
+    rows = [(line.row.context, title(line, context=False), *cells(record, line, amount)) for line in lines]
+    return Table("By context and group", *used(("context", "measure", *COLUMNS), rows))
 
 
 def provenance(audit: Audit) -> list[Table]:
