@@ -77,7 +77,7 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(UsageError, match="different models"):
         _of({1}) & Selection.of(other, [1])
     with pytest.raises(ValueError, match="13"):
-        Selection(LAYOUT, torch.zeros(12, dtype=torch.bool))
+        Selection.where(LAYOUT, torch.zeros(12, dtype=torch.bool))
     with pytest.raises(ValueError, match="13"):
         Attribution(LAYOUT, torch.zeros(12))
     assert _of({1}) != Selection.of(other, [1])

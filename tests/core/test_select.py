@@ -63,7 +63,7 @@ def test_algebra(seed: int) -> None:
 
 
 def test_layers_count_through_all_stacks() -> None:
-    everything = Selection(LAYOUT, torch.ones(LAYOUT.size, dtype=torch.bool))
+    everything = Selection.where(LAYOUT, torch.ones(LAYOUT.size, dtype=torch.bool))
     assert in_layers(everything, [1]).units.tolist() == list(range(6, 16))
     assert in_layers(everything, [2]).per_layer() == {"decoder.0": 0, "decoder.1": 0, "encoder.0": 4}
     assert len(in_layers(everything, [])) == 0

@@ -45,7 +45,7 @@ def _short_of_memory(lm: LM, monkeypatch: pytest.MonkeyPatch, most: int, error: 
 )
 def test_the_budget_is_halved_and_the_user_told(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     lm = tiny_lm("llama")
-    half = Variant(Selection(lm.layout("neuron"), torch.arange(lm.layout("neuron").size) % 2 == 0))
+    half = Variant(Selection.where(lm.layout("neuron"), torch.arange(lm.layout("neuron").size) % 2 == 0))
     expected = (score_options(lm, CASES)[0], score_texts(lm, SENTENCES, [None, half]), next_token(lm, SENTENCES)[0])
     told: list[str] = []
     lm.notify = told.append

@@ -28,7 +28,7 @@ PAIRS: list[tuple[str, Space]] = [(name, space) for name in FAMILY_NAMES for spa
 def _variants(lm: LM, space: Space) -> list[Variant | None]:
     layout = lm.layout(space)
     generator = torch.Generator().manual_seed(1)
-    few = [Selection(layout, torch.rand(layout.size, generator=generator) < share) for share in (0.1, 0.4)]
+    few = [Selection.where(layout, torch.rand(layout.size, generator=generator) < share) for share in (0.1, 0.4)]
     return [None, Variant(few[0]), Variant(few[1], 0.3), Variant(few[0] | few[1])]
 
 
@@ -75,7 +75,7 @@ def test_prefixes_take_one_variant_per_row(name: str) -> None:
 @pytest.mark.parametrize("name", CAUSAL_NAMES)
 def test_divergence_equals_a_plain_one_and_is_zero_for_no_change(name: str) -> None:
     lm = tiny_lm(name)
-    nothing = Selection(lm.layout("neuron"), torch.zeros(lm.layout("neuron").size, dtype=torch.bool))
+    nothing = Selection.where(lm.layout("neuron"), torch.zeros(lm.layout("neuron").size, dtype=torch.bool))
     variants = [None, Variant(nothing), *_variants(lm, "neuron")[1:3]]
     for budget in (1 << 20, 60):
         lm.budget = budget

@@ -38,8 +38,8 @@ def _count(size: int, count: int | None, share: float | None) -> int:
 
 def in_layers(selection: Selection, layers: Collection[int]) -> Selection:
     """Keep the units whose layer (counted from 0 through all stacks) is in `layers`."""
-    wanted = torch.tensor(sorted(layers), dtype=torch.long)
-    return Selection(selection.layout, selection.mask & torch.isin(selection.layout.layers(), wanted))
+    each = zip(selection.pieces(), selection.layout.site_layers(), strict=True)
+    return Selection.joined(selection.layout, [units if layer in layers else units[:0] for units, layer in each])
 
 
 def vote(selections: Sequence[Selection], at_least: int | None = None) -> Selection:
@@ -51,8 +51,8 @@ def vote(selections: Sequence[Selection], at_least: int | None = None) -> Select
         raise UsageError(f"a vote of {need} needs between 1 and {len(selections)} selections")
     if any(s.layout != selections[0].layout for s in selections):
         raise UsageError("selections of different models or spaces cannot be combined")
-    counts = torch.stack([s.mask for s in selections]).sum(0)
-    return Selection(selections[0].layout, counts >= need)
+    units, counts = torch.cat([s.units for s in selections]).unique(return_counts=True)
+    return Selection(selections[0].layout, units[counts >= need])
 
 
 def matched_random(selection: Selection, generator: torch.Generator) -> Selection:
@@ -61,14 +61,15 @@ def matched_random(selection: Selection, generator: torch.Generator) -> Selectio
     Where a site has too few other units, the draw is from the whole site.
     """
     pieces: list[torch.Tensor] = []
-    for site, mask in selection.layout.split(selection.mask):
-        k, pool = int(mask.sum()), (~mask).nonzero().flatten()
-        if len(pool) < k:
-            pool = torch.arange(site.units)
-        chosen = torch.zeros(site.units, dtype=torch.bool)
-        chosen[pool[torch.randperm(len(pool), generator=generator)[:k]]] = True
-        pieces.append(chosen)
-    return Selection(selection.layout, torch.cat(pieces) if pieces else selection.mask)
+    for site, units in zip(selection.layout.sites, selection.pieces(), strict=True):
+        if not len(units):
+            pieces.append(units)
+            continue
+        free = torch.ones(site.units, dtype=torch.bool)
+        free[units] = False
+        pool = free.nonzero().flatten() if site.units >= 2 * len(units) else torch.arange(site.units)
+        pieces.append(pool[torch.randperm(len(pool), generator=generator)[: len(units)]].sort().values)
+    return Selection.joined(selection.layout, pieces)
 
 
 def random(layout: Layout, count: int, generator: torch.Generator) -> Selection:

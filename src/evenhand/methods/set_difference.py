@@ -94,7 +94,7 @@ class SetDifference:
         """Return the paper's edit at τmin and τmaj."""
         need = self._admitted(lm)
         reached = self._reached(lm, bias, utility, int(need.max()))
-        edit = self._edit(Selection(lm.layout(self.space), reached < need))
+        edit = self._edit(Selection.where(lm.layout(self.space), reached < need))
         if not len(edit.selection):
             lm.notify(
                 "set_difference: no unit is left; fewer variations, a larger τ for the minority, or combine 'vote'"
