@@ -14,13 +14,12 @@ from evenhand.core.errors import CannotRun, UsageError
 from evenhand.edits import _file
 from evenhand.edits.compose import Compose
 from evenhand.edits.scale import Scale
+from evenhand.lm.family import transposed
 from evenhand.lm.model import LM
 from evenhand.testing.tiny import FAMILY_NAMES, tiny_lm
 
-MOE = {"mixtral", "qwen3_moe"}
-FAMILIES = [
-    (name, space) for name in FAMILY_NAMES for space in ("neuron", "head") if (name in MOE) <= (space == "head")
-]
+FAMILIES = [(name, space) for name in FAMILY_NAMES for space in ("neuron", "head", "value", "row")]
+WEIGHTS = [(name, "weight") for name in FAMILY_NAMES]
 
 
 def _bits(lm: LM) -> dict[str, bytes]:
@@ -36,12 +35,13 @@ def _logits(lm: LM) -> torch.Tensor:
 
 def _some(lm: LM, space: str, count: int = 3) -> Selection:
     layout = lm.layout(space)  # type: ignore[arg-type]
+    count = count if space != "weight" else count * 50
     chosen = torch.randperm(layout.size, generator=torch.Generator().manual_seed(1))[:count]
     return Selection.of(layout, chosen)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize(("family", "space"), FAMILIES)
+@pytest.mark.parametrize(("family", "space"), [*FAMILIES, *WEIGHTS])
 def test_original_bits_come_back(family: str, space: str, dtype: torch.dtype) -> None:
     lm = tiny_lm(family, dtype=dtype)
     before, logits = _bits(lm), _logits(lm)
@@ -87,6 +87,43 @@ def test_zeroing_weights_equals_zeroing_activations(family: str, space: str) -> 
     assert torch.equal(in_weights, in_hooks)
 
 
+@pytest.mark.parametrize("family", ["llama", "gpt2", "t5"])
+def test_an_entry_is_the_one_at_its_row_and_column(family: str) -> None:
+    lm = tiny_lm(family)
+    layout = lm.layout("weight")
+    for site in (layout.sites[0], layout.sites[-1]):
+        module = lm.module(site.path)
+        weight = module.weight.T if transposed(module) else module.weight
+        row, column = 3, 7
+        start = layout.starts()[layout.sites.index(site)]
+        before = weight.detach().clone()
+        with Scale(Selection.of(layout, [start + row * weight.shape[1] + column])).applied(lm):
+            changed = (weight != before).nonzero().tolist()
+        assert changed == [[row, column]]
+
+
+@pytest.mark.parametrize("family", ["gpt2", "bert", "t5"])
+def test_a_row_is_switched_off_with_its_bias_by_hand(family: str) -> None:
+    lm = tiny_lm(family)
+    layout = lm.layout("row")
+    units = [start + 5 for start in layout.starts()]
+    with Scale(Selection.of(layout, units)).applied(lm):
+        ours = _logits(lm)
+    with torch.no_grad():
+        for site in layout.sites:
+            module = lm.module(site.path)
+            (module.weight.T if transposed(module) else module.weight)[5] = 0.0
+            if getattr(module, "bias", None) is not None:
+                module.bias[5] = 0.0
+    assert torch.equal(_logits(lm), ours)
+
+
+def test_weights_cannot_be_switched_off_by_masks() -> None:
+    lm = tiny_lm("llama")
+    with pytest.raises(UsageError, match="apply their edit"):
+        Scale(_some(lm, "weight"), mechanism="activation").applied(lm)
+
+
 def test_an_empty_selection_changes_nothing() -> None:
     lm = tiny_lm("qwen3")
     logits = _logits(lm)
@@ -96,9 +133,10 @@ def test_an_empty_selection_changes_nothing() -> None:
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "t5", "roberta"])
 @pytest.mark.parametrize("composed", [False, True])
-def test_saving_and_loading_gives_the_same_logits(family: str, composed: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("space", ["neuron", "row", "weight"])
+def test_saving_and_loading_gives_the_same_logits(family: str, space: str, composed: bool, tmp_path: Path) -> None:
     lm = tiny_lm(family)
-    edit = Scale(_some(lm, "neuron"), 0.3)
+    edit = Scale(_some(lm, space), 0.3)
     whole = Compose((edit, Scale(_some(lm, "head"), 0.0, "activation"))) if composed else edit
     _file.save(whole, tmp_path / "edit", lm.identity.to_json(), {"why": "test"})
     saved = _file.load(tmp_path / "edit")
@@ -109,10 +147,11 @@ def test_saving_and_loading_gives_the_same_logits(family: str, composed: bool, t
         assert torch.equal(_logits(lm), expected)
 
 
+@pytest.mark.parametrize("space", ["neuron", "row", "weight"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_baking_equals_applying(dtype: torch.dtype) -> None:
+def test_baking_equals_applying(dtype: torch.dtype, space: str) -> None:
     lm = tiny_lm("gemma2", dtype=dtype)
-    edit = Scale(_some(lm, "neuron", 6), 0.3)
+    edit = Scale(_some(lm, space, 6), 0.3)
     with edit.applied(lm):
         expected = _logits(lm)
     edit.bake(lm)

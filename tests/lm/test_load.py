@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import T5Config, T5ForConditionalGeneration
 from transformers.utils import logging
 
 from evenhand.core.errors import CannotRun, EvenhandError, UsageError
 from evenhand.lm import load as load_module
-from evenhand.lm.family import FAMILIES, Family, Stack
+from evenhand.lm.family import FAMILIES, Family, Stack, layout_of
 from evenhand.lm.forward import score_texts
 from evenhand.lm.load import Loading, load, wrap
 from evenhand.lm.model import Identity
@@ -189,6 +191,49 @@ def test_every_family_has_neurons_and_heads_of_its_true_sizes(name: str) -> None
     assert lm.family is FAMILIES[lm.model.config.model_type]
 
 
+OUTSIDE = {
+    "opt": {"model.decoder.project_out", "model.decoder.project_in"},
+    "bert": {"cls.predictions.transform.dense"},
+    "roberta": {"lm_head.dense"},
+}
+"""Linear maps outside the blocks, the output embedding excepted."""
+
+
+@pytest.mark.parametrize("name", FAMILY_NAMES)
+def test_rows_are_the_output_features_of_every_linear_map_but_the_embeddings(name: str) -> None:
+    lm = tiny_lm(name)
+    rows, entries = lm.layout("row"), lm.layout("weight")
+    outside = {site.path for site in rows.sites if site.stack == "outside"}
+    assert outside == OUTSIDE.get(name, set())
+    assert {site.path for site in entries.sites} == {site.path for site in rows.sites} - outside
+    linear = {n: m for n, m in lm.model.named_modules() if isinstance(m, nn.Linear) or type(m).__name__ == "Conv1D"}
+    head = [n for n, m in linear.items() if m is lm.model.get_output_embeddings()]
+    assert {site.path for site in rows.sites} == set(linear) - set(head)
+    for site in entries.sites:
+        assert site.units == linear[site.path].weight.numel()
+    with_bias = {site.path: site.units for site in rows.sites if getattr(linear[site.path], "bias", None) is not None}
+    assert all(len(linear[path].bias) == units for path, units in with_bias.items())
+    of_the_encoder = {site.path.split(".", 3)[3] for site in rows.sites if site.sees}
+    cross = {"layer.1.EncDecAttention.k", "layer.1.EncDecAttention.v"}
+    assert of_the_encoder == (cross if name.startswith("t5") else set())
+
+
+@pytest.mark.parametrize(
+    ("size", "maps", "units"), [("base", 216, 227_328), ("large", 432, 614_400), ("xl", 432, 1_179_648)]
+)
+def test_flan_t5_has_as_many_rows_as_are_published(size: str, maps: int, units: int) -> None:
+    shapes = {"base": (768, 2048, 12, 12), "large": (1024, 2816, 24, 16), "xl": (2048, 5120, 24, 32)}
+    width, ff, layers, heads = shapes[size]
+    config = T5Config(
+        vocab_size=32128, d_model=width, d_ff=ff, d_kv=64, num_layers=layers, num_heads=heads,
+        feed_forward_proj="gated-gelu", tie_word_embeddings=False,
+    )  # fmt: skip
+    with torch.device("meta"):
+        model = T5ForConditionalGeneration(config)
+    layout = layout_of(model, FAMILIES["t5"], "row")
+    assert (len(layout.sites), layout.size) == (maps, units)
+
+
 @pytest.mark.parametrize("name", MOE_NAMES)
 def test_a_mixture_of_experts_has_heads_only(name: str) -> None:
     lm = tiny_lm(name)
@@ -200,18 +245,21 @@ def test_a_mixture_of_experts_has_heads_only(name: str) -> None:
 def test_a_quantised_model_is_measured_but_not_edited() -> None:
     lm = tiny_lm("llama")
     (before,) = score_texts(lm, SENTENCES)
-    assert lm.editable_weight(WEIGHT.removesuffix(".weight"), 48).shape == (32, 48)
-    with pytest.raises(CannotRun, match="expected two axes with 47 inputs"):
-        lm.editable_weight(WEIGHT.removesuffix(".weight"), 47)
+    path = WEIGHT.removesuffix(".weight")
+    assert lm.editable_weight(path).shape == (32, 48)
+    lm.module(path).in_features = 47
+    with pytest.raises(CannotRun, match="expected 32 by 47"):
+        lm.editable_weight(path)
+    lm.module(path).in_features = 48
     lm.model.config.quantization_config = {"quant_method": "any"}
     with pytest.raises(CannotRun, match="quantised"):
-        lm.editable_weight(WEIGHT.removesuffix(".weight"), 48)
+        lm.editable_weight(path)
     assert torch.equal(score_texts(lm, SENTENCES)[0].logp, before.logp)
     with torch.device("meta"):
         lm.module("model.layers.1.mlp.down_proj").weight = torch.nn.Parameter(torch.empty(32, 48))
     del lm.model.config.quantization_config
     with pytest.raises(CannotRun, match="offloaded"):
-        lm.editable_weight(WEIGHT.removesuffix(".weight"), 48)
+        lm.editable_weight(path)
 
 
 @pytest.mark.models

@@ -20,6 +20,7 @@ from oracles.gates import gate_gradient, option_logp, writer_inputs
 from oracles.people import use_case
 
 SPACES = [("neuron", name) for name in FAMILY_NAMES] + [("head", name) for name in (*FAMILY_NAMES, *MOE_NAMES)]
+SPACES += [("row", name) for name in FAMILY_NAMES] + [("value", name) for name in ("llama", "mixtral", "t5")]
 
 
 @pytest.mark.parametrize("name", FAMILY_NAMES)

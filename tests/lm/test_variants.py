@@ -23,6 +23,7 @@ CASES = [
     Case("2", "", "c", options=("She sold the car.", "He sold the car for $34.")),
 ]
 PAIRS: list[tuple[str, Space]] = [(name, space) for name in FAMILY_NAMES for space in ("neuron", "head")]
+PAIRS += [(name, "row") for name in FAMILY_NAMES] + [("llama", "value"), ("t5", "value")]
 
 
 def _variants(lm: LM, space: Space) -> list[Variant | None]:

@@ -1,7 +1,7 @@
 """What a unit adds to an outcome, one case and one sequence at a time: slow and obvious.
 
-Every unit gets a gate of 1 at its writer's input; the outcome is a plain function of the full logits; torch
-differentiates it with respect to the gates. Nothing is padded, batched, frozen or gathered.
+Every unit gets a gate of 1 at its writer's input (a row: at its map's output); the outcome is a plain function of the
+full logits; torch differentiates it with respect to the gates. Nothing is padded, batched, frozen or gathered.
 """
 
 from __future__ import annotations
@@ -28,7 +28,13 @@ def gated(lm: LM, layout: Layout, gates: Tensor) -> Any:
             def hook(module: Any, args: Any, columns: Tensor = columns) -> Any:
                 return (args[0] * columns.to(args[0].dtype), *args[1:])
 
-            stack.callback(lm.module(site.path).register_forward_pre_hook(hook).remove)
+            def after(module: Any, args: Any, output: Tensor, columns: Tensor = columns) -> Any:
+                return output * columns.to(output.dtype)
+
+            module = lm.module(site.path)
+            row = layout.space == "row"
+            handle = module.register_forward_hook(after) if row else module.register_forward_pre_hook(hook)
+            stack.callback(handle.remove)
         yield
 
 

@@ -118,7 +118,7 @@ def scenario_names(scenario: Scenario) -> dict[str, list[str]]:
 def test_switching_off_one_set(lm: LM, known: Truth, world: World, number: int) -> None:
     rows = rows_of(world, lm.tokenizer)
     each = known.sets[number]
-    weights = [lm.editable_weight(site.path, site.units) for site, _ in each.selection.by_site()]
+    weights = [lm.editable_weight(site.path) for site, _ in each.selection.by_site()]
     kept = [weight.detach().clone() for weight in weights]
     with torch.no_grad():
         for weight, (_, units) in zip(weights, each.selection.by_site(), strict=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, final
@@ -12,7 +12,7 @@ from jaxtyping import Int
 from pydantic import Field
 from torch import Tensor
 
-from evenhand.core.component import Layout, Selection, Site
+from evenhand.core.component import Layout, Selection
 from evenhand.core.edit import Edit
 from evenhand.core.errors import CannotRun
 from evenhand.edits._stack import entered
@@ -28,11 +28,12 @@ Factor = Annotated[float, Field(allow_inf_nan=False)]
 @final
 @dataclass(frozen=True, eq=False)
 class Scale(Edit):
-    """Scale the output of a selection of neurons or heads by `factor`.
+    """Scale the output of a selection of units, or the selected weights, by `factor`.
 
-    `weight` multiplies the writer's columns in place and keeps the original bits to put back. `activation` multiplies
-    the writer's input in a hook, which also works on offloaded and quantised models. The two are equal for factor 0 and
-    1; for other factors they differ in the last bits in bfloat16, which is why one edit uses one mechanism.
+    `weight` multiplies columns of writers (rows of linear maps and their bias, entries) in place and keeps the original
+    bits to put back. `activation` multiplies the writer's input (the map's output) in a hook, which also works on
+    offloaded and quantised models, but not for single weights. The two are equal for factor 0 and 1; for other factors
+    they differ in the last bits in bfloat16, which is why one edit uses one mechanism.
     """
 
     selection: Selection
@@ -49,7 +50,7 @@ class Scale(Edit):
     @contextmanager
     def _in_weights(self, lm: LM) -> Generator[None]:
         check_made_on(lm, self.selection)
-        targets = [_target(lm, site, units) for site, units in self.selection.by_site()]
+        targets = [*_targets(lm, self.selection)]
         kept = [weight.index_select(axis, columns).clone() for weight, axis, columns in targets]
         try:
             self._multiply(targets)
@@ -67,7 +68,7 @@ class Scale(Edit):
                 f"this edit scales activations by {self.factor}; baked into weights it would differ in the last bits. "
                 "Fit it with mechanism 'weight' to export it"
             )
-        self._multiply([_target(lm, site, units) for site, units in self.selection.by_site()])
+        self._multiply([*_targets(lm, self.selection)])
 
     def _multiply(self, targets: list[tuple[Tensor, int, Tensor]]) -> None:
         with torch.no_grad():
@@ -75,8 +76,10 @@ class Scale(Edit):
                 weight.index_copy_(axis, columns, weight.index_select(axis, columns) * self.factor)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the addresses of the units."""
-        return {"units": self.selection.units}
+        """Return the addresses of the units; of weights, those inside each matrix, which are half as long."""
+        if self.selection.layout.space != "weight":
+            return {"units": self.selection.units}
+        return {site.path: units.int() for site, units in self.selection.by_site()}
 
     def settings(self) -> dict[str, Any]:
         """Return factor, mechanism and layout."""
@@ -86,7 +89,12 @@ class Scale(Edit):
     def restore(cls, tensors: dict[str, Tensor], settings: dict[str, Any]) -> Scale:
         """Rebuild from file."""
         layout = Layout.from_json(settings["layout"])
-        return cls(Selection.of(layout, tensors["units"]), float(settings["factor"]), settings["mechanism"])
+        if layout.space == "weight":
+            empty = torch.zeros(0, dtype=torch.int32)
+            chosen = Selection.joined(layout, [tensors.get(site.path, empty).long() for site in layout.sites])
+        else:
+            chosen = Selection.of(layout, tensors["units"])
+        return cls(chosen, float(settings["factor"]), settings["mechanism"])
 
     def describe(self) -> str:
         """Return one plain sentence."""
@@ -99,8 +107,22 @@ class Scale(Edit):
         )
 
 
-def _target(lm: LM, site: Site, units: Int[Tensor, " k"]) -> tuple[Tensor, int, Tensor]:
-    """Weight, the axis of its inputs, and the columns of the units."""
-    weight = lm.editable_weight(site.path, site.units * site.width)
-    axis = 0 if transposed(lm.module(site.path)) else 1
-    return weight.data, axis, site.columns(units).to(weight.device)
+def _targets(lm: LM, selection: Selection) -> Iterator[tuple[Tensor, int, Tensor]]:
+    """What is multiplied: a tensor of the model, an axis of it, and the places on that axis."""
+    space = selection.layout.space
+    for site, units in selection.by_site():
+        module, weight = lm.module(site.path), lm.editable_weight(site.path).data
+        places = site.columns(units).to(weight.device)
+        if space == "weight":
+            yield weight.view(-1), 0, _stored(places, weight) if transposed(module) else places
+            continue
+        yield weight, int(transposed(module) == (space == "row")), places
+        bias: Tensor | None = getattr(module, "bias", None)
+        if space == "row" and bias is not None:
+            yield bias.data, 0, places
+
+
+def _stored(entries: Int[Tensor, " k"], weight: Tensor) -> Int[Tensor, " k"]:
+    """Where entries numbered as [out, in] stand in a weight stored as [in, out]."""
+    inputs, outputs = weight.shape
+    return (entries % inputs) * outputs + entries // inputs

@@ -6,13 +6,14 @@ To add an architecture, add a row to `FAMILIES` (or pass a `Family` to `load`); 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from torch import nn
 
 from evenhand.core.component import Layout, Site, Space
-from evenhand.core.errors import CannotRun, UsageError, nearest
+from evenhand.core.errors import CannotRun, nearest
 
 Kind = Literal["causal", "masked", "encoder-decoder"]
 
@@ -25,6 +26,8 @@ class Stack:
     mlp: str | None
     attention: tuple[str, ...]
     name: str = "decoder"
+    sees_encoder: tuple[str, ...] = ()
+    """Linear maps in a decoder's block that are applied to what the encoder hands over, as regular expressions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,12 @@ _T5 = Family(
     "encoder-decoder",
     (
         Stack("encoder.block.#", "layer.1.DenseReluDense.wo", ("layer.0.SelfAttention.o",), "encoder"),
-        Stack("decoder.block.#", "layer.2.DenseReluDense.wo", ("layer.0.SelfAttention.o", "layer.1.EncDecAttention.o")),
+        Stack(
+            "decoder.block.#",
+            "layer.2.DenseReluDense.wo",
+            ("layer.0.SelfAttention.o", "layer.1.EncDecAttention.o"),
+            sees_encoder=(r"layer\.1\.EncDecAttention\.[kv]",),
+        ),
     ),
     "shared",
     positions=False,
@@ -127,13 +135,13 @@ def _headless(family: Family, prefix: str) -> Family:
 
 def layout_of(model: Any, family: Family, space: Space) -> Layout:
     """Return every site of a space, sizes read from the weights and checked against the config."""
-    if space not in ("neuron", "head"):
-        raise UsageError(f"space {space!r} has no locator yet; use 'neuron' or 'head'")
-    if space == "neuron" and family.moe:
+    if space in ("neuron", "row", "weight") and family.moe:
         raise CannotRun(
             f"{family.model_type} is a mixture of experts: its experts are fused into one parameter, so neurons, rows "
-            "and weights cannot be edited; use space 'head'"
+            "and weights cannot be edited; use space 'head' or 'value'"
         )
+    if space in ("row", "weight"):
+        return Layout(space, tuple(_maps(model, family, space)))
     sites: list[Site] = []
     for stack in family.stacks:
         for layer, block in _blocks(model, stack, family):
@@ -142,6 +150,28 @@ def layout_of(model: Any, family: Family, space: Space) -> Layout:
                 path = f"{block}.{suffix}"
                 sites.append(_site(model, path, layer, stack.name, space, family))
     return Layout(space, tuple(sites))
+
+
+def _maps(model: Any, family: Family, space: Space) -> Iterator[Site]:
+    """Every linear map in the blocks, in their order; for `row` also those outside, but not the output embedding."""
+    head = model.get_output_embeddings()
+    linear = {name: m for name, m in model.named_modules() if isinstance(m, nn.Linear) or transposed(m)}
+    maps = {name: module for name, module in linear.items() if module is not head}
+    inside: set[str] = set()
+    for stack in family.stacks:
+        for layer, block in _blocks(model, stack, family):
+            for path in (name for name in maps if name.startswith(f"{block}.")):
+                inside.add(path)
+                within = path.removeprefix(f"{block}.")
+                sees = "encoder" if any(re.fullmatch(each, within) for each in stack.sees_encoder) else ""
+                yield Site(path, layer, _units(maps[path], space), 1, stack.name, sees)
+    if space == "row":
+        yield from (Site(path, 0, _units(maps[path], space), 1, "outside") for path in maps if path not in inside)
+
+
+def _units(module: Any, space: Space) -> int:
+    inputs, outputs = writer_inputs(module), writer_outputs(module)
+    return outputs if space == "row" else inputs * outputs
 
 
 def _blocks(model: Any, stack: Stack, family: Family) -> list[tuple[int, str]]:
@@ -163,7 +193,7 @@ def _site(model: Any, path: str, layer: int, stack: str, space: Space, family: F
     if not hasattr(module, "weight"):
         raise CannotRun(f"{family.model_type}: {path!r} ({type(module).__name__}) has no weight")
     width_in = writer_inputs(module)
-    if space == "neuron":
+    if space != "head":
         return Site(path, layer, width_in, 1, stack)
     heads = int(getattr(model.config, "num_attention_heads", 0) or getattr(model.config, "num_heads", 0))
     if heads <= 0 or width_in % heads:
@@ -179,6 +209,12 @@ def transposed(module: Any) -> bool:
 
 
 def writer_inputs(module: Any) -> int:
-    """Number of input columns of a writer."""
+    """Number of input columns of a linear map."""
     in_features = getattr(module, "in_features", None)
     return int(in_features) if in_features is not None else int(module.weight.shape[0 if transposed(module) else 1])
+
+
+def writer_outputs(module: Any) -> int:
+    """Number of output rows of a linear map."""
+    out_features = getattr(module, "out_features", None)
+    return int(out_features) if out_features is not None else int(module.weight.shape[1 if transposed(module) else 0])

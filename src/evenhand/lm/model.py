@@ -11,7 +11,7 @@ from torch import nn
 
 from evenhand.core.component import Layout, Space
 from evenhand.core.errors import CannotRun
-from evenhand.lm.family import Family, Kind, layout_of, writer_inputs
+from evenhand.lm.family import Family, Kind, layout_of, transposed, writer_inputs, writer_outputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class LM:
         return head
 
     def layout(self, space: Space) -> Layout:
-        """Return every unit of a space (`neuron` or `head`) in this model."""
+        """Return every unit of a space in this model."""
         if space not in self._layouts:
             self._layouts[space] = layout_of(self.model, self.family, space)
         return self._layouts[space]
@@ -91,10 +91,10 @@ class LM:
             or getattr(self.model.config, "quantization_config", None) is not None
         )
 
-    def editable_weight(self, path: str, width: int) -> torch.Tensor:
-        """Return the weight of the writer at `path`, or raise why it cannot be edited in place.
+    def editable_weight(self, path: str) -> torch.Tensor:
+        """Return the weight of the linear map at `path`, or raise why it cannot be edited in place.
 
-        Refused: quantised weights, weights that are not floating point or not [width × anything], and weights that are
+        Refused: quantised weights, weights that are not floating point or have not two axes, and weights that are
         offloaded (on `meta`), where an in-place edit would silently change nothing.
         """
         module = self.module(path)
@@ -104,8 +104,9 @@ class LM:
                 f"{path}: the model is quantised, so its weights cannot be edited; use mechanism 'activation', or load "
                 "it unquantised"
             )
-        if weight.ndim != 2 or writer_inputs(module) != width:
-            raise CannotRun(f"{path}: weight of shape {tuple(weight.shape)}, expected two axes with {width} inputs")
+        wanted = (writer_outputs(module), writer_inputs(module))
+        if tuple(weight.shape) != (wanted[::-1] if transposed(module) else wanted):
+            raise CannotRun(f"{path}: weight of shape {tuple(weight.shape)}, expected {wanted[0]} by {wanted[1]}")
         if weight.device.type == "meta":
             raise CannotRun(
                 f"{path}: the weight is offloaded, so an edit in place would change nothing; use "

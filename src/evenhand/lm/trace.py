@@ -1,11 +1,12 @@
-"""What goes into the writers, and its gradients: all layers from one forward and at most one backward pass per batch.
+"""What units say, and its gradients: all layers from one forward and at most one backward pass per batch.
 
-A writer's input at a position holds every neuron (or head) of its layer there, so scores of units are sums over it.
+A writer's input at a position holds every neuron (or head) of its layer there, and a map's output every row, so scores
+of units are sums over it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -33,11 +34,11 @@ class Batch:
 
     layout: Layout
     rows: tuple[Row, ...]
-    captured: dict[str, Float[Tensor, "row pos in"]]
-    """Input of each writer, by its path, in the model's dtype, cut off from the graph."""
+    captured: dict[str, Float[Tensor, "row pos _width"]]
+    """Input of each site's map (space `row`: its output), by path, in the model's dtype, cut off from the graph."""
     objective: Float[Tensor, " row"]
     """Σ over a row's targets of weight · log-probability (nats, float32); zeros for rows without targets."""
-    gradients: dict[str, Float[Tensor, "row pos in"]] = field(default_factory=dict[str, Tensor])
+    gradients: dict[str, Float[Tensor, "row pos _width"]] = field(default_factory=dict[str, Tensor])
     """Gradient of each row's objective with respect to `captured`; empty unless asked for."""
 
     @property
@@ -46,11 +47,11 @@ class Batch:
         return tuple(dict.fromkeys(row.case for row in self.rows))
 
     def mask(self, site: Site, tokens: Tokens = "all") -> Bool[Tensor, "row pos"]:
-        """Return which positions of the site's stack hold such tokens; padding never does."""
+        """Return which of the positions that the site is applied to hold such tokens; padding never does."""
         length = self.captured[site.path].shape[1]
         places = torch.zeros(len(self.rows), length, dtype=torch.bool)
         for r, row in enumerate(self.rows):
-            places[r, list(row.places(site.stack, tokens))] = True
+            places[r, list(row.places(site.sees or site.stack, tokens))] = True
         return places.to(self.captured[site.path].device)
 
     def effect(self, site: Site, tokens: Tokens = "all") -> Float[Tensor, "case unit"]:
@@ -75,7 +76,7 @@ def _units(x: Float[Tensor, "row pos in"], site: Site) -> Float[Tensor, "row pos
 def trace(
     lm: LM, rows: Sequence[Row], layout: Layout, *, gradients: bool = False, progress: Progress = silent
 ) -> Iterator[Batch]:
-    """Yield batches of rows with the inputs of every writer of the layout and, if asked, their gradients.
+    """Yield batches of rows with what the units of the layout say and, if asked, its gradients.
 
     Batches hold at most `lm.budget` tokens (fewer with gradients, whose graph is kept), halved when memory runs out.
     Parameters get no gradient; flags, mode and random state are as before whenever a batch is handed out.
@@ -122,8 +123,7 @@ def _run(lm: LM, rows: tuple[Row, ...], layout: Layout, gradients: bool) -> Batc
     with ExitStack() as stack:
         stack.enter_context(frozen(lm, gradients))
         for site in layout.sites:
-            handle = lm.module(site.path).register_forward_pre_hook(_catcher(captured, site.path))
-            stack.callback(handle.remove)
+            stack.callback(_catch(lm, site, layout.space == "row", captured).remove)
         objective = target_scores(lm, rows)
         missed = [site.path for site in layout.sites if site.path not in captured]
         if missed:
@@ -134,11 +134,15 @@ def _run(lm: LM, rows: tuple[Row, ...], layout: Layout, gradients: bool) -> Batc
     return Batch(layout, rows, flat, objective.detach(), {p: g.reshape(n, -1, g.shape[-1]) for p, g in slopes.items()})
 
 
-def _catcher(captured: dict[str, Tensor], path: str) -> Callable[[Any, tuple[Tensor, ...]], None]:
-    def hook(module: Any, args: tuple[Tensor, ...]) -> None:
-        captured[path] = args[0]
+def _catch(lm: LM, site: Site, output: bool, captured: dict[str, Tensor]) -> Any:
+    def before(module: Any, args: tuple[Tensor, ...]) -> None:
+        captured[site.path] = args[0]
 
-    return hook
+    def after(module: Any, args: tuple[Tensor, ...], out: Tensor) -> None:
+        captured[site.path] = out
+
+    module = lm.module(site.path)
+    return module.register_forward_hook(after) if output else module.register_forward_pre_hook(before)
 
 
 def _gradients(objective: Float[Tensor, " row"], captured: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,7 +1,8 @@
 """Many edited versions of one model in one batch: each row has its own mask at the writers' inputs.
 
-Multiplying what a unit hands to its writer equals multiplying the writer's columns (transformers-notes, section 6), so
-candidate edits can be compared without touching a weight.
+Multiplying what a unit hands to its writer equals multiplying the writer's columns (transformers-notes, section 6), and
+multiplying an output feature equals multiplying its row and bias, so candidate edits can be compared without touching a
+weight.
 """
 
 from __future__ import annotations
@@ -31,32 +32,44 @@ class Variant:
 class RowMasks:
     """Masks of several variants; `rows` applies one of them to each row of a batch. `None` is the model as it stands.
 
-    Only writers that some variant touches are hooked. Works on offloaded and quantised models. Raises UsageError when a
-    selection was made on a model with other sites. With a single variant `rows([0])` serves a batch of any size.
+    Only maps that some variant touches are hooked. Works on offloaded and quantised models. Raises UsageError when a
+    selection was made on a model with other sites, or is of single weights, which no mask of activations can stand for.
+    With a single variant `rows([0])` serves a batch of any size.
     """
 
     def __init__(self, lm: LM, variants: Sequence[Variant | None]) -> None:
         self.lm = lm
         self.variants = tuple(variants)
-        self._tables: dict[str, Float[Tensor, "variant in"]] = {}
+        self._tables: dict[tuple[str, bool], Float[Tensor, "variant _places"]] = {}
+        """By path, and whether the map's output is multiplied instead of its input."""
         for index, variant in enumerate(self.variants):
             if variant is not None:
                 self._add(index, variant)
 
     def _add(self, index: int, variant: Variant) -> None:
         check_made_on(self.lm, variant.selection)
+        space = variant.selection.layout.space
+        if space == "weight":
+            raise UsageError(
+                "single weights cannot be switched off by masks; apply their edit instead (`edit.applied`)"
+            )
         for site, units in variant.selection.by_site():
             shape = (len(self.variants), site.units * site.width)
-            table = self._tables.setdefault(site.path, torch.ones(shape, device=self.lm.device))
+            table = self._tables.setdefault((site.path, space == "row"), torch.ones(shape, device=self.lm.device))
             table[index, site.columns(units).to(table.device)] = variant.factor
 
     @contextmanager
     def rows(self, which: Int[Tensor, " row"]) -> Generator[None]:
         """Apply variant `which[i]` to row i of every forward in this block."""
         with ExitStack() as hooks:
-            for path, table in self._tables.items():
-                hook = _multiplier(table[which.to(table.device)])
-                hooks.callback(self.lm.module(path).register_forward_pre_hook(hook).remove)
+            for (path, output), table in self._tables.items():
+                module, masks = self.lm.module(path), table[which.to(table.device)]
+                handle = (
+                    module.register_forward_hook(_output_multiplier(masks))
+                    if output
+                    else module.register_forward_pre_hook(_input_multiplier(masks))
+                )
+                hooks.callback(handle.remove)
             yield
 
 
@@ -75,11 +88,21 @@ def _sites(layout: Layout) -> str:
     return f"{layout.size} {layout.space} units in {len(layout.sites)} sites{first}"
 
 
-def _multiplier(masks: Float[Tensor, "row in"]) -> Any:
+def _input_multiplier(masks: Float[Tensor, "row in"]) -> Any:
     def hook(module: Any, args: tuple[Tensor, ...]) -> tuple[Any, ...]:
-        hidden = args[0]
-        # OPT hands its MLP writer [row * position, in]: rows are told apart by reshaping, never by the first axis.
-        apart = hidden.reshape(len(masks), -1, hidden.shape[-1])
-        return ((apart * masks[:, None].to(hidden)).reshape(hidden.shape), *args[1:])
+        return (_multiplied(args[0], masks), *args[1:])
 
     return hook
+
+
+def _output_multiplier(masks: Float[Tensor, "row out"]) -> Any:
+    def hook(module: Any, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        return _multiplied(output, masks)
+
+    return hook
+
+
+def _multiplied(hidden: Tensor, masks: Float[Tensor, "row width"]) -> Tensor:
+    # OPT hands its MLP writer [row * position, in]: rows are told apart by reshaping, never by the first axis.
+    apart = hidden.reshape(len(masks), -1, hidden.shape[-1])
+    return (apart * masks[:, None].to(hidden)).reshape(hidden.shape)

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from evenhand.core.case import Case
-from evenhand.core.component import Selection, Space
+from evenhand.core.component import Layout, Selection, Space
 from evenhand.core.scenario import Context, Scenario
 from evenhand.lm.model import LM
 from evenhand.testing.tiny import tiny_lm, tiny_tokenizer
@@ -62,11 +62,33 @@ def rigged(seed: int = 0) -> Rigged:
         bias=_questions({group: each[:_EACH] for group, each in names.items()}),
         report=_questions({group: each[_EACH:] for group, each in names.items()}),
         utility=Scenario("texts", texts, (Context("text", "sentence"),)),
-        carriers={
-            "neuron": Selection.of(lm.layout("neuron"), neurons),
-            "head": Selection.of(lm.layout("head"), [0]),
-        },
+        carriers=_carriers(lm, neurons),
     )
+
+
+def _carriers(lm: LM, neurons: list[int]) -> dict[Space, Selection]:
+    """The units without which the gap is gone: of rows, the gates of the neurons; of weights, what they write."""
+    kept = Selection.of(lm.layout("neuron"), neurons)
+    rows, entries = lm.layout("row"), lm.layout("weight")
+    gates: list[int] = []
+    written: list[int] = []
+    for site, units in kept.by_site():
+        gate = _start(rows, site.path.replace("down_proj", "gate_proj"))
+        gates.extend(gate + int(unit) for unit in units)
+        width = lm.module(site.path).get_parameter("weight").shape[0]
+        first = _start(entries, site.path)
+        written.extend(first + out * site.units + int(unit) for unit in units for out in range(width))
+    return {
+        "neuron": kept,
+        "head": Selection.of(lm.layout("head"), [0]),
+        "value": Selection.of(lm.layout("value"), [0]),
+        "row": Selection.of(rows, gates),
+        "weight": Selection.of(entries, written),
+    }
+
+
+def _start(layout: Layout, path: str) -> int:
+    return dict(zip((site.path for site in layout.sites), layout.starts(), strict=True))[path]
 
 
 def _names(seed: int) -> dict[str, list[str]]:
