@@ -165,7 +165,7 @@ class Selection:
     def pieces(self) -> list[Int[Tensor, " _k"]]:
         """Return for each site its selected units, numbered inside the site."""
         starts = self.layout.starts()
-        ends = torch.searchsorted(self.units, torch.tensor([*starts[1:], self.layout.size])).tolist()
+        ends: list[int] = torch.searchsorted(self.units, torch.tensor([*starts[1:], self.layout.size])).tolist()
         return [self.units[a:b] - start for a, b, start in zip([0, *ends], ends, starts, strict=False)]
 
     def by_site(self) -> Iterator[tuple[Site, Int[Tensor, " k"]]]:
