@@ -110,7 +110,7 @@ class Selection:
     @staticmethod
     def of(layout: Layout, units: Int[Tensor, " k"] | list[int]) -> Selection:
         """Return the selection of these unit addresses, in whatever order."""
-        return Selection(layout, torch.as_tensor(units, dtype=torch.long).cpu().unique())
+        return Selection(layout, _ascending(torch.as_tensor(units, dtype=torch.long).cpu()))
 
     @staticmethod
     def where(layout: Layout, mask: Bool[Tensor, " unit"]) -> Selection:
@@ -156,7 +156,7 @@ class Selection:
 
     def __or__(self, other: Selection) -> Selection:
         self._same(other)
-        return Selection(self.layout, torch.cat([self.units, other.units]).unique())
+        return Selection(self.layout, _ascending(torch.cat([self.units, other.units])))
 
     def __sub__(self, other: Selection) -> Selection:
         self._same(other)
@@ -165,7 +165,7 @@ class Selection:
     def pieces(self) -> list[Int[Tensor, " _k"]]:
         """Return for each site its selected units, numbered inside the site."""
         starts = self.layout.starts()
-        ends: list[int] = torch.searchsorted(self.units, torch.tensor([*starts[1:], self.layout.size])).tolist()
+        ends = [int(end) for end in torch.searchsorted(self.units, torch.tensor([*starts[1:], self.layout.size]))]
         return [self.units[a:b] - start for a, b, start in zip([0, *ends], ends, starts, strict=False)]
 
     def by_site(self) -> Iterator[tuple[Site, Int[Tensor, " k"]]]:
@@ -187,6 +187,12 @@ class Selection:
         both = len(self & other)
         union = len(self) + len(other) - both
         return both / union if union else float("nan")
+
+
+def _ascending(units: Int[Tensor, " k"]) -> Int[Tensor, " _j"]:
+    """These numbers in ascending order, each once."""
+    units = units.sort().values
+    return units[torch.cat([torch.ones(min(1, len(units)), dtype=torch.bool), units[1:] != units[:-1]])]
 
 
 def _among(units: Int[Tensor, " k"], others: Int[Tensor, " j"]) -> Bool[Tensor, " k"]:

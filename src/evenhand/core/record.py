@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from evenhand.core.estimate import Estimate, Number
+from evenhand.core.explained import MatrixRecord, UnitRecord
+from evenhand.core.frozen import Record
 
 Protocol_ = Literal["specific", "leave-one-out", "cross-context"]
 ALL = "all"
 """Context of the rows over all contexts of one kind of outcome together."""
 UNTRAINED = "untrained"
 """Subject of the rows of the same model with random weights."""
-
-
-class Record(BaseModel):
-    """A frozen value that survives JSON; NaN is written as null."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
 
 
 def digest(record: Record) -> str:
@@ -60,18 +55,6 @@ class SweepPoint(Record):
     perplexity_ratio: Number
     """Perplexity on neutral text, edited / unedited."""
     chosen: bool = False
-
-
-class UnitRecord(Record):
-    """One edited unit, its score, and the tokens it promotes and suppresses when it fires."""
-
-    path: str
-    layer: int
-    stack: str
-    unit: int
-    score: Number
-    promotes: tuple[str, ...] = ()
-    suppresses: tuple[str, ...] = ()
 
 
 class Distribution(Record):
@@ -125,6 +108,12 @@ class CellRecord(Record):
     rows: tuple[Row, ...]
     sweep: tuple[SweepPoint, ...]
     units: tuple[UnitRecord, ...]
+    """The first `units_shown`, of which the first `units_explained` have more than their words."""
+    matrices: tuple[MatrixRecord, ...] = ()
+    """Where the changed weights crowd, for an edit of single weights."""
+    random_change: Number = math.nan
+    """Largest |change| of the mean gap among random units, each edited alone; see `Explanation`."""
+    random_divergence: Number = math.nan
     per_layer: dict[str, int]
     layer_sizes: dict[str, int]
     space: str

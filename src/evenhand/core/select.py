@@ -51,8 +51,10 @@ def vote(selections: Sequence[Selection], at_least: int | None = None) -> Select
         raise UsageError(f"a vote of {need} needs between 1 and {len(selections)} selections")
     if any(s.layout != selections[0].layout for s in selections):
         raise UsageError("selections of different models or spaces cannot be combined")
-    units, counts = torch.cat([s.units for s in selections]).unique(return_counts=True)
-    return Selection(selections[0].layout, units[counts >= need])
+    units = torch.cat([s.units for s in selections]).sort().values
+    # Ascending, each selection holding a unit once: it is in `need` of them where it still stands `need` - 1 on.
+    often = units[need - 1 :] == units[: len(units) - need + 1]
+    return Selection.of(selections[0].layout, units[need - 1 :][often])
 
 
 def matched_random(selection: Selection, generator: torch.Generator) -> Selection:
