@@ -86,12 +86,13 @@ def gaps(readouts: Sequence[Readout]) -> dict[str, float]:
 
 
 def edits(lm: LM, deal: Deal, context: str, carriers: Selection) -> Edits:
-    """The planted units themselves (the best that can be had), then what every method takes for them."""
+    """The planted units themselves (the best that can be had), then what every method of neurons takes for them."""
     bias, utility = deal.questions("fit").only([context]), deal.texts("fit")
     found: Edits = {"the plan itself": Scale(carriers)}
-    for name, settings in (("contrast", {}), ("set_difference", {}), ("random", {"seed": deal.seed})):
-        method = find.build("methods", name, settings)
-        found[f"{name}, planted size"] = method.path(lm, bias, utility, [len(carriers)])[0]
+    for name in ("contrast", *(each for each in find.names("methods") if each != "contrast")):
+        method = find.build("methods", name, {"seed": deal.seed} if name == "random" else {})
+        if method.space == "neuron":
+            found[f"{name}, planted size"] = method.path(lm, bias, utility, [len(carriers)])[0]
     found["set_difference, paper size"] = find.build("methods", "set_difference").fit(lm, bias, utility)
     return found
 
