@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from evenhand.core.estimate import Estimate
+from evenhand.core.explained import UnitRecord
 from evenhand.core.record import (
     CellRecord,
     CellRef,
@@ -19,7 +20,6 @@ from evenhand.core.record import (
     RunRecord,
     ScenarioRecord,
     SweepPoint,
-    UnitRecord,
 )
 
 GAP = "standardised_mean_difference"

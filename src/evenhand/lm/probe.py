@@ -72,6 +72,13 @@ class Probe:
         self.texts = tuple(spread([case.prompt for case in utility.cases if not case.options], texts))
         self.cells = [_cell(lm, part, names) for part in cells(bias)]
 
+    @property
+    def places(self) -> list[tuple[str, str, str]]:
+        """Return context, variation and other group of each column of `Effects.gap`."""
+        return [(cell.cases[0].context, cell.cases[0].variation, group)
+                for cell in self.cells for group in dict.fromkeys(case.group for case in cell.cases)
+                if group != cell.reference]  # fmt: skip
+
     def effects(self, variants: Sequence[Variant | None]) -> Effects:
         """Measure every variant on the same cases and texts."""
         cases = [case for cell in self.cells for case in cell.cases]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from evenhand.core.component import Selection, Site
-from evenhand.lm.family import transposed
+from evenhand.core.component import Selection, Site, Space
+from evenhand.lm.family import transposed, writer_outputs
 from evenhand.lm.model import LM
 
 _CHUNK = 64
@@ -33,10 +33,11 @@ def promoted(lm: LM, selection: Selection, top: int = 8) -> Iterator[Promoted]:
 
     Source: Geva et al. 2022, *Transformer feed-forward layers build predictions by promoting concepts in the vocabulary
     space*. The lists are empty where there is no single linear path from unit to logits: attention heads (they write a
-    subspace), encoder stacks, masked models (a transform follows), quantised or offloaded writers.
+    subspace), rows of maps that do not write into the residual stream, single weights, encoder stacks, masked models (a
+    transform follows), quantised or offloaded writers. A row of a writer is one coordinate of the residual stream.
     """
     for site, units in selection.by_site():
-        directions = _directions(lm, site, units)
+        directions = _directions(lm, site, units, selection.layout.space)
         if directions is None:
             yield from (Promoted(site, int(unit)) for unit in units)
             continue
@@ -44,22 +45,32 @@ def promoted(lm: LM, selection: Selection, top: int = 8) -> Iterator[Promoted]:
             logits = _unembed(lm, site, directions[start : start + _CHUNK])
             for unit, row in zip(units[start : start + _CHUNK], logits, strict=True):
                 best, worst = row.topk(top).indices, (-row).topk(top).indices
-                yield Promoted(site, int(unit), _texts(lm, best), _texts(lm, worst))
+                yield Promoted(site, int(unit), token_texts(lm, best), token_texts(lm, worst))
 
 
-def _directions(lm: LM, site: Site, units: Int[Tensor, " k"]) -> Float[Tensor, "k d"] | None:
+def _directions(lm: LM, site: Site, units: Int[Tensor, " k"], space: Space) -> Float[Tensor, "k d"] | None:
     """What each unit adds to the residual stream per unit of activation; None where that is not one direction."""
     module = lm.module(site.path)
     weight = module.get_parameter("weight") if not lm.quantised() else None
-    if site.width != 1 or site.stack != "decoder" or lm.kind == "masked" or weight is None:
+    if site.width != 1 or site.stack != "decoder" or lm.kind == "masked" or weight is None or space == "weight":
         return None
     if weight.device.type == "meta" or not weight.is_floating_point():
         return None
-    columns = weight if transposed(module) else weight.T
-    directions = columns[units.to(weight.device)].float()
-    block = site.path.split(f".{site.layer}.")[0] + f".{site.layer}"
-    after = getattr(lm.module(block), "post_feedforward_layernorm", None)
-    return directions if after is None else directions * _scale(after, directions.shape[1])
+    attends = site.path in {writer.path for writer in lm.layout("value").sites}
+    if space == "row":
+        if not attends and site.path not in {writer.path for writer in lm.layout("neuron").sites}:
+            return None
+        width = writer_outputs(module)
+        directions = nn.functional.one_hot(units.to(weight.device), width).float()
+    else:
+        columns = weight if transposed(module) else weight.T
+        directions = columns[units.to(weight.device)].float()
+    block = lm.module(site.path.split(f".{site.layer}.")[0] + f".{site.layer}")
+    if getattr(block, "post_feedforward_layernorm", None) is None:
+        return directions
+    # Only beside that norm is the one called post-attention behind attention, not before the MLP.
+    after = block.get_submodule("post_attention_layernorm" if attends else "post_feedforward_layernorm")
+    return directions * _scale(after, directions.shape[1])
 
 
 def _unembed(lm: LM, site: Site, directions: Float[Tensor, "k d"]) -> Float[Tensor, "k vocab"]:
@@ -94,9 +105,9 @@ def _scale(norm: Any, width: int) -> Float[Tensor, " d"]:
     return ((norm(probe) - norm(-probe)) / (2 * probe)).flatten().float()
 
 
-def _texts(lm: LM, ids: Int[Tensor, " k"]) -> tuple[str, ...]:
-    """Each token's text with its leading space kept, by decoding it after another token."""
-    anchor = lm.tokenizer("a", add_special_tokens=False)["input_ids"][:1]
+def token_texts(lm: LM, ids: Sequence[int] | Int[Tensor, " k"]) -> tuple[str, ...]:
+    """Return each token's text with its leading space kept, by decoding it after another token."""
+    anchor: list[int] = lm.tokenizer("a", add_special_tokens=False)["input_ids"][:1]
 
     def decode(tokens: list[int]) -> str:
         return str(lm.tokenizer.decode(tokens, clean_up_tokenization_spaces=False))

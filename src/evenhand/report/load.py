@@ -10,7 +10,8 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from evenhand.core.errors import CannotRun, UsageError
-from evenhand.core.record import BenchmarkRecord, BenchmarkRef, CellRecord, CellRef, Record, RunRecord, SuiteRecord
+from evenhand.core.frozen import Record
+from evenhand.core.record import BenchmarkRecord, BenchmarkRef, CellRecord, CellRef, RunRecord, SuiteRecord
 
 T = TypeVar("T", bound=Record)
 

@@ -1,0 +1,150 @@
+"""What is written about edited units: their words, what drives them, what each does alone, what two edits share."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from evenhand.core.estimate import Estimate, Number
+from evenhand.core.frozen import Record
+
+
+class Driver(Record):
+    """A token at which a unit was most active, in its text."""
+
+    where: str
+    """The use case or neutral text it comes from."""
+    before: str
+    token: str
+    after: str
+    value: Number
+    """Activation there; of a head, the length of its output (before the writer)."""
+
+
+class GapEffect(Record):
+    """One gap (reference − other, in standard deviations of the unedited model's outcome) before and after an edit."""
+
+    context: str
+    other: str
+    before: Number
+    after: Number
+
+    @property
+    def change(self) -> float:
+        """Change of the size of the gap; negative: it closes."""
+        return abs(self.after) - abs(self.before)
+
+
+class UnitRecord(Record):
+    """One edited unit. Numbers that were not measured (only the first units of an edit are explained) are NaN."""
+
+    path: str
+    layer: int
+    stack: str
+    unit: int
+    score: Number = math.nan
+    promotes: tuple[str, ...] = ()
+    """Tokens it makes likelier where its activation is positive, and less likely where it is negative."""
+    suppresses: tuple[str, ...] = ()
+    positive: Number = math.nan
+    """Share of its activation's size that is positive, over all tokens read; undefined for a head."""
+    first: Number = math.nan
+    """Share of its activation's size on the first token of a text."""
+    delimiters: Number = math.nan
+    """The same on later tokens without a letter or digit, and on special tokens."""
+    groups: dict[str, Number] = {}
+    """Group → mean activation over the tokens of its prompts."""
+    differences: dict[str, Estimate] = {}
+    """Other group → mean activation of the reference − that of the other."""
+    neutral: Number = math.nan
+    """Mean activation over the tokens of neutral text."""
+    drivers: tuple[Driver, ...] = ()
+    """Where it is most active, each token once: prompts first, then neutral text, largest first."""
+    effects: tuple[GapEffect, ...] = ()
+    """Each gap when this unit alone is edited as the edit does it."""
+    divergence: Number = math.nan
+    """KL(unedited ‖ this unit alone edited) per token of neutral text, in nats."""
+
+    @property
+    def change(self) -> float:
+        """Mean change of the size of the gaps when it alone is edited; NaN where none was measured."""
+        known = [each.change for each in self.effects if not math.isnan(each.change)]
+        return sum(known) / len(known) if known else math.nan
+
+
+class MatrixRecord(Record):
+    """The single weights an edit changes in one matrix: too many to be listed, so where they crowd."""
+
+    path: str
+    layer: int
+    stack: str
+    rows: int
+    columns: int
+    entries: int
+    rows_hit: int
+    """Rows (output features) in which at least one entry is changed."""
+    columns_hit: int
+    top_rows: tuple[tuple[int, int], ...] = ()
+    """(row, changed entries), most first."""
+    top_columns: tuple[tuple[int, int], ...] = ()
+    crowded_columns: Number = math.nan
+    """Share of the changed entries in the fullest 1 % of the columns (at least one): 0.01 when spread evenly."""
+    crowded_rows: Number = math.nan
+
+
+class Explanation(Record):
+    """An edit, or one part of a composed one: what it changes, unit by unit or matrix by matrix, and what that does."""
+
+    describes: str
+    """One sentence."""
+    model: dict[str, Any] = {}
+    scenario: str = ""
+    contexts: tuple[str, ...] = ()
+    neutral: str = ""
+    """Name of the neutral texts."""
+    space: str = ""
+    """Empty for an edit that is no set of units."""
+    size: int = 0
+    """Units, or single weights, it changes."""
+    share: Number = math.nan
+    per_layer: dict[str, int] = {}
+    layer_sizes: dict[str, int] = {}
+    units: tuple[UnitRecord, ...] = ()
+    matrices: tuple[MatrixRecord, ...] = ()
+    effects: tuple[GapEffect, ...] = ()
+    """Each gap under the whole part."""
+    divergence: Number = math.nan
+    first: Number = math.nan
+    """Share of all tokens read that are the first of their text: what `UnitRecord.first` is to be set against."""
+    delimiters: Number = math.nan
+    random_change: Number = math.nan
+    """Largest |change| of the mean gap among as many (at most 8) random units of the same layers, each edited alone."""
+    random_divergence: Number = math.nan
+    notes: tuple[str, ...] = ()
+
+
+class Shared(Record):
+    """What two edits have in common."""
+
+    a: int
+    """Place in `Overlap.edits`."""
+    b: int
+    both: int
+    jaccard: Number
+    chance: Number
+    """Expected Jaccard of two random sets of these sizes in the same space."""
+    p: Number
+    """Probability that two random sets share at least so many."""
+
+
+class Overlap(Record):
+    """Which edits change the same units."""
+
+    edits: tuple[str, ...]
+    """Cell hashes or paths."""
+    sizes: tuple[int, ...]
+    spaces: tuple[str, ...]
+    pairs: tuple[Shared, ...]
+    """Pairs over the same units; edits of different models or spaces have nothing to share."""
+    correlations: tuple[tuple[int, int, Number], ...] = ()
+    """Of scores over the same units: Spearman's rank correlation, by places in `edits`."""

@@ -1,0 +1,138 @@
+"""Records of edited units: the words each writes, what drives it, and what it does alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from evenhand.core.component import Layout, Selection
+from evenhand.core.explained import GapEffect, UnitRecord
+from evenhand.core.select import matched_random
+from evenhand.lm.model import LM
+from evenhand.lm.probe import Probe, spread
+from evenhand.lm.promote import promoted
+from evenhand.lm.texts import score_texts
+from evenhand.lm.variants import Variant
+from evenhand.study.driven import driven
+from evenhand.study.ground import Ground
+
+RANDOM = 8
+"""Random units that the shown ones are set against."""
+_AT_ONCE = 32
+"""Variants measured in one go: their scores are held until the last of them is done."""
+
+
+@dataclass(frozen=True)
+class Explained:
+    """Units, and what their numbers are to be set against (see `Explanation`)."""
+
+    units: tuple[UnitRecord, ...] = ()
+    first: float = math.nan
+    delimiters: float = math.nan
+    random_change: float = math.nan
+    random_divergence: float = math.nan
+
+
+@dataclass(frozen=True, eq=False)
+class Alone:
+    """What each of several variants does."""
+
+    effects: tuple[tuple[GapEffect, ...], ...]
+    divergence: tuple[float, ...]
+
+    def change(self, variant: int) -> float:
+        """Mean change of the size of the gaps under a variant; NaN where there is no gap."""
+        return mean([effect.change for effect in self.effects[variant]])
+
+
+def addresses(selection: Selection, order: Mapping[int, int], shown: int) -> list[int]:
+    """Return the first `shown` selected units by `order` (address → rank); those without a rank count as first."""
+    return sorted((int(unit) for unit in selection.units), key=lambda unit: (order.get(unit, 0), unit))[:shown]
+
+
+def named(lm: LM, layout: Layout, units: Sequence[int]) -> list[UnitRecord]:
+    """Return these units with the words they write, in the order given."""
+    found = Selection.of(layout, list(units))
+    ascending = [int(unit) for unit in found.units]
+    records = [
+        UnitRecord(path=each.site.path, layer=each.site.layer, stack=each.site.stack, unit=each.unit,
+                   promotes=each.promotes, suppresses=each.suppresses)
+        for each in promoted(lm, found)
+    ]  # fmt: skip
+    at = dict(zip(ascending, records, strict=True))
+    return [at[unit] for unit in units]
+
+
+def explained(ground: Ground, layout: Layout, units: Sequence[int], factor: float) -> Explained:
+    """Return these units, in the order given, with all that can be said about each, beside random units.
+
+    `factor` is what the edit multiplies them by. Not for single weights. What units do alone is measured exactly, on at
+    most `depth.names` names of each group and variation; the random ones lie in the same layers.
+    """
+    if not units:
+        return Explained()
+    chosen = sorted(units)
+    few = Selection.of(layout, spread(chosen, RANDOM))
+    drawn = matched_random(few, torch.Generator().manual_seed(len(units)))
+    random = [int(unit) for unit in drawn.units]
+    found = alone(ground, [Variant(Selection.of(layout, [unit]), factor) for unit in (*chosen, *random)])
+    on, k = driven(ground, Selection.of(layout, chosen)), len(chosen)
+    records = [
+        record.model_copy(update={**fields, "effects": effects, "divergence": divergence})
+        for record, fields, effects, divergence in zip(
+            named(ground.lm, layout, chosen), on.fields, found.effects[:k], found.divergence[:k],
+            strict=True,
+        )
+    ]  # fmt: skip
+    at = dict(zip(chosen, records, strict=True))
+    return Explained(
+        tuple(at[unit] for unit in units), on.first, on.delimiters,
+        max((abs(found.change(k + i)) for i in range(len(random))), default=math.nan),
+        max(found.divergence[k:], default=math.nan),
+    )  # fmt: skip
+
+
+def alone(ground: Ground, variants: Sequence[Variant]) -> Alone:
+    """Return what each variant does to every gap (mean over variations) and to neutral text."""
+    probe = ground.probe
+    if probe is None:
+        return Alone(((),) * len(variants), _divergence(ground, variants))
+    effects: list[tuple[GapEffect, ...]] = []
+    divergence: list[float] = []
+    for start in range(0, len(variants), _AT_ONCE):
+        few = variants[start : start + _AT_ONCE]
+        found = probe.effects([None, *few])
+        effects += [_gaps(probe, found.gap[0], row) for row in found.gap[1:]]
+        divergence += [float(kl) if probe.texts else math.nan for kl in found.divergence[1:]]
+        ground.progress("what units do alone", min(start + _AT_ONCE, len(variants)), len(variants))
+    return Alone(tuple(effects), tuple(divergence))
+
+
+def _divergence(ground: Ground, variants: Sequence[Variant]) -> tuple[float, ...]:
+    """KL of each variant per token of the neutral texts; NaN without a text."""
+    texts = spread([case.prompt for case in ground.texts.cases if not case.options], ground.depth.texts)
+    if not texts:
+        return (math.nan,) * len(variants)
+    return tuple(float(one.kl.sum() / one.tokens.sum()) for one in score_texts(ground.lm, texts, variants))
+
+
+def _gaps(probe: Probe, before: Float[Tensor, " cell"], after: Float[Tensor, " cell"]) -> tuple[GapEffect, ...]:
+    """Mean gaps over the variations of a context, before and after."""
+    pairs: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for (context, _, other), a, b in zip(probe.places, before, after, strict=True):
+        pairs.setdefault((context, other), []).append((float(a), float(b)))
+    return tuple(
+        GapEffect(context=context, other=other, before=mean([a for a, _ in few]), after=mean([b for _, b in few]))
+        for (context, other), few in pairs.items()
+    )
+
+
+def mean(values: Sequence[float]) -> float:
+    """Return the mean of the defined values; NaN without one."""
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan
