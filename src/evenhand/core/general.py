@@ -1,0 +1,58 @@
+"""What units do on neutral text, and why one counts as general: needed by every text, not by a bias."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Beyond what a unit counts as general."""
+
+    damage: float
+    """KL per token of neutral text (nats) when it is switched off alone: a high quantile of random units'."""
+    sinks: float
+    """Share of its |activation| on first tokens and delimiters together."""
+    massive: float
+    """Its largest |activation| over that of the median random unit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generality:
+    """One unit on neutral text; `reasons` is empty for a unit that is not general."""
+
+    unit: int
+    """Address in its layout."""
+    place: str
+    """Where that is, in words."""
+    divergence: float
+    """KL(model as it stands ‖ without the unit) per token, nats."""
+    loss: float
+    """Rise of the loss without the unit, nats per token."""
+    first: float
+    """Share of its |activation| on the first token of a text; NaN where it is silent."""
+    delimiters: float
+    """Share on later tokens without a letter or digit and on special tokens; NaN where it is silent."""
+    largest: float
+    """Its largest |activation| over that of the median random unit."""
+    reasons: tuple[str, ...] = ()
+
+    def judged(self, limits: Limits) -> tuple[str, ...]:
+        """Return the reasons for which it counts as general; a number that is NaN is none."""
+        found: list[str] = []
+        if self.divergence > limits.damage:
+            found.append(
+                f"neutral text moves by {self.divergence:.2g} nats per token without it, by up to {limits.damage:.2g} "
+                "without random units"
+            )
+        if self.first + self.delimiters > limits.sinks:
+            found.append(
+                f"{self.first:.0%} of its activation is on the first token and {self.delimiters:.0%} on delimiters"
+            )
+        if self.largest > limits.massive:
+            found.append(f"its largest activation is {self.largest:.0f} times that of the median random unit")
+        return tuple(found)
+
+    def __str__(self) -> str:
+        """Return the unit and its reasons."""
+        return f"{self.place} ({'; '.join(self.reasons) or 'not general'})"

@@ -1,0 +1,132 @@
+"""The general-neuron guard: which of some units every text needs, so that an edit had better leave them alone.
+
+Yu and Ananiadou (arXiv 2501.14457, abstract) say that editing even a few "general neurons" breaks a model, and do not
+say in public how these are told apart. Here a unit is general for any of three reasons, each measured on neutral text:
+
+- **damage**: switched off alone (exactly, at all positions) it moves the next-token distributions by more than the
+  0.99 quantile of random units of the same layers does;
+- **sinks**: more than half of its |activation| is on the first token of a text, or on delimiters (attention sinks);
+- **massive**: its largest |activation| is more than 100 times that of the median random unit (Sun et al. 2024,
+  arXiv 2402.17762, call numbers of the residual stream massive above 1,000 times the median; units are ours).
+
+The limits are ours. Pitfalls: where random units hardly matter at all, one in a hundred harmless units is above the
+quantile too; a text of few tokens is mostly first token and full stop, so give texts of a few sentences; units of an
+encoder–decoder model are read with the text on both sides, but damaged where its decoder alone reads the text.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from evenhand.core.component import Selection
+from evenhand.core.errors import UsageError
+from evenhand.core.general import Generality, Limits
+from evenhand.core.scenario import Scenario
+from evenhand.lm.drivers import Activity, activity, text_rows
+from evenhand.lm.model import LM
+from evenhand.lm.probe import spread
+from evenhand.lm.rows import Row
+from evenhand.lm.texts import score_texts
+from evenhand.lm.variants import Variant
+
+
+@dataclass(frozen=True)
+class Guard:
+    """How general units are told apart; at most `texts` neutral texts, `randoms` random units."""
+
+    texts: int = 8
+    randoms: int = 100
+    quantile: float = 0.99
+    sinks: float = 0.5
+    massive: float = 100.0
+    seed: int = 0
+
+    def check(self, lm: LM, units: Selection, utility: Scenario) -> list[Generality]:
+        """Return what each selected unit does on the running texts of a scenario, in the order of their addresses.
+
+        Not for the space `weight`. Raises UsageError for a scenario without running text.
+        """
+        texts = spread([case.prompt for case in utility.cases if not case.options], self.texts)
+        if not texts:
+            raise UsageError(
+                f"utility: {utility.name!r} holds no running text (outcome 'sentence'), on which general units could "
+                "be told from others; give one, such as neutral_text, or guard = false"
+            )
+        if not len(units):
+            return []
+        randoms = _same_layers(units, self.randoms, torch.Generator().manual_seed(self.seed))
+        either = units | randoms
+        chosen, compared = (torch.isin(either.units, each.units) for each in (units, randoms))
+        divergence, loss = _damage(lm, either, texts)
+        active = activity(lm, _rows(lm, texts), either, top=1)
+        peaks = _peaks(active)
+        limits = Limits(_quantile(divergence[compared], self.quantile), self.sinks, self.massive)
+        median = float(peaks[compared].median()) or math.nan
+        found: list[Generality] = []
+        for place, unit, i in zip(_places(units), units.units, chosen.nonzero()[:, 0], strict=True):
+            one = Generality(
+                unit=int(unit),
+                place=place,
+                divergence=float(divergence[i]),
+                loss=float(loss[i]),
+                first=float(active.first[i]),
+                delimiters=float(active.delimiters[i]),
+                largest=float(peaks[i]) / median,
+            )
+            found.append(dataclasses.replace(one, reasons=one.judged(limits)))
+        return found
+
+
+def _same_layers(units: Selection, count: int, generator: torch.Generator) -> Selection:
+    """About `count` other units, as many in each site in proportion; of a site without others, any of its units."""
+    pieces: list[Tensor] = []
+    for site, own in zip(units.layout.sites, units.pieces(), strict=True):
+        free = torch.ones(site.units, dtype=torch.bool)
+        free[own] = False
+        pool = free.nonzero().flatten() if bool(free.any()) else torch.arange(site.units)
+        wanted = math.ceil(count * len(own) / len(units))
+        pieces.append(pool[torch.randperm(len(pool), generator=generator)[:wanted]].sort().values)
+    return Selection.joined(units.layout, pieces)
+
+
+def _damage(lm: LM, units: Selection, texts: Sequence[str]) -> tuple[Float[Tensor, " unit"], Float[Tensor, " unit"]]:
+    """KL per token and rise of the loss (nats per token) when each unit alone is switched off."""
+    alone = [Variant(Selection.of(units.layout, [int(unit)])) for unit in units.units]
+    base, *found = score_texts(lm, texts, [None, *alone])
+    tokens = base.tokens.sum()
+    divergence = torch.stack([one.kl.nansum() for one in found]) / tokens
+    return divergence, torch.stack([(base.logp - one.logp).nansum() for one in found]) / tokens
+
+
+def _rows(lm: LM, texts: Sequence[str]) -> list[Row]:
+    """One row per text; a decoder beside an encoder reads the text too, so that its units see more than its start."""
+    rows = text_rows(lm, texts)
+    if lm.kind != "encoder-decoder":
+        return rows
+    return [dataclasses.replace(row, decoder=row.decoder + row.ids[:-1]) for row in rows]
+
+
+def _peaks(active: Activity) -> Float[Tensor, " unit"]:
+    sizes = [abs(peaks[0].value) if peaks else 0.0 for peaks in active.peaks]
+    return torch.tensor(sizes, dtype=torch.float64)
+
+
+def _quantile(values: Float[Tensor, " n"], q: float) -> float:
+    # The next value above: of few random units it is the largest, so that none is general by rounding.
+    return float(values.double().quantile(q, interpolation="higher"))
+
+
+def _places(units: Selection) -> list[str]:
+    """The stack, layer and number of each unit."""
+    return [
+        f"{site.stack}.{site.layer} {units.layout.space} {int(unit)}"
+        for site, inside in units.by_site()
+        for unit in inside
+    ]

@@ -1,0 +1,149 @@
+"""The general-neuron guard on a model whose sinks, massive and damaging units were made by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from evenhand.core.case import Case
+from evenhand.core.component import Selection
+from evenhand.core.errors import UsageError
+from evenhand.core.general import Generality, Limits
+from evenhand.core.scenario import Context, Scenario
+from evenhand.lm.forward import score_texts
+from evenhand.lm.general import Guard
+from evenhand.lm.model import LM
+from evenhand.testing.conformance import untouched
+from evenhand.testing.tiny import tiny_lm
+
+TEXTS = ("The teacher gave every child two apples and a yellow pencil", "The doctor asked for a bus and she was late",
+         "The answer is fifteen dollars, not two; it is a lamp, a car and a bicycle")  # fmt: skip
+FIRST, COMMA, ALWAYS, SINK = 31, 30, 29, 28
+"""Coordinates of the stream that nothing random writes or reads: marks of tokens, and where neurons write unread."""
+UNITS = {"first": 5, "delimiter": 6, "massive": 7, "damaging": 8, "harmless": 9, "silent": 10}
+LAYER, WIDTH = 1, 48
+
+
+def utility() -> Scenario:
+    cases = tuple(Case(str(i), text, "text", cluster=str(i)) for i, text in enumerate(TEXTS))
+    return Scenario("texts", cases, (Context("text", "sentence"),))
+
+
+@pytest.fixture(scope="module")
+def lm() -> LM:
+    made = tiny_lm("llama")
+    body: Any = made.model.model
+    own = [FIRST, COMMA, ALWAYS, SINK]
+    with torch.no_grad():
+        for block in body.layers:
+            attention, mlp = block.self_attn, block.mlp
+            for reader in (attention.q_proj, attention.k_proj, attention.v_proj, mlp.gate_proj, mlp.up_proj):
+                reader.weight[:, own] = 0.0
+            for writer in (attention.o_proj, mlp.down_proj):
+                writer.weight[own] = 0.0
+        made.model.lm_head.weight[:, own] = 0.0
+        table = body.embed_tokens.weight
+        table[:, own] = 0.0
+        table[:, ALWAYS] = 0.5
+        table[token(made, "The"), FIRST] = 0.5
+        for sign in (",", ";"):
+            table[token(made, sign), COMMA] = 0.5
+        mlp = body.layers[LAYER].mlp
+        make(mlp, UNITS["first"], FIRST, sensitive=1.0, writes=0.01)
+        make(mlp, UNITS["delimiter"], COMMA, sensitive=1.0, writes=0.01)
+        make(mlp, UNITS["massive"], ALWAYS, sensitive=40.0, writes=1e-7)
+        make(mlp, UNITS["harmless"], ALWAYS, sensitive=1.0, writes=0.01)
+        make(mlp, UNITS["damaging"], ALWAYS, sensitive=1.0, writes=0.01)
+        mlp.down_proj.weight[:SINK, UNITS["damaging"]] = 4 * torch.randn(
+            SINK, generator=torch.Generator().manual_seed(0)
+        )
+        make(mlp, UNITS["silent"], FIRST, sensitive=0.0, writes=1.0)
+    return made
+
+
+def token(lm: LM, text: str) -> int:
+    return lm.tokenizer(text)["input_ids"][0]
+
+
+def make(mlp: Any, unit: int, reads: int, sensitive: float, writes: float) -> None:
+    """Let a neuron fire where the mark is, and write where nothing reads."""
+    for reader in (mlp.gate_proj, mlp.up_proj):
+        reader.weight[unit] = 0.0
+        reader.weight[unit, reads] = sensitive
+    mlp.down_proj.weight[:, unit] = 0.0
+    mlp.down_proj.weight[SINK, unit] = writes
+
+
+def checked(lm: LM, guard: Guard = Guard()) -> dict[str, Generality]:
+    names = {LAYER * WIDTH + unit: name for name, unit in UNITS.items()}
+    found = guard.check(lm, Selection.of(lm.layout("neuron"), list(names)), utility())
+    return {names[one.unit]: one for one in found}
+
+
+def test_each_reason_is_given_for_the_unit_that_has_it_and_for_no_other(lm: LM) -> None:
+    with untouched(lm, "the guard"):
+        found = checked(lm)
+    said = {name: "; ".join(one.reasons) for name, one in found.items()}
+    assert said["harmless"] == said["silent"] == ""
+    assert "on the first token and 0% on delimiters" in said["first"]
+    assert said["first"].startswith("100%")
+    assert said["delimiter"] == "0% of its activation is on the first token and 100% on delimiters"
+    assert said["massive"].startswith("its largest activation is")
+    assert said["damaging"].startswith("neutral text moves by")
+    assert all(len(found[name].reasons) == 1 for name in ("first", "delimiter", "massive", "damaging"))
+    assert found["massive"].largest > 100 > 10 > found["harmless"].largest
+    assert found["damaging"].place == "decoder.1 neuron 8"
+
+
+def test_damage_is_that_of_switching_the_unit_off_in_the_weights(lm: LM) -> None:
+    found = checked(lm)["damaging"]
+    (base,) = score_texts(lm, TEXTS)
+    column = lm.model.model.layers[LAYER].mlp.down_proj.weight.data[:, UNITS["damaging"]]
+    kept = column.clone()
+    column.zero_()
+    (without,) = score_texts(lm, TEXTS)
+    column.copy_(kept)
+    rise = float((base.logp - without.logp).sum() / base.tokens.sum())
+    assert found.loss == pytest.approx(rise, abs=1e-5)
+    assert found.divergence > 0.1
+
+
+def test_a_silent_unit_has_no_shares_and_moves_nothing(lm: LM) -> None:
+    silent = checked(lm)["silent"]
+    assert silent.first != silent.first
+    assert (silent.divergence, silent.largest) == (0.0, 0.0)
+
+
+def test_limits_are_settings_and_the_same_seed_says_the_same(lm: LM) -> None:
+    lax = Guard(quantile=0.0, sinks=1.0, massive=1e9)
+    assert {name: bool(one.reasons) for name, one in checked(lm, lax).items()}["massive"] is False
+    assert checked(lm, lax)["first"].reasons == ()
+    few = Guard(randoms=20, seed=3)
+    assert [one.reasons for one in checked(lm, few).values()] == [one.reasons for one in checked(lm, few).values()]
+
+
+def test_a_number_that_is_undefined_is_no_reason() -> None:
+    nan = float("nan")
+    assert Generality(0, "here", nan, nan, nan, nan, nan).judged(Limits(0.0, 0.0, 0.0)) == ()
+
+
+def test_neutral_text_is_needed(lm: LM) -> None:
+    units = Selection.of(lm.layout("neuron"), [0])
+    with pytest.raises(UsageError, match="no running text"):
+        Guard().check(lm, units, Scenario("none", (), ()))
+    assert Guard().check(lm, Selection.of(lm.layout("neuron"), []), utility()) == []
+
+
+@pytest.mark.parametrize("family", ["gpt2", "opt", "bert", "t5"])
+@pytest.mark.parametrize("space", ["neuron", "head"])
+def test_every_family_and_both_spaces_are_read(family: str, space: Any) -> None:
+    other = tiny_lm(family)
+    layout = other.layout(space)
+    few = Scenario("few", (Case("0", "She said 3.", "text"),), (Context("text", "sentence"),))
+    found = Guard(randoms=4).check(other, Selection.of(layout, [0, 3, layout.size - 1]), few)
+    assert [one.unit for one in found] == [0, 3, layout.size - 1]
+    assert all(0 <= one.first + one.delimiters <= 1 + 1e-9 for one in found)
+    assert found[-1].divergence > 0
+    assert min(one.first + one.delimiters for one in found) < 1
