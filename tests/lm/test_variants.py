@@ -13,7 +13,7 @@ from evenhand.lm.forward import next_token, score_options, score_texts
 from evenhand.lm.model import LM
 from evenhand.lm.prefix import Prefix
 from evenhand.lm.tokens import encode
-from evenhand.lm.variants import Variant
+from evenhand.lm.variants import RowMasks, Variant
 from evenhand.testing.tiny import CAUSAL_NAMES, FAMILY_NAMES, MOE_NAMES, SENTENCES, tiny_lm
 from oracles import plain_scoring as oracle
 
@@ -55,6 +55,29 @@ def test_variants_equal_weights_edited_one_by_one(name: str, space: Space) -> No
         assert torch.allclose(ours, alone, atol=1e-5, rtol=1e-6)
         assert not torch.allclose(ours, plain, atol=1e-3, rtol=0)
     assert torch.equal(plain, _everything(lm, [None])[0])
+
+
+@pytest.mark.parametrize("name", FAMILY_NAMES)
+def test_blocks_that_no_variant_changes_run_once_for_each_text(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same numbers as when every row runs through every block, and fewer rows through the first ones."""
+    lm = tiny_lm(name)
+    layout, last = lm.layout("neuron"), lm.layout("neuron").starts()[-1]
+    variants: list[Variant | None] = [
+        None,
+        *(Variant(Selection.of(layout, list(range(last, last + n)))) for n in (1, 3, 9)),
+    ]
+    rows = [0, 0]
+    for count, site in enumerate((layout.sites[0], layout.sites[-1])):
+        lm.module(site.path).register_forward_hook(
+            lambda module, args, output, count=count: rows.__setitem__(count, rows[count] + output.numel())
+        )
+    ours = _everything(lm, variants)
+    first, later = rows
+    assert 0 < first < later
+    monkeypatch.setattr(RowMasks, "start", lambda self, which: 0)
+    for one, other in zip(ours, _everything(lm, variants), strict=True):
+        assert torch.allclose(one, other, atol=1e-5, rtol=1e-6)
+    assert rows[0] - first > first
 
 
 @pytest.mark.parametrize("name", [*CAUSAL_NAMES, "t5"])

@@ -20,6 +20,7 @@ from evenhand.core.progress import Progress
 from evenhand.lm.batching import Cost, Work, in_batches
 from evenhand.lm.logits import forward, padded, positions
 from evenhand.lm.model import LM
+from evenhand.lm.resume import begun_once
 from evenhand.lm.scores import Term
 from evenhand.lm.shared import Tokens
 from evenhand.lm.tokens import Continuations
@@ -130,8 +131,10 @@ def packed_terms(
         for unit, row in enumerate(rows):
             for (node, token), target in row.wanted.items():
                 wanted.add((unit, node), unit, target, token)
-        with masks.rows(torch.tensor([variant for _, variant in batch])):
-            wanted.fill(found, _logits(lm, rows, list(wanted.places)))
+        which, inputs = torch.tensor([variant for _, variant in batch]), _inputs(lm, rows)
+        place, at = torch.tensor([*wanted.places]).unbind(1)
+        with begun_once(lm, inputs, [row for row, _ in batch], masks.start(which)), masks.rows(which):
+            wanted.fill(found, forward(lm, inputs, place, at)[0])
         values.update(zip(batch, found, strict=True))
 
     in_batches(lm, Work(units, lambda unit: costs[unit[0]], run), progress)
@@ -142,16 +145,14 @@ def packed_terms(
         ]
 
 
-def _logits(lm: LM, rows: Sequence[_Row], wanted: Sequence[tuple[int, int]]) -> Float[Tensor, "k vocab"]:
-    """Return the logits at the wanted (row, node)."""
+def _inputs(lm: LM, rows: Sequence[_Row]) -> dict[str, Any]:
     ids, mask = padded(lm, [row.tokens for row in rows])
     inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": mask, "use_cache": False, **positions(lm, mask)}
     if any(row.branched for row in rows):
         depth, ends = (_filled(rows, ids.shape[1], name, fill) for name, fill in (("depth", 0), ("ends", _OPEN)))
         inputs["attention_mask"] = _visible(ends.to(ids.device), lm.model.dtype)
         inputs["position_ids"] = depth.to(ids.device)
-    row, at = torch.tensor(wanted).unbind(1)
-    return forward(lm, inputs, row, at)[0]
+    return inputs
 
 
 def _filled(rows: Sequence[_Row], length: int, name: str, fill: int) -> Int[Tensor, "row pos"]:

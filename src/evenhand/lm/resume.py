@@ -12,8 +12,8 @@ compute (0 difference; transformers-notes, section 1). Blocks are counted throug
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Generator, Hashable, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,6 +79,46 @@ def resumed(lm: LM, states: States, block: int, index: Int[Tensor, " row"]) -> G
                 undo.callback(_put_back, module, vars(module).get("forward"))
                 vars(module)["forward"] = stand_in
         yield
+
+
+@contextmanager
+def begun_once(lm: LM, inputs: dict[str, Any], same: Sequence[Hashable], block: int) -> Generator[None]:
+    """Compute the blocks before `block` once for rows that are the `same` there; forwards in this context begin after.
+
+    `inputs` are those of the whole batch, which must be given to these forwards without cache.
+    """
+    firsts: dict[Hashable, int] = {}
+    for row, key in enumerate(same):
+        firsts.setdefault(key, row)
+    if not block or len(firsts) == len(same):
+        yield
+        return
+    row = torch.tensor([*firsts.values()])
+    few = {name: value[row.to(value.device)] if isinstance(value, Tensor) else value for name, value in inputs.items()}
+    order = {key: number for number, key in enumerate(firsts)}
+    index = torch.tensor([order[key] for key in same])
+    with resumed(lm, _up_to(lm, few, block), block, index):
+        yield
+
+
+class _Enough(Exception):
+    """The blocks asked for have run."""
+
+
+def _up_to(lm: LM, inputs: dict[str, Any], block: int) -> States:
+    """Run a batch through the blocks before `block` and no further."""
+
+    def stop(module: Any, args: Any, output: Any) -> None:
+        raise _Enough
+
+    with ExitStack() as stack:
+        states = stack.enter_context(keeping(lm, [block]))
+        modules = [module for _, few in _stacks(lm) for module in few]
+        stack.callback(modules[block - 1].register_forward_hook(stop).remove)
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(suppress(_Enough))
+        lm.model(**inputs)
+    return states
 
 
 def _stacks(lm: LM) -> list[tuple[list[int], list[Any]]]:

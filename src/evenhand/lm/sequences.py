@@ -16,6 +16,7 @@ from evenhand.core.progress import Progress
 from evenhand.lm.batching import Cost, Work, in_batches
 from evenhand.lm.logits import divergence, forward, log_norm, none_likelier, padded, positions
 from evenhand.lm.model import LM
+from evenhand.lm.resume import begun_once
 from evenhand.lm.shared import Tokens
 from evenhand.lm.tokens import encode
 from evenhand.lm.variants import RowMasks, Variant
@@ -87,8 +88,11 @@ class _Run:
         where = torch.arange(len(rows)).repeat_interleave(torch.tensor(counts))
         at = torch.tensor([i for line, _ in rows for i in self.lines[line].at])
         targets = torch.tensor([t for line, _ in rows for t in self.lines[line].targets], device=self.lm.device)
-        with self.masks.rows(torch.tensor([variant for _, variant in rows])):
-            logits = forward(self.lm, self._inputs([self.lines[line].ids for line, _ in rows]), where, at)[0]
+        which = torch.tensor([variant % len(self.masks.variants) for _, variant in rows])
+        inputs = self._inputs([self.lines[line].ids for line, _ in rows])
+        begun = begun_once(self.lm, inputs, [line for line, _ in rows], self.masks.start(which))
+        with begun, self.masks.rows(which):
+            logits = forward(self.lm, inputs, where, at)[0]
         likelihood = logits.gather(1, targets.to(logits.device)[:, None])[:, 0].float() - log_norm(logits)
         self.logp.update(zip(rows, torch.split(likelihood.cpu(), counts), strict=True))
         ends = [0, *accumulate(counts)]

@@ -14,6 +14,7 @@ from torch import Tensor
 from evenhand.core.errors import CannotRun, UsageError
 from evenhand.lm.logits import check_length, forward, padded, positions
 from evenhand.lm.model import LM
+from evenhand.lm.resume import begun_once, blocks
 from evenhand.lm.variants import RowMasks
 
 Tokens = tuple[int, ...]
@@ -83,9 +84,7 @@ def share(lm: LM, prompts: Sequence[Tokens], masks: RowMasks, which: Sequence[in
     if not all(prompts):
         raise UsageError("a prompt has no tokens, so nothing predicts what follows; write a prompt")
     check_length(lm, max(len(prompt) for prompt in prompts), "a prompt")
-    rows = torch.tensor(which)
-    with masks.rows(rows):
-        return (_causal if lm.kind == "causal" else _encoder_decoder)(lm, prompts, masks, rows, keep)
+    return (_causal if lm.kind == "causal" else _encoder_decoder)(lm, prompts, masks, torch.tensor(which), keep)
 
 
 def _causal(lm: LM, prompts: Sequence[Tokens], masks: RowMasks, which: Int[Tensor, " row"], keep: bool) -> Shared:
@@ -97,7 +96,9 @@ def _causal(lm: LM, prompts: Sequence[Tokens], masks: RowMasks, which: Int[Tenso
     if keep:
         inputs["past_key_values"] = DynamicCache(config=lm.model.config)
     last = torch.full((len(ids),), ids.shape[1] - 1)
-    logits, output = forward(lm, inputs, torch.arange(len(ids)), last)
+    begun = begun_once(lm, inputs, prompts, _unchanged(lm, masks, which, keep))
+    with begun, masks.rows(which):
+        logits, output = forward(lm, inputs, torch.arange(len(ids)), last)
     return Shared(lm, masks, which, mask, logits, output.past_key_values if keep else None)
 
 
@@ -113,9 +114,17 @@ def _encoder_decoder(
     inputs["use_cache"] = keep
     if keep:
         inputs["past_key_values"] = EncoderDecoderCache(DynamicCache(config=config), DynamicCache(config=config))
-    logits, output = forward(lm, inputs, torch.arange(n), torch.zeros(n, dtype=torch.long))
+    begun = begun_once(lm, inputs, prompts, _unchanged(lm, masks, which, keep))
+    with begun, masks.rows(which):
+        logits, output = forward(lm, inputs, torch.arange(n), torch.zeros(n, dtype=torch.long))
     cache = output.past_key_values if keep else None
     return Shared(lm, masks, which, torch.ones_like(start), logits, cache, output.encoder_last_hidden_state, mask)
+
+
+def _unchanged(lm: LM, masks: RowMasks, which: Int[Tensor, " row"], keep: bool) -> int:
+    """Blocks that rows of one prompt share; with a cache only the encoder's, because the decoder's have to fill it."""
+    encoder = sum(stack == "encoder" for stack, _ in blocks(lm))
+    return min(masks.start(which), encoder) if keep else masks.start(which)
 
 
 def _encoder_output(hidden: Tensor) -> Any:

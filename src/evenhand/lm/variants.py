@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -19,6 +19,7 @@ from torch import Tensor
 from evenhand.core.component import Layout, Selection
 from evenhand.core.errors import UsageError
 from evenhand.lm.model import LM
+from evenhand.lm.resume import blocks, first_block
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +43,7 @@ class RowMasks:
         self.variants = tuple(variants)
         self._tables: dict[tuple[str, bool], Float[Tensor, "variant _places"]] = {}
         """By path, and whether the map's output is multiplied instead of its input."""
+        self._starts = [len(blocks(lm)) if v is None else first_block(lm, v.selection) for v in self.variants]
         for index, variant in enumerate(self.variants):
             if variant is not None:
                 self._add(index, variant)
@@ -57,6 +59,10 @@ class RowMasks:
             shape = (len(self.variants), site.units * site.width)
             table = self._tables.setdefault((site.path, space == "row"), torch.ones(shape, device=self.lm.device))
             table[index, site.columns(units).to(table.device)] = variant.factor
+
+    def start(self, which: Int[Tensor, " row"]) -> int:
+        """Return the first block that any of these variants changes, counted as in `evenhand.lm.resume`."""
+        return min(self._starts[variant] for variant in set(cast("list[int]", which.tolist())))
 
     @contextmanager
     def rows(self, which: Int[Tensor, " row"]) -> Generator[None]:
