@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from evenhand import find
@@ -16,6 +18,7 @@ from evenhand.core.record import CellSpec, SweepPoint
 from evenhand.core.scenario import Scenario
 from evenhand.edits.scale import Scale
 from evenhand.judge.facts import GAP
+from evenhand.lm.model import LM
 from evenhand.study.bench import Bench
 from evenhand.study.config import Sizes
 from evenhand.study.readings import labelled, narrow, read_edits, selection_of, within_layers
@@ -48,7 +51,8 @@ def search(bench: Bench, spec: CellSpec) -> Found:
     `sweep.choose` takes one. With `paper` the method's own size is taken and only measured there.
     """
     sizes = _sizes(spec)
-    edits = _fit(bench, spec, sizes)
+    with heard(bench.lm, f"{Path(spec.method).stem}: ") as told:
+        edits = _fit(bench, spec, sizes)
     randoms = [control(edit, int(spec.hash[:12], 16)) for edit in edits]
     settings = bench.config.measure_settings.get(GAP)
     points = sweep(*_candidates(bench, spec, edits, randoms), bench.bootstrap(spec), settings)
@@ -58,7 +62,7 @@ def search(bench: Bench, spec: CellSpec) -> Found:
         best, note = choose(points, bench.config.budget)
         said = rule(bench.config.budget, bench.config.split.by)
     points[best] = points[best].model_copy(update={"chosen": True})
-    notes = [note] if note else []
+    notes = [*([note] if note else []), *dict.fromkeys(told)]
     if spec.run["layers"] is not None:
         kept = ", ".join(map(str, spec.run["layers"]))
         notes.append(f"Of each candidate only the units in layers {kept} were kept; sizes are counted after that.")
@@ -69,6 +73,27 @@ def search(bench: Bench, spec: CellSpec) -> Found:
         edit, random = None, None
         notes.append("The method selected no unit, so the unedited model was kept.")
     return Found(tuple(points), edit, random, said, tuple(notes), _order(edits))
+
+
+@contextmanager
+def heard(lm: LM, beginning: str) -> Generator[list[str]]:
+    """Keep the lines with this beginning that `lm.notify` is told meanwhile; it is told them all the same.
+
+    What a method says of its choice begins with its name; other lines (memory that ran out) are not of the edit.
+    """
+    lines: list[str] = []
+    tell = lm.notify
+
+    def both(line: str) -> None:
+        if line.startswith(beginning):
+            lines.append(line)
+        tell(line)
+
+    lm.notify = both
+    try:
+        yield lines
+    finally:
+        lm.notify = tell
 
 
 def _order(edits: Sequence[Edit]) -> dict[int, int]:
