@@ -91,6 +91,10 @@ class Attribution:
         if self.scores.shape != (self.layout.size,):
             raise ValueError(f"scores have shape {tuple(self.scores.shape)}, the layout has {self.layout.size} units")
 
+    def pieces(self) -> Iterator[Float[Tensor, " _unit"]]:
+        """Yield the scores of each site, in the order of the layout."""
+        return (piece for _, piece in self.layout.split(self.scores))
+
 
 @dataclass(frozen=True, eq=False)
 class Selection:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from evenhand.core.component import Attribution, Space
 from evenhand.core.edit import Edit
+from evenhand.core.entries import MatrixScores
 from evenhand.core.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -26,8 +27,11 @@ class Locator(Protocol):
         """The space it scores."""
         ...
 
-    def score(self, lm: LM, scenario: Scenario) -> Attribution:
-        """Return one score per unit; larger means more of what this locator looks for."""
+    def score(self, lm: LM, scenario: Scenario) -> Attribution | MatrixScores:
+        """Return one score per unit; larger means more of what this locator looks for.
+
+        Of single weights they are `MatrixScores`, made one matrix at a time.
+        """
         ...
 
 

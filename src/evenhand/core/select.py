@@ -6,23 +6,17 @@ from collections.abc import Collection, Sequence
 
 import torch
 
-from evenhand.core.component import Attribution, Layout, Selection
+from evenhand.core.component import Layout, Selection
 from evenhand.core.errors import UsageError
+from evenhand.core.highest import Scores, nested
 
 
-def top(attribution: Attribution, count: int | None = None, share: float | None = None) -> Selection:
+def top(scores: Scores, count: int | None = None, share: float | None = None) -> Selection:
     """Select the `count` highest-scored units, or `share` of the space (floored); ties break by address.
 
     NaN scores are never selected; asking for more units than have a score raises.
     """
-    size = attribution.layout.size
-    k = _count(size, count, share)
-    scores = attribution.scores.float()
-    defined = int((~scores.isnan()).sum())
-    if k > defined:
-        raise UsageError(f"asked for the top {k} units, but only {defined} of {size} have a score")
-    order = torch.argsort(scores.nan_to_num(nan=-torch.inf), descending=True, stable=True)
-    return Selection.of(attribution.layout, order[:k].cpu())
+    return nested(scores, [_count(scores.layout.size, count, share)])[0]
 
 
 def _count(size: int, count: int | None, share: float | None) -> int:

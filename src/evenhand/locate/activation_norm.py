@@ -16,13 +16,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from evenhand.core.component import Attribution, Site, Space
-from evenhand.core.errors import CannotRun, UsageError
+from evenhand.core.errors import UsageError
 from evenhand.core.scenario import Scenario
 from evenhand.lm.answers import answer_rows
-from evenhand.lm.family import transposed
 from evenhand.lm.model import LM
 from evenhand.lm.rows import prompt_rows
 from evenhand.lm.trace import Batch, trace
+from evenhand.lm.weights import matrix
 
 Mode = Literal["paper", "l2"]
 
@@ -75,11 +75,7 @@ class ActivationNorm:
 
 def _gram(lm: LM, site: Site) -> Float[Tensor, "unit width width"]:
     """Products of the writer's columns within each unit, float32; for a neuron the squared length of its column."""
-    module = lm.module(site.path)
-    weight: Tensor = module.get_parameter("weight").detach()
-    if weight.device.type == "meta" or not weight.is_floating_point():
-        raise CannotRun(f"{site.path}: its weights cannot be read (offloaded or quantised); load the model in memory")
-    columns = weight if transposed(module) else weight.T
+    columns = matrix(lm, site.path).T
     if site.width == 1:
         return columns.norm(dim=1, dtype=torch.float32).square()[:, None, None]  # pyright: ignore
     blocks = (columns[start : start + site.width].float() for start in range(0, len(columns), site.width))

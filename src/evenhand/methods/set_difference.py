@@ -46,7 +46,7 @@ from evenhand.core.errors import UsageError
 from evenhand.core.scenario import Scenario
 from evenhand.edits.scale import Factor, Mechanism, Scale
 from evenhand.lm.model import LM
-from evenhand.lm.objective import cells
+from evenhand.locate._sides import Combine, Prune, by_group, parts_of, sides, votes_needed
 from evenhand.locate.activation_norm import ActivationNorm
 from evenhand.locate.name_attention import NameAttention
 
@@ -62,9 +62,9 @@ class SetDifference:
     neuron_majority: Tau = 0.35
     head_minority: Tau = 40 / 1024
     head_majority: Tau = 5 / 1024
-    prune: Literal["minority", "majority"] = "minority"
+    prune: Prune = "minority"
     less: Literal["majority", "utility"] = "majority"
-    combine: Literal["intersection", "vote", "pooled"] = "intersection"
+    combine: Combine = "intersection"
     votes: Annotated[int, Field(ge=0)] = 0
     """For `vote`: in how many variations a unit must be chosen; 0 is a majority of them."""
     mode: Literal["paper", "code"] = "paper"
@@ -105,7 +105,7 @@ class SetDifference:
         """Return the edits that τmin would give at these sizes; raises when too few units lie outside the other top."""
         layout = lm.layout(self.space)
         # In a set shared by several variations a unit may be the first in one and the last in another.
-        rounds = max(sizes, default=0) if len(self._parts(bias)) == 1 else layout.size
+        rounds = max(sizes, default=0) if len(parts_of(bias, self.combine)) == 1 else layout.size
         reached = self._reached(lm, bias, utility, min(rounds, layout.size))
         possible = int(reached.isfinite().sum())
         if max(sizes, default=0) > possible:
@@ -119,10 +119,6 @@ class SetDifference:
     def _edit(self, selection: Selection) -> Scale:
         return Scale(selection, self.factor, self.mechanism)
 
-    def _parts(self, bias: Scenario) -> list[Scenario]:
-        variations = list(cells(bias))
-        return [bias] if self.combine == "pooled" else variations
-
     def _reached(self, lm: LM, bias: Scenario, utility: Scenario, rounds: int) -> Float[Tensor, " unit"]:
         """For each unit the number of units τmin must admit before it is in P; infinite if it never is.
 
@@ -131,10 +127,8 @@ class SetDifference:
         protected = None
         if self.less == "utility":
             protected = self._top(self._scores(lm, utility, "the utility texts"), lm)
-        parts = self._parts(bias)
-        votes = {"pooled": 1, "intersection": len(parts), "vote": self.votes or len(parts) // 2 + 1}[self.combine]
-        if not 1 <= votes <= len(parts):
-            raise UsageError(f"set_difference: {votes} votes asked for, there are {len(parts)} variations")
+        parts = parts_of(bias, self.combine)
+        votes = votes_needed(self.combine, self.votes, len(parts))
         if self.groups == "sum":
             ranks = [self._one_by_one(lm, part, rounds) for part in parts]
         else:
@@ -143,11 +137,9 @@ class SetDifference:
 
     def _apart(self, lm: LM, part: Scenario, protected: Tensor | None) -> Float[Tensor, " unit"]:
         """The same for one variation: rank by the pruned group's score, infinite inside the protected top."""
-        reference = part.groups[0]
         scores = self._by_group(lm, part)
         found: list[Tensor] = []
-        for other in (group for group in scores if group != reference):
-            pruned, kept = (other, reference) if self.prune == "minority" else (reference, other)
+        for pruned, kept in sides(part, self.prune):
             safe = self._top(scores[kept], lm) if protected is None else protected
             found.append(self._ranks(scores[pruned], lm).masked_fill(safe, torch.inf))
         return torch.stack(found).amin(0)
@@ -166,10 +158,7 @@ class SetDifference:
         return place
 
     def _by_group(self, lm: LM, part: Scenario) -> dict[str, Float[Tensor, " unit"]]:
-        return {
-            group: self._scores(lm, part.where(lambda case, g=group: case.group == g), f"group {group!r}")
-            for group in dict.fromkeys([part.groups[0], *(case.group for case in part.cases)])
-        }
+        return {group: self._scores(lm, own, f"group {group!r}") for group, own in by_group(part).items()}
 
     def _pools(self, lm: LM, scores: Float[Tensor, " unit"]) -> list[Float[Tensor, " some"]]:
         """Split scores into those among which a top is taken: every layer's, or all together."""

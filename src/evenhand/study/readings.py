@@ -1,4 +1,7 @@
-"""Read a scenario under many edits: those that only scale units share batches, any other is applied around its own."""
+"""Read a scenario under many edits: those that only scale units share batches, any other is applied around its own.
+
+Single weights are no units of activations, so an edit of them is applied around its own reading too.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ def read_edits(
 ) -> list[list[Readout]]:
     """Return the readouts under each edit, in order, one per kind of outcome; the model is left as it was."""
     found: dict[int, list[Readout]] = {}
-    scales = {i: edit for i, edit in enumerate(edits) if isinstance(edit, Scale)}
+    scales = {i: edit for i, edit in enumerate(edits) if isinstance(edit, Scale) and _as_mask(edit)}
     if scales:
         variants = [Variant(edit.selection, edit.factor) for edit in scales.values()]
         found |= dict(zip(scales, read_variants(lm, scenario, variants, reading, progress), strict=True))
@@ -32,6 +35,10 @@ def read_edits(
             with edit.applied(lm):
                 found[i] = read(lm, scenario, reading, progress)
     return [found[i] for i in range(len(edits))]
+
+
+def _as_mask(edit: Scale) -> bool:
+    return edit.selection.layout.space != "weight"
 
 
 def narrow(readouts: Sequence[Readout], scenario: Scenario) -> list[Readout]:
@@ -53,7 +60,7 @@ def selection_of(edit: Edit) -> Selection | None:
 
 def only_layers(selection: Selection, layers: Collection[int]) -> Selection:
     """Keep the units in these layers (from 0, through all stacks); raises for a layer the model does not have."""
-    last = int(selection.layout.layers().max())
+    last = max(selection.layout.site_layers())
     if absent := [layer for layer in layers if not 0 <= layer <= last]:
         raise UsageError(f"layers: there is no layer {absent[0]}; the model's layers are 0 to {last}")
     return in_layers(selection, layers)
