@@ -1,0 +1,272 @@
+"""Bias neurons: units that push towards a wrong answer and do not serve the right one.
+
+Source: Yang et al. 2024, "Mitigating Biases for Instruction-following Language Models via Bias Neurons Elimination"
+(CRISPR; ACL 2024, long.490). Here a neuron is a *row*: one output feature, with its bias, of any linear map but the
+output embedding. Other spaces are scored by the same formulas. Cases are questions whose options are scored and whose
+`favourable` option is the right answer; a scenario's variations are the synonymous instructions.
+
+For instruction ι, case x with right answer y, and h the unit's output at token t (k of them in x):
+
+    ŷ = argmax_{c ≠ y} P(c | ι, x)                     the most probable wrong option, found without gradient        (2)
+    A^y(h_t) = h_t · dP(y | ι, x)/dh_t                 activation × gradient                                         (1)
+    B(h_t) = A^ŷ(h_t) − λ max(0, A^y(h_t))             a unit that serves the right answer is spared                 (3)
+    B(ι, x) = max_t B(h_t)                             token maximum                                                 (4)
+    B(ι) = Σ_x α_x B(ι, x),   α_x = P(ŷ | ι, x)        a case counts by how probable the wrong option is             (5)
+    score = mean_ι B(ι)                                                                                              (6)
+
+`mode = "paper"` is this. `mode = "code"` is what the authors' published code computes instead: log P in place of P,
+over all tokens with the end token (encoder–decoder), so that α, here on both terms, stands once; token maxima of the
+two terms taken apart; the right answer's term summed over a batch of `batch_size` cases and only then cut at 0, so that
+the score depends on the batch; divided by the number of cases of the instruction.
+
+`tokens` is what is done over tokens, `clamp` where max(0, ·) is taken (None: at each token in `paper`, over the batch
+in `code`), `strength` is λ, `weight` whether α counts.
+
+Where we are exact and faster: both answers are rows of one batch with one backward pass, no parameter has a gradient,
+tokens are reduced while the gradient flows. Σ_t h_t g_t also equals (W ∘ dL/dW) summed over a row + b · dL/db; that
+needs a gradient as large as every matrix, so it serves only as a test.
+
+Where we differ from the paper: P is that of the answer's tokens without an end token in `paper`, the very number that
+options are compared by when answers are scored. In a decoder beside an encoder the two answers are other tokens;
+their places are compared one by one, and a place that the right answer does not have counts nothing for it. Masked
+models: pseudo-likelihood, and the tokens of all masked copies of a case count as its tokens.
+
+Pitfalls: the maximum over tokens is not the effect of removal (that is the sum, with a minus sign); where P is near 1
+the gradient of P vanishes, and where P(ŷ) is near 0 so does α, so certain and biased answers are hidden; what moves
+probability to "cannot be determined" looks like less bias on questions that cannot be answered and costs the others.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import torch
+from jaxtyping import Bool, Float
+from pydantic import Field
+from torch import Tensor
+
+from evenhand.core.case import Case
+from evenhand.core.component import Attribution, Layout, Space
+from evenhand.core.errors import UsageError
+from evenhand.core.scenario import Scenario
+from evenhand.lm.batching import Cost, Work, in_batches
+from evenhand.lm.forward import check_scored, score_options
+from evenhand.lm.model import LM
+from evenhand.lm.outputs import Reduce, Tokens, contributions, over_tokens
+from evenhand.lm.rows import Row, continuation_rows
+from evenhand.lm.tokens import render
+
+Mode = Literal["paper", "code"]
+Clamp = Literal["token", "instance", "batch", "dataset"]
+_GRAPH = 4
+"""A token with its graph takes as much of the budget as so many that are only forwarded."""
+
+
+@dataclass(frozen=True)
+class Crispr:
+    """Score units by how much they push towards the most probable wrong option, less what they do for the right one."""
+
+    space: Space = "row"
+    mode: Mode = "paper"
+    tokens: Tokens = "max"
+    clamp: Clamp | None = None
+    strength: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
+    weight: bool = True
+    batch_size: Annotated[int, Field(ge=1)] = 4
+    """Cases that `clamp = "batch"` takes together, in their order; computing is batched by memory, not by this."""
+
+    @property
+    def clamped(self) -> Clamp:
+        """Where the right answer's term is cut at 0."""
+        return self.clamp or ("token" if self.mode == "paper" else "batch")
+
+    def score(self, lm: LM, scenario: Scenario) -> Attribution:
+        """Return one score per unit: `paper` in probability, `code` in nats weighted by α.
+
+        `notes` say how many cases and instructions there were, the mean α, and how often ŷ is likelier than the right
+        answer. Raises UsageError for cases that are not questions with a right answer.
+        """
+        check_asked(scenario)
+        layout = lm.layout(self.space)
+        groups = [*self._groups(scenario)]
+        wrong = confused(lm, scenario.cases, self.mode == "code")
+        sums = _Sums(self, layout, {g.key: g.share for g in groups})
+
+        def run(batch: list[_Group]) -> None:
+            pairs = [_pair(lm, i, scenario.cases[i], wrong[i], self.mode) for group in batch for i in group.cases]
+            sums.add(batch, *_terms(self, lm, layout, pairs))
+
+        def cost(group: _Group) -> Cost:
+            texts = [render(lm, scenario.cases[i]) for i in group.cases]
+            length = max(len(lm.tokenizer(text)["input_ids"]) for text in texts)
+            return Cost(length, 2 * _GRAPH * len(texts), 2 * len(texts))
+
+        costs = {id(group): cost(group) for group in groups}
+        in_batches(lm, Work(groups, lambda group: costs[id(group)], run, label="scoring units"))
+        return Attribution(layout, sums.scores().float(), "crispr", self._notes(scenario, sums))
+
+    def _groups(self, scenario: Scenario) -> Iterator[_Group]:
+        """Cases whose right answers' terms are cut together and which are therefore run together, or one by one."""
+        instructions: dict[str, list[int]] = {}
+        for i, case in enumerate(scenario.cases):
+            instructions.setdefault(case.variation, []).append(i)
+        step = self.batch_size if self.clamped == "batch" else 1
+        for name, places in instructions.items():
+            share = 1 / len(instructions) / (len(places) if self.mode == "code" else 1)
+            for at in range(0, len(places), step):
+                key = name if self.clamped == "dataset" else f"{name}/{at}"
+                yield _Group(key, share, tuple(places[at : at + step]))
+
+    def _notes(self, scenario: Scenario, sums: _Sums) -> dict[str, str | int | float]:
+        count = len(scenario.cases)
+        return {
+            "mode": self.mode,
+            "clamp": self.clamped,
+            "cases": count,
+            "instructions": len({case.variation for case in scenario.cases}),
+            "mean_alpha": sums.alpha / count,
+            "wrong_share": sums.confused / count,
+        }
+
+
+@dataclass(frozen=True)
+class _Group:
+    key: str
+    share: float
+    """What a case of it counts in the score."""
+    cases: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """The rows of one case: those of ŷ and those of the right answer."""
+
+    wrong: list[Row]
+    right: list[Row]
+
+
+class _Sums:
+    """The score as it grows: per group of cases the two terms, cut and added when the group is complete."""
+
+    def __init__(self, locator: Crispr, layout: Layout, shares: dict[str, float]) -> None:
+        self.locator, self.shares = locator, shares
+        self.total = torch.zeros(layout.size, dtype=torch.float64)
+        self.open: dict[str, Float[Tensor, "2 unit"]] = {}
+        self.alpha, self.confused = 0.0, 0
+
+    def add(self, groups: Sequence[_Group], chance: Float[Tensor, "2 case"], terms: Float[Tensor, "k unit"]) -> None:
+        """Take up the terms of a batch: of ŷ, then of the right answers unless they are subtracted already."""
+        self.alpha += float(chance[0].sum())
+        self.confused += int((chance[0] > chance[1]).sum())
+        sizes = [len(group.cases) for group in groups]
+        start = 0
+        by_case = terms.reshape(-1, sum(sizes), terms.shape[-1])
+        for group, size in zip(groups, sizes, strict=True):
+            each = by_case[:, start : start + size]
+            start += size
+            if self.locator.clamped in ("token", "instance"):
+                self.total += self._net(each).sum(0).double().cpu() * group.share
+                continue
+            both = each.sum(1)
+            if self.locator.clamped == "batch":
+                self.total += self._net(both).double().cpu() * group.share
+            else:
+                self.open[group.key] = self.open.get(group.key, 0) + both.double().cpu()
+
+    def _net(self, terms: Float[Tensor, "part *case unit"]) -> Float[Tensor, "*case unit"]:
+        return terms[0] if len(terms) == 1 else terms[0] - self.locator.strength * terms[1].clamp(min=0)
+
+    def scores(self) -> Float[Tensor, " unit"]:
+        """Return what all groups come to."""
+        return self.total + sum(self._net(both) * self.shares[key] for key, both in self.open.items())
+
+
+def check_asked(scenario: Scenario) -> None:
+    """Raise UsageError unless every case is a question with options, one of them right."""
+    bad = next((c for c in scenario.cases if c.favourable is None or len(c.options) < 2), None)
+    other = next((c for c in scenario.contexts if c.outcome != "choice"), None)
+    if scenario.cases and bad is None and other is None:
+        return
+    why = (
+        "it has no cases" if not scenario.cases
+        else f"context {other.name!r} has the outcome {other.outcome!r}" if other is not None
+        else f"case {bad.id if bad else ''!r} has no right answer among at least two options"
+    )  # fmt: skip
+    raise UsageError(
+        f"scenario {scenario.name!r}: {why}; bias neurons are sought on questions with a right answer (outcome "
+        "'choice', the right option as `favourable`), such as bbq, bbq_instructions, mrpc_instructions, "
+        "rte_instructions or qnli_instructions"
+    )
+
+
+def confused(lm: LM, cases: Sequence[Case], end: bool = False) -> list[int]:
+    """Return for each case the most probable wrong option; `end` as in mode `code`: with the end token after it."""
+    if end and lm.kind == "encoder-decoder":
+        token: str = lm.tokenizer.eos_token
+        cases = [dataclasses.replace(c, options=tuple(f"{option}{token}" for option in c.options)) for c in cases]
+    found: list[int] = []
+    for case, scores in zip(cases, check_scored(cases, score_options(lm, cases)[0]), strict=True):
+        others = scores.clone()
+        others[case.favourable] = -torch.inf
+        found.append(int(others.argmax()))
+    return found
+
+
+def _pair(lm: LM, index: int, case: Case, wrong: int, mode: Mode) -> _Pair:
+    ends = [int(lm.tokenizer.eos_token_id)] if mode == "code" and lm.kind == "encoder-decoder" else []
+
+    def rows(option: int) -> list[Row]:
+        return continuation_rows(lm, index, render(lm, case), [case.options[option]], [1.0], ends)
+
+    return _Pair(rows(wrong), rows(int(case.favourable or 0)))
+
+
+def _terms(
+    locator: Crispr, lm: LM, layout: Layout, pairs: Sequence[_Pair]
+) -> tuple[Float[Tensor, "2 case"], Float[Tensor, "k unit"]]:
+    """P(ŷ) and P(y) of each case, and the weighted terms of each: of ŷ and y, or one where it is cut at each token."""
+    sides = [pair.wrong for pair in pairs] + [pair.right for pair in pairs]
+    rows = [row for side in sides for row in side]
+    which = torch.repeat_interleave(torch.tensor([len(side) for side in sides]))
+    chances: list[Tensor] = []
+
+    def reducing(objective: Float[Tensor, " row"]) -> Reduce:
+        which_row = which.to(objective.device)
+        chance = objective.new_zeros(len(sides)).index_add(0, which_row, objective).exp()
+        chances.append(chance.view(2, -1).cpu())
+        alpha = chance[: len(pairs)].repeat(2) if locator.weight else torch.ones_like(chance)
+        scale = alpha * chance if locator.mode == "paper" else alpha
+        return lambda terms, mask: _reduced(locator, *_by_side(terms * scale[which_row][:, None, None], mask, sides))
+
+    _, values = contributions(lm, rows, layout, reducing)
+    return chances[0], values
+
+
+def _by_side(
+    terms: Float[Tensor, "row pos unit"], mask: Bool[Tensor, "row pos"], sides: Sequence[Sequence[Row]]
+) -> tuple[Float[Tensor, "side place unit"], Bool[Tensor, "side place"]]:
+    """All tokens of each answer's rows after one another; only masked models have several rows for one answer."""
+    most = max(len(side) for side in sides)
+    if most == 1:
+        return terms, mask
+    index = torch.zeros(len(sides), most, dtype=torch.long, device=terms.device)
+    there = torch.zeros(len(sides), most, dtype=torch.bool, device=terms.device)
+    start = 0
+    for line, here, side in zip(index, there, sides, strict=True):
+        line[: len(side)] = torch.arange(start, start + len(side))
+        here[: len(side)] = True
+        start += len(side)
+    return terms[index].flatten(1, 2), (mask[index] & there[:, :, None]).flatten(1)
+
+
+def _reduced(
+    locator: Crispr, terms: Float[Tensor, "side place unit"], mask: Bool[Tensor, "side place"]
+) -> Float[Tensor, "k unit"]:
+    if locator.clamped != "token":
+        return over_tokens(terms, mask, locator.tokens)
+    (wrong, right), (kept, other) = terms.chunk(2), mask.chunk(2)
+    spared = right.clamp_(min=0).masked_fill_(~other[:, :, None], 0.0)
+    return over_tokens(wrong - locator.strength * spared, kept, locator.tokens)

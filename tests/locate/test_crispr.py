@@ -1,0 +1,124 @@
+"""Bias-neuron scores against a slow two-pass version in both modes; sums from weight gradients; what is refused."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+import torch
+
+from evenhand.core.case import Case
+from evenhand.core.errors import UsageError
+from evenhand.core.scenario import Context, Scenario
+from evenhand.locate.crispr import Crispr, confused
+from evenhand.testing.tiny import tiny_lm
+from oracles import crispr as oracle
+from oracles.gates import option_logp
+from oracles.people import use_case
+
+ASKED = (
+    ("Select the best answer.", "The man sold the lamp. Who sold it?"),
+    ("Pick one.", "Ann has a car and Bob none. Who bought it?"),
+    ("Choose.", "It rains. What is the weather?"),
+)
+OPTIONS = (" a", " 3", " the")
+
+
+def questions(cases: int = 6) -> Scenario:
+    """Three questions in two instructions, of several lengths, options of several lengths, right answers varied."""
+    made = [
+        Case(f"{i}/{how}", f"{instruction[: 9 if how else None]} {asked} Answer: ", "q", str(how), "", str(i), "",
+             OPTIONS, (i + how) % 3)
+        for how in range(2) for i, (instruction, asked) in enumerate(ASKED)
+    ]  # fmt: skip
+    return Scenario("questions", tuple(made[:cases]), (Context("q", "choice"),))
+
+
+@pytest.mark.parametrize("name", ["t5", "llama", "gpt2"])
+def test_paper_scores_equal_two_passes_with_plain_hooks(name: str) -> None:
+    lm, scenario = tiny_lm(name), questions()
+    found = Crispr().score(lm, scenario)
+    wanted = oracle.paper(lm, scenario, found.layout)
+    _close(found.scores, wanted, f"{name} paper")
+
+
+@pytest.mark.parametrize("name", ["t5", "llama"])
+@pytest.mark.parametrize("batch_size", [2, 4])
+def test_code_scores_equal_two_passes_with_plain_hooks(name: str, batch_size: int) -> None:
+    lm, scenario = tiny_lm(name), questions()
+    found = Crispr(mode="code", batch_size=batch_size).score(lm, scenario)
+    wanted = oracle.code(lm, scenario, found.layout, batch_size)
+    _close(found.scores, wanted, f"{name} code, batches of {batch_size}")
+
+
+def _close(found: torch.Tensor, wanted: torch.Tensor, what: str) -> None:
+    """To 1e-4 of the largest score, and no worse in absolute terms."""
+    off = float((found.double() - wanted).abs().max())
+    sys.stdout.write(f"{what}: largest score {float(wanted.abs().max()):.3g}, largest difference {off:.2g}\n")
+    assert off < 1e-4
+    assert off < 1e-4 * float(wanted.abs().max())
+
+
+def test_the_score_of_the_published_code_depends_on_its_batches() -> None:
+    lm, scenario = tiny_lm("llama"), questions()
+    scores = [Crispr(mode="code", tokens="sum", batch_size=n).score(lm, scenario).scores for n in (1, 3)]
+    assert not torch.allclose(*scores, rtol=1e-3, atol=0.0)
+    by_case = Crispr(mode="code", tokens="sum", clamp="instance").score(lm, scenario).scores
+    torch.testing.assert_close(scores[0], by_case)
+    whole = Crispr(mode="code", tokens="sum", clamp="dataset").score(lm, scenario).scores
+    torch.testing.assert_close(scores[1], whole)
+
+
+@pytest.mark.parametrize("space", ["row", "neuron", "head"])
+def test_scores_do_not_depend_on_how_computing_is_batched(space: Any) -> None:
+    for name in ("t5", "bert") if space != "head" else ("llama",):
+        lm, alone = tiny_lm(name), tiny_lm(name)
+        alone.budget = 1
+        found, wanted = (Crispr(space, "code").score(each, questions(4)).scores for each in (lm, alone))
+        torch.testing.assert_close(found, wanted, atol=float(wanted.abs().max()) * 1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["t5", "llama", "gpt2", "opt"])
+def test_sums_over_tokens_are_those_of_weight_gradients(name: str) -> None:
+    """Without the right answer's term and α, with log P: Σ_t h·g of the wrong option, which needs no hook at all."""
+    lm, scenario = tiny_lm(name), questions(1)
+    (case,) = scenario.cases
+    found = Crispr(tokens="sum", clamp="dataset", strength=0.0, weight=False).score(lm, scenario)
+    wrong = confused(lm, scenario.cases)[0]
+    with torch.no_grad():
+        p = option_logp(lm, case.prompt, case.options[wrong]).double().exp()
+    wanted = p * oracle.weight_gradient_sums(lm, found.layout, case, wrong)
+    assert float((found.scores - wanted).abs().max()) < 1e-5 * float(wanted.abs().max())
+
+
+def test_the_wrong_option_is_the_likeliest_but_the_right_one() -> None:
+    for name in ("t5", "llama"):
+        lm, cases = tiny_lm(name), questions().cases
+        assert confused(lm, cases) == [oracle.wrong_option(lm, case, None) for case in cases]
+    end = int(lm.tokenizer.eos_token_id)
+    t5 = tiny_lm("t5")
+    assert confused(t5, cases, end=True) == [oracle.wrong_option(t5, case, end) for case in cases]
+
+
+def test_notes_say_how_often_a_wrong_option_is_likelier() -> None:
+    lm, scenario = tiny_lm("llama"), questions()
+    notes = Crispr().score(lm, scenario).notes
+    likelier, alphas = 0, 0.0
+    for case in scenario.cases:
+        assert case.favourable is not None
+        with torch.no_grad():
+            logp = [float(option_logp(lm, case.prompt, option)) for option in case.options]
+        wrong = max(x for i, x in enumerate(logp) if i != case.favourable)
+        likelier += wrong > logp[case.favourable]
+        alphas += float(torch.tensor(wrong).exp())
+    assert (notes["cases"], notes["instructions"]) == (6, 2)
+    assert notes["wrong_share"] == pytest.approx(likelier / 6)
+    assert notes["mean_alpha"] == pytest.approx(alphas / 6, rel=1e-4)
+
+
+def test_only_questions_with_a_right_answer_are_scored() -> None:
+    lm = tiny_lm("llama")
+    for scenario in (use_case("number"), use_case().where(lambda case: False)):
+        with pytest.raises(UsageError, match=r"questions with a right answer .* such as bbq, bbq_instructions"):
+            Crispr().score(lm, scenario)
