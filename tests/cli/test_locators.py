@@ -5,6 +5,7 @@ import json
 import pytest
 
 from evenhand import find
+from evenhand.lm.load import load
 
 
 @pytest.mark.parametrize("name", find.names("locate"))
@@ -13,7 +14,7 @@ def test_at_its_defaults(evenhand, shop, name):
     said = evenhand("locate", shop / "model", "-s", shop / "shop.toml", "-c", "lamp", "-l", name, "--top", 3, "--json")
     assert said.code == 0, said.err
     assert len(json.loads(said.out)["units"]) == 3
-    assert json.loads(said.out)["size"] == {"neuron": 144, "head": 12}[space]
+    assert json.loads(said.out)["size"] == load(shop / "model").layout(space).size
 
 
 def test_a_space_that_a_locator_does_not_score(evenhand, shop):
@@ -25,3 +26,29 @@ def test_a_space_that_a_locator_does_not_score(evenhand, shop):
     assert (said.code, said.out) == (2, "")
     assert "setting space cannot be 'neurons'; did you mean 'neuron'?" in said.err
     assert json.loads(evenhand(*asked, "contrast", "--space", "head", "--top", 1, "--json").out)["size"] == 12
+
+
+def test_single_weights_are_shown_by_row_and_column_with_the_share_of_every_kind_of_matrix(evenhand, shop, tmp_path):
+    asked = ("locate", shop / "model", "-s", shop / "shop.toml", "-c", "lamp", "-l", "wanda", "--top", 0.01)
+    said = evenhand(*asked)
+    assert said.code == 0, said.err
+    size = load(shop / "model").layout("weight").size
+    assert f"{size // 100} of {size} weights" in said.out
+    assert "mlp.down_proj: " in said.out
+    assert len(said.out.splitlines()) < 60
+    units = json.loads(evenhand(*asked, "--json").out)["units"]
+    assert len(units) == 50
+    assert {"path", "unit", "row", "column", "score"} <= units[0].keys()
+    assert units[0]["score"] == max(unit["score"] for unit in units)
+    assert f"{units[0]['row']}, {units[0]['column']}  " in said.out.splitlines()[2]
+    refused = evenhand(*asked, "--out", tmp_path / "scores.safetensors")
+    assert refused.code == 2
+    assert "evenhand fit" in refused.err
+
+
+def test_weights_are_fitted_from_the_command_line(evenhand, shop, tmp_path):
+    said = evenhand("fit", shop / "model", "-s", shop / "shop.toml", "-c", "lamp", "-m", "weight_difference",
+                    "--set", "modules=mlp", "--units", 40, "--out", tmp_path / "edit")  # fmt: skip
+    assert said.code == 0, said.err
+    assert "switches off 40 of " in said.out
+    assert "self_attn.q_proj: 0.00%" in said.out

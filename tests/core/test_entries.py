@@ -87,10 +87,10 @@ def test_places_order_each_pool_as_its_scores_do(among: Among) -> None:
     for seed in range(4):
         table = _table(seed)
         found = torch.cat([*places(_scores(table), among)])
-        assert 0 <= float(found.min()) < float(found.max()) < 1
+        assert 0 < float(found.min()) < float(found.max()) <= 1
         for pool in _pools(table, among):
             each = sorted(float(found[address]) * len(pool) for _, address in pool)
-            assert max(abs(a - rank) for rank, a in enumerate(each)) < (1 if among == "global" else 1e-4)
+            assert max(abs(a - rank) for rank, a in enumerate(each, 1)) < (1 if among == "global" else 1e-4)
             by_place = sorted((float(found[address]), address) for _, address in pool)
             by_score = sorted((-score, address) for score, address in pool)
             assert [address for _, address in by_place] == [address for _, address in by_score]

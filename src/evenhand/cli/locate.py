@@ -12,7 +12,11 @@ from evenhand.core.errors import UsageError
 
 if TYPE_CHECKING:
     from evenhand.core.component import Attribution, Selection
+    from evenhand.core.highest import Scores
     from evenhand.lm.model import LM
+
+SHOWN = 50
+"""Units printed; of single weights also those in the JSON document."""
 
 
 def locate(
@@ -22,7 +26,9 @@ def locate(
     locator: Annotated[
         str, typer.Option("--locator", "-l", help="Which attribution (see `evenhand list locate`).")
     ] = "contrast",
-    space: Annotated[str | None, typer.Option(help="Kind of unit: neuron or head; default: the locator's own.")] = None,
+    space: Annotated[
+        str | None, typer.Option(help="Kind of unit, such as neuron, head or weight; default: the locator's own.")
+    ] = None,
     top: Annotated[float, typer.Option(min=0, help="How many units; below 1, the share of all units.")] = 20,
     layers: options.Layers = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="A setting of the locator, key=value.")] = None,
@@ -41,6 +47,7 @@ def locate(
     """
     from evenhand import find
     from evenhand.core.component import Attribution
+    from evenhand.core.entries import MatrixScores
     from evenhand.core.plugin import returned
     from evenhand.core.select import top as highest
     from evenhand.study.readings import only_layers
@@ -53,13 +60,17 @@ def locate(
     asked = options.open_scenario(scenario, context)
     lm = options.open_lm(model, chat, dtype=dtype, device=device, device_map=device_map, revision=revision,
                          trust_remote_code=trust_remote_code)  # fmt: skip
-    attribution = returned(plan.score(lm, asked), Attribution, plan, "score")
-    selection = highest(attribution, share=top) if top < 1 else highest(attribution, count=int(top))
+    scored = plan.score(lm, asked)
+    scores = scored if isinstance(scored, MatrixScores) else returned(scored, Attribution, plan, "score")
+    if out is not None and isinstance(scores, MatrixScores):
+        raise UsageError("--out: scores of single weights are as many as the model is large and are not written; "
+                         "`evenhand fit --method weight_difference` saves those chosen")  # fmt: skip
+    selection = highest(scores, share=top) if top < 1 else highest(scores, count=int(top))
     selection = only_layers(selection, wanted) if wanted is not None else selection
-    if out is not None:
-        _save(attribution, out, {"model": lm.identity.to_json(), "locator": locator, "settings": settings,
+    if out is not None and isinstance(scores, Attribution):
+        _save(scores, out, {"model": lm.identity.to_json(), "locator": locator, "settings": settings,
                                  "scenario": asked.name, "scenario_fingerprint": asked.fingerprint})  # fmt: skip
-    _print(f"{locator}, {asked.name}", _units(lm, attribution, selection), selection, json_)
+    _print(f"{locator}, {asked.name}", _units(lm, scores, selection), selection, json_)
 
 
 def _print(title: str, units: list[dict[str, Any]], selection: Selection, json_: bool) -> None:
@@ -71,21 +82,32 @@ def _print(title: str, units: list[dict[str, Any]], selection: Selection, json_:
                   "per_layer": selection.per_layer()})  # fmt: skip
         return
     body = [
-        [u["path"], str(u["unit"]), f"{u['score']:.4g}", " ".join(map(repr, u["promotes"][:5]))] for u in units[:50]
-    ]
-    table(title, ["writer", "unit", "score", "promotes"], body)
+        [u["path"], f"{u['row']}, {u['column']}" if "row" in u else str(u["unit"]), f"{u['score']:.4g}",
+         " ".join(map(repr, u["promotes"][:5]))]
+        for u in units[:SHOWN]
+    ]  # fmt: skip
+    table(title, ["matrix", "unit", "score", "promotes"], body)
     print(describe(selection))
 
 
-def _units(lm: LM, attribution: Attribution, selection: Selection) -> list[dict[str, Any]]:
-    """The selected units, highest score first, with the tokens they promote."""
+def _units(lm: LM, scores: Scores, selection: Selection) -> list[dict[str, Any]]:
+    """The selected units, highest score first, with the tokens they promote; of single weights only the highest."""
+    from evenhand.core.component import Selection
+    from evenhand.core.highest import scores_of
+    from evenhand.lm.family import writer_inputs
     from evenhand.lm.promote import promoted
 
+    values = scores_of(scores, selection)
+    if selection.layout.space == "weight":
+        first = values.argsort(descending=True, stable=True)[:SHOWN].sort().values
+        selection, values = Selection(selection.layout, selection.units[first]), values[first]
     found: list[dict[str, Any]] = [
         {"path": each.site.path, "unit": each.unit, "score": float(score), "promotes": each.promotes,
          "suppresses": each.suppresses}
-        for each, score in zip(promoted(lm, selection), attribution.scores[selection.mask], strict=True)
+        for each, score in zip(promoted(lm, selection), values, strict=True)
     ]  # fmt: skip
+    for unit in found if selection.layout.space == "weight" else ():
+        unit["row"], unit["column"] = divmod(unit["unit"], writer_inputs(lm.module(unit["path"])))
     return sorted(found, key=lambda unit: -unit["score"])
 
 

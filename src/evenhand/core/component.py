@@ -19,6 +19,11 @@ Space = Literal["neuron", "head", "value", "row", "weight"]
 (`weight`, numbered row by row as [out, in] whichever way it is stored)."""
 
 
+def called(space: str) -> str:
+    """Return what the units of a space are called: `neuron units`, but `weights`."""
+    return "weights" if space == "weight" else f"{space} units"
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """One matrix: `units` blocks of `width` input columns each (a neuron: 1, a head: head_dim), rows or entries."""

@@ -73,7 +73,7 @@ def _highest(pools: Float[Tensor, "pool n"], count: int) -> Bool[Tensor, "pool n
 
 
 def places(scores: MatrixScores, among: Among) -> Iterator[Float[Tensor, " _entry"]]:
-    """Yield for each matrix the place of its entries in their pool, as a share of it: 0 is the highest, NaN undefined.
+    """Yield for each matrix the share of its pool from which on an entry is among the highest; NaN without a score.
 
     Places among all matrices are counted in bins of the score at most 0.05 % wide and interpolated inside them.
     """
@@ -83,7 +83,7 @@ def places(scores: MatrixScores, among: Among) -> Iterator[Float[Tensor, " _entr
     for matrix in scores.matrices():
         pools = matrix if among == "row" else matrix.reshape(1, -1)
         order = torch.argsort(pools.nan_to_num(nan=-torch.inf), dim=1, descending=True, stable=True)
-        rank = (torch.arange(pools.shape[1], device=pools.device) / pools.shape[1]).expand_as(order)
+        rank = (torch.arange(1, pools.shape[1] + 1, device=pools.device) / pools.shape[1]).expand_as(order)
         yield torch.empty_like(pools).scatter_(1, order, rank).masked_fill_(pools.isnan(), torch.nan).flatten()
 
 

@@ -56,6 +56,12 @@ def nested(scores: Scores, counts: Sequence[int]) -> list[Selection]:
     return [Selection.of(scores.layout, addresses[order[:count]]) for count in counts]
 
 
+def scores_of(scores: Scores, selection: Selection) -> Float[Tensor, " k"]:
+    """Return the scores of the selected units, in the order of their addresses; one pass."""
+    each = zip(scores.pieces(), selection.pieces(), strict=True)
+    return torch.cat([piece[units.to(piece.device)].float().cpu() for piece, units in each])
+
+
 def threshold(scores: Scores, count: int) -> Threshold:
     """Return where the `count` highest scores end, by counting keys twice: their upper halves, then the lower ones."""
     upper = torch.zeros(_BINS, dtype=torch.long)

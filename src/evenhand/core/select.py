@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 
 import torch
 
-from evenhand.core.component import Layout, Selection
+from evenhand.core.component import Layout, Selection, Site, called
 from evenhand.core.errors import UsageError
 from evenhand.core.highest import Scores, nested
 
@@ -74,8 +75,24 @@ def random(layout: Layout, count: int, generator: torch.Generator) -> Selection:
 
 
 def describe(selection: Selection) -> str:
-    """Return one line: how many units, which share of the space, and how many per layer."""
-    layers = ", ".join(f"{layer}: {n}" for layer, n in selection.per_layer().items() if n) or "none"
-    return (
-        f"{len(selection)} of {selection.layout.size} {selection.layout.space} units ({selection.share:.3%}); {layers}"
-    )
+    """Return one line: how many units, which share of the space, and how many per layer.
+
+    Of single weights the shares are what counts: of every layer, and of every kind of matrix.
+    """
+    space, counts = selection.layout.space, selection.per_layer()
+    total = f"{len(selection)} of {selection.layout.size} {called(space)} ({selection.share:.3%})"
+    if space != "weight":
+        layers = ", ".join(f"{layer}: {n}" for layer, n in counts.items() if n) or "none"
+        return f"{total}; {layers}"
+    layers = _shares(selection, lambda site: f"{site.stack}.{site.layer}")
+    return f"{total}; {layers}; {_shares(selection, lambda site: site.path.split(f'.{site.layer}.', 1)[-1])}"
+
+
+def _shares(selection: Selection, name: Callable[[Site], str]) -> str:
+    """Which share is selected of all sites of the same name."""
+    chosen: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
+    for site, units in zip(selection.layout.sites, selection.pieces(), strict=True):
+        chosen[name(site)] += len(units)
+        sizes[name(site)] += site.units
+    return ", ".join(f"{each}: {chosen[each] / size:.2%}" for each, size in sizes.items())

@@ -12,7 +12,7 @@ from jaxtyping import Int
 from pydantic import Field
 from torch import Tensor
 
-from evenhand.core.component import Layout, Selection
+from evenhand.core.component import Layout, Selection, called
 from evenhand.core.edit import Edit
 from evenhand.core.errors import CannotRun
 from evenhand.edits._stack import entered
@@ -102,7 +102,7 @@ class Scale(Edit):
         layers = [name for name, n in self.selection.per_layer().items() if n]
         where = f", in {', '.join(layers)}" if layers else ""
         return (
-            f"{what} {len(self.selection)} of {self.selection.layout.size} {self.selection.layout.space} units "
+            f"{what} {len(self.selection)} of {self.selection.layout.size} {called(self.selection.layout.space)} "
             f"({self.selection.share:.3%}){where}"
         )
 

@@ -143,7 +143,7 @@ class WeightDifference:
         return kept
 
     def _reached(self, pruned: MatrixScores, kept: MatrixScores) -> Iterator[Float[Tensor, " _entry"]]:
-        """For each matrix the share τmin must exceed for an entry to be in P; NaN where it never is."""
+        """For each matrix the share that τmin must reach for an entry to be in P; NaN where it never is."""
         safe = highest_share(kept, self.majority, self.among)
         for place, mask in zip(places(pruned, self.among), safe, strict=True):
             yield place.masked_fill(mask, torch.nan)
