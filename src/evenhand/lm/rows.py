@@ -12,7 +12,7 @@ from evenhand.core.errors import UsageError
 from evenhand.lm.masked import masked_lines
 from evenhand.lm.model import LM
 from evenhand.lm.texts import text_lines
-from evenhand.lm.tokens import Encoded, continuations, encode, render
+from evenhand.lm.tokens import Encoded, check_written, continuations, encode, option_places, render
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +48,16 @@ class Row:
         return max(len(self.ids), len(self.decoder))
 
     def places(self, stack: str, tokens: str) -> Sequence[int]:
-        """Return the positions, in the sequence that `stack` sees, of all, prompt, answer or name tokens."""
+        """Return the positions, in the sequence that `stack` sees, of all, prompt, answer or name tokens.
+
+        Of `last` only that of the prompt's last token, which predicts the answer's first.
+        """
         in_decoder = bool(self.decoder) and stack == "decoder"
         if tokens == "name":
             return () if in_decoder else self.name
         prompt, end = (1, len(self.decoder)) if in_decoder else (self.prompt, len(self.ids))
+        if tokens == "last":
+            return range(max(0, prompt - 1), prompt)
         return range(prompt if tokens == "answer" else 0, prompt if tokens == "prompt" else end)
 
 
@@ -143,9 +148,7 @@ def _targets(ids: Sequence[int], first: int, weight: float) -> tuple[Target, ...
 def _masked_rows(lm: LM, case: int, prompt: str, option: str, weight: float) -> list[Row]:
     """One row for each token of an option, with that token masked."""
     encoded = encode(lm, prompt + option)
-    places = encoded.covering(len(prompt), len(prompt) + len(option))
-    if not places:
-        raise UsageError(f"option {option!r} adds no token to its prompt for this tokenizer")
+    places = option_places(lm, prompt, option, encoded)
     return [
         Row(case, line.ids, min(places[0], len(line.ids)), targets=(Target(line.at[0], line.targets[0], weight),))
         for line in masked_lines(lm, encoded, places)
@@ -168,8 +171,7 @@ def merged(rows: Sequence[Row]) -> list[Row]:
 
 
 def decoder_ids(lm: LM, text: str) -> tuple[int, ...]:
-    """Return the tokens of a text for a decoder beside an encoder, without start and end tokens."""
+    """Return the tokens of a text for a decoder beside an encoder, without start and end tokens; raises Unscorable."""
     ids = tuple(int(i) for i in lm.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
-    if not ids:
-        raise UsageError(f"the option {text!r} has no tokens")
+    check_written(lm, text, ids)
     return ids
