@@ -56,3 +56,9 @@ def encoder_dir() -> Path:
 def word_sets() -> Path:
     """The word sets of the wefe package, by its folder."""
     return _package("wefe")
+
+
+@pytest.fixture(scope="session")
+def captum() -> Path:
+    """The captum package, by its folder."""
+    return _package("captum")

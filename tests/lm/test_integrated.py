@@ -131,7 +131,7 @@ def test_small_budgets_and_lack_of_memory_change_nothing(monkeypatch: pytest.Mon
     monkeypatch.setattr(engine, "target_scores", scores)
     tight = integrate(lm, rows, lm.layout("neuron"), Path())
     assert max(seen) > 4
-    lm.budget, least = 4 * 4 * 26, len(seen)
+    lm.budget, least = 4 * 26, len(seen)
     small = integrate(lm, rows, lm.layout("neuron"), Path())
     assert max(seen[least:]) <= 4, "a budget must be enough to stay within the memory"
     for found in (tight, small):

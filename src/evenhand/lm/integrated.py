@@ -39,8 +39,8 @@ Where = Literal["last", "all"]
 Outcome = Literal["log", "probability"]
 Baseline = Mapping[str, Float[Tensor, " in"]]
 """By the path of a writer, where its input starts from."""
-_GRAPH = 4
-"""A token whose graph is kept takes as much of the budget as so many without."""
+_GRAPH = 1024
+"""With gradients a quarter of the budget, because the graph is kept; but not less than this where the budget allows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,10 +124,15 @@ def integrate(lm: LM, rows: Sequence[Row], layout: Layout, path: Path, progress:
 
     def cost(bundle: list[Row]) -> Cost:
         targets = sum(len(row.targets) for row in bundle)
-        return Cost(max(row.length for row in bundle), len(bundle) * _GRAPH, targets * _GRAPH)
+        return Cost(max(row.length for row in bundle), len(bundle) * _takes(lm), targets * _takes(lm))
 
     in_batches(lm, Work(list(bundles.values()), cost, run, label="integrating"), progress)
     return _joined(layout, found)
+
+
+def _takes(lm: LM) -> float:
+    """How much of the budget a token takes whose graph is kept."""
+    return lm.budget / min(lm.budget, max(_GRAPH, lm.budget // 4))
 
 
 def _joined(layout: Layout, parts: Sequence[Integrated]) -> Integrated:
@@ -175,7 +180,7 @@ class _Batch:
         self.owner = torch.tensor([number[row.case] for row in rows], device=lm.device)
         self.alpha, self.weight = (x.to(lm.device) for x in path.nodes())
         length = max(row.length for row in rows)
-        self.side = max(1, min(len(self.alpha), lm.budget // (_GRAPH * length * len(rows))))
+        self.side = max(1, min(len(self.alpha), int(lm.budget / (_takes(lm) * length * len(rows)))))
         """How many α are run side by side."""
 
     def run(self) -> Integrated:
