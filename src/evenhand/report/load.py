@@ -10,6 +10,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from evenhand.core.errors import CannotRun, UsageError
+from evenhand.core.explained import Overlap
 from evenhand.core.frozen import Record
 from evenhand.core.record import BenchmarkRecord, BenchmarkRef, CellRecord, CellRef, RunRecord, SuiteRecord
 
@@ -23,6 +24,8 @@ class Run:
     record: RunRecord
     cells: tuple[tuple[CellRef, CellRecord], ...]
     missing: tuple[CellRef, ...]
+    overlap: Overlap | None = None
+    """Which of its edits share units; absent while it is not finished, and in runs of earlier versions."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,8 @@ def _run(folder: Path) -> Run:
             cells.append((ref, _read(file, CellRecord)))
         else:
             missing.append(ref)
-    return Run(record, tuple(cells), tuple(missing))
+    shared = folder / "overlap.json"
+    return Run(record, tuple(cells), tuple(missing), _read(shared, Overlap) if shared.is_file() else None)
 
 
 def _audit(folder: Path) -> Audit:

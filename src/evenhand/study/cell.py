@@ -14,7 +14,8 @@ from evenhand.core.readout import Readout
 from evenhand.core.record import CellRecord, CellSpec, Row
 from evenhand.core.scenario import Scenario
 from evenhand.study.bench import Bench
-from evenhand.study.evidence import corrected, layer_sizes, rows, unit_records
+from evenhand.study.cell_units import unit_fields
+from evenhand.study.evidence import corrected, layer_sizes, rows
 from evenhand.study.histogram import distributions
 from evenhand.study.readings import labelled, read_edits, selection_of
 from evenhand.study.search import Found, method_of, search
@@ -31,15 +32,12 @@ def run_cell(bench: Bench, spec: CellSpec) -> tuple[CellRecord, Edit | None]:
     subjects = _subjects(bench, spec, bench.scenario, found)
     general = _subjects(bench, spec, bench.utility, found)
     selection = _selection(bench, spec, found.edit)
-    shown = bench.config.units_shown
-    notes = list(found.notes)
-    if len(selection) > shown:
-        notes.append(f"{shown} of the {len(selection)} edited units are listed; the edit file holds all of them.")
+    told = unit_fields(bench, spec, found.edit, found.order)
+    notes = (*found.notes, *told.pop("notes"))
     record = CellRecord(
         spec=spec,
         rows=_rows(bench, spec, subjects, general),
         sweep=found.points,
-        units=tuple(unit_records(bench.lm, selection, shown, found.order)),
         per_layer=selection.per_layer(),
         layer_sizes=layer_sizes(selection),
         space=selection.layout.space,
@@ -47,7 +45,8 @@ def run_cell(bench: Bench, spec: CellSpec) -> tuple[CellRecord, Edit | None]:
         distributions=tuple(distributions(subjects)),
         edit=f"edits/{spec.hash}" if found.edit else "",
         rule=found.rule,
-        notes=tuple(notes),
+        notes=notes,
+        **told,
         seconds=round(time.monotonic() - started, 2),
     )
     return record, found.edit

@@ -138,6 +138,8 @@ class StudyConfig(Part):
     by it."""
     units_shown: int = Field(default=200, ge=0)
     """Edited units listed with the tokens they promote; the edit itself always holds all of them."""
+    units_explained: int = Field(default=16, ge=0)
+    """Of those, the first ones that are also switched off alone and traced on prompts and neutral text."""
     output: str = ""
     """Run folder; empty: `runs/<name>`."""
 

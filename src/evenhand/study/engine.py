@@ -20,6 +20,7 @@ from evenhand.study.cell import run_cell
 from evenhand.study.config import StudyConfig
 from evenhand.study.grid import fits, settings_of, specs
 from evenhand.study.models import identity, open_model
+from evenhand.study.overlap import of_run
 from evenhand.study.provenance import run_record
 from evenhand.study.store import CannotWrite, Store
 from evenhand.study.utility import together
@@ -95,7 +96,8 @@ def run_study(
                 done = store.cell(spec)
                 ended.append(done or _compute(bench, spec))
                 listener.ended(ended[-1], len(ended), total, done is None)
-    records = [cell for cell in ended if isinstance(cell, CellRecord)]
+        records = [cell for cell in ended if isinstance(cell, CellRecord)]
+        store.write_overlap(of_run(folder, records))
     if len(records) < len(ended):
         raise Unfinished(records, [cell for cell in ended if isinstance(cell, NotRun)])
     return records

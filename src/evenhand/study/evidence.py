@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from evenhand.core.bootstrap import Bootstrap, benjamini_hochberg
 from evenhand.core.component import Selection
 from evenhand.core.measure import Measure, Subject, measure
 from evenhand.core.readout import Readout
-from evenhand.core.record import Row, UnitRecord
+from evenhand.core.record import Row
 from evenhand.judge.facts import GAP
-from evenhand.lm.model import LM
-from evenhand.lm.promote import promoted
 
 Subjects = Mapping[str, Sequence[Readout]]
 """`base`, `edit` and `random` (where there is one) → a readout per kind of outcome, in the same order."""
@@ -52,31 +49,6 @@ def corrected(table: Sequence[Row]) -> tuple[Row, ...]:
         for i, estimate in zip(places, estimates, strict=True):
             done[i] = table[i].model_copy(update={"estimate": estimate})
     return tuple(done)
-
-
-def unit_records(lm: LM, selection: Selection, shown: int, order: Mapping[int, int]) -> list[UnitRecord]:
-    """Return the first `shown` edited units with the tokens they promote, ordered by `order` (address → rank).
-
-    A method's candidates are nested, so the rank is the place of the smallest candidate that holds a unit. Scores are
-    the method's own business and stay undefined here.
-    """
-    addresses = sorted((int(unit) for unit in selection.units), key=lambda unit: (order.get(unit, 0), unit))[:shown]
-    starts: dict[str, int] = {}
-    total = 0
-    for site in selection.layout.sites:
-        starts[site.path], total = total, total + site.units
-    records: dict[int, UnitRecord] = {}
-    for each in promoted(lm, Selection.of(selection.layout, addresses)):
-        records[starts[each.site.path] + each.unit] = UnitRecord(
-            path=each.site.path,
-            layer=each.site.layer,
-            stack=each.site.stack,
-            unit=each.unit,
-            score=math.nan,
-            promotes=each.promotes,
-            suppresses=each.suppresses,
-        )
-    return [records[address] for address in addresses]
 
 
 def layer_sizes(selection: Selection) -> dict[str, int]:

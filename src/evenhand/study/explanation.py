@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import torch
 
 from evenhand import find
-from evenhand.core.component import Layout, Selection
+from evenhand.core.component import Attribution, Layout, Selection
 from evenhand.core.contracts import Locator
 from evenhand.core.edit import Edit
 from evenhand.core.errors import EvenhandError
 from evenhand.core.explained import Explanation
+from evenhand.core.plugin import returned
 from evenhand.edits.compose import Compose
 from evenhand.edits.scale import Scale
 from evenhand.lm.variants import Variant
@@ -85,7 +86,8 @@ def _foremost(ground: Ground, selection: Selection, top: int, notes: list[str]) 
         return units
     try:
         locator: Locator = find.build("locate", RANKED_BY, {"space": selection.layout.space})
-        scores = locator.score(ground.lm, ground.bias).scores[selection.units].abs()
+        found = returned(locator.score(ground.lm, ground.bias), Attribution, locator, "score")
+        scores = found.scores[selection.units].abs()
     except EvenhandError as error:
         notes.append(f"{top} of its {len(units)} units are shown, by their place in the model ({error}).")
         return units[:top]

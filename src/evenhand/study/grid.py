@@ -121,7 +121,7 @@ def _run(config: StudyConfig, method: MethodConfig) -> dict[str, Any]:
     run = config.model_dump(
         mode="json",
         include={"split", "reading", "bootstrap", "budget", "measures", "utility_measures", "measure_settings",
-                 "units_shown"},
+                 "units_shown", "units_explained"},
     )  # fmt: skip
     sizes = (config if method.sizes is None else method).model_dump(mode="json")["sizes"]
     return run | {

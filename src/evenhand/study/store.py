@@ -1,7 +1,8 @@
 """The run folder: every file appears complete or not at all, and one run at a time writes there.
 
-`run.json`, `cells/<hash>.json`, `edits/<hash>/`, `cache/<hash>.safetensors` (readouts that cells share, or shards of a
-benchmark's; never needed to read a run). A cell's record is written last, so a record stands for finished work.
+`run.json`, `cells/<hash>.json`, `edits/<hash>/`, `overlap.json` (which edits share units; made at the end), and
+`cache/<hash>.safetensors` (readouts that cells share, or shards of a benchmark's; never needed to read a run). A cell's
+record is written last, so a record stands for finished work.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pydantic import ValidationError
 
 from evenhand.core.edit import Edit
 from evenhand.core.errors import CannotRun, EvenhandError, UsageError
+from evenhand.core.explained import Overlap
 from evenhand.core.readout import Readout
 from evenhand.core.record import CellRecord, CellSpec, RunRecord
 from evenhand.core.scenario import Scenario
@@ -115,6 +117,10 @@ class Store:
                 )
             record = record.model_copy(update={"created": earlier.created})
         write(path, record.model_dump_json(indent=1).encode())
+
+    def write_overlap(self, found: Overlap) -> None:
+        """Write which edits of the run share units."""
+        write(self.folder / "overlap.json", found.model_dump_json(indent=1).encode())
 
     def readouts(self, key: str, scenario: Scenario, make: Callable[[], list[Readout]]) -> list[Readout]:
         """Return cached readouts, or make and keep them."""
