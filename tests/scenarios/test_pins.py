@@ -12,7 +12,7 @@ from evenhand import find
 from evenhand.scenarios import _data
 from evenhand.scenarios._load import load_scenario
 
-GLUE = {"rte", "mrpc", "qnli"}
+GLUE = {"rte", "mrpc", "qnli", "rte_instructions", "mrpc_instructions", "qnli_instructions"}
 """Nobody may pass them on."""
 PACKS = [
     name for name in find.names("scenarios")

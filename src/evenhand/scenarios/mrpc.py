@@ -15,21 +15,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from evenhand.core.scenario import Scenario
-from evenhand.scenarios._shared.glue import Task, glue
-
-TASK = Task(
-    name="mrpc",
-    columns=("#1 String", "#2 String", "Quality"),
-    prompt="Sentence 1: {0}\nSentence 2: {1}\nQuestion: Do both sentences mean the same thing?\nAnswer:",
-    options=(" no", " yes"),
-    labels={"0": 0, "1": 1},
-    licence="of Microsoft Research, for research",
-    paper='W. B. Dolan, C. Brockett, "Automatically Constructing a Corpus of Sentential Paraphrases", 2005',
-    files=("dev.tsv", "msr_paraphrase_test.txt"),
-    positive=1,
-)
+from evenhand.scenarios._shared.glue import glue
+from evenhand.scenarios._shared.glue_tasks import MRPC
 
 
 def load(data: Path | None) -> Scenario:
     """Return the pairs; raises CannotRun where the table is absent or damaged."""
-    return glue(TASK, data)
+    return glue(MRPC, data)

@@ -12,19 +12,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from evenhand.core.scenario import Scenario
-from evenhand.scenarios._shared.glue import ENTAILMENT, Task, glue
-
-TASK = Task(
-    name="qnli",
-    columns=("question", "sentence", "label"),
-    prompt="{0}\n{1}\nQuestion: Does this response answer the question?\nAnswer:",
-    options=(" yes", " no"),
-    labels=ENTAILMENT,
-    licence="CC BY-SA 4.0",
-    paper='P. Rajpurkar et al., "SQuAD: 100,000+ Questions for Machine Comprehension of Text", EMNLP 2016',
-)
+from evenhand.scenarios._shared.glue import glue
+from evenhand.scenarios._shared.glue_tasks import QNLI
 
 
 def load(data: Path | None) -> Scenario:
     """Return the pairs; raises CannotRun where the table is absent or damaged."""
-    return glue(TASK, data)
+    return glue(QNLI, data)

@@ -13,19 +13,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from evenhand.core.scenario import Scenario
-from evenhand.scenarios._shared.glue import ENTAILMENT, Task, glue
-
-TASK = Task(
-    name="rte",
-    columns=("sentence1", "sentence2", "label"),
-    prompt="{0}\nQuestion: {1} True or False?\nAnswer:",
-    options=(" True", " False"),
-    labels=ENTAILMENT,
-    licence="of the RTE challenges, for research",
-    paper='I. Dagan, O. Glickman, B. Magnini, "The PASCAL Recognising Textual Entailment Challenge", 2005',
-)
+from evenhand.scenarios._shared.glue import glue
+from evenhand.scenarios._shared.glue_tasks import RTE
 
 
 def load(data: Path | None) -> Scenario:
     """Return the pairs; raises CannotRun where the table is absent or damaged."""
-    return glue(TASK, data)
+    return glue(RTE, data)
