@@ -22,7 +22,7 @@ from evenhand.lm.batching import Cost, Work, in_batches
 from evenhand.lm.logits import check_length, forward, positions
 from evenhand.lm.model import LM
 from evenhand.lm.sampling import Sampling, sample
-from evenhand.lm.shared import Shared, Tokens, _branches, _encoder_output, share
+from evenhand.lm.shared import Shared, Tokens, _encoder_output, branches, share
 from evenhand.lm.tokens import encode_all, render
 from evenhand.lm.variants import RowMasks, Variant
 from evenhand.lm.vocabulary import Vocabulary, vocabulary
@@ -132,7 +132,7 @@ class _Flow:
         self.shared = shared
         self.rows = rows
         self.mask = shared.mask[rows]
-        self.cache = _branches(shared.cache, rows)
+        self.cache = branches(shared.cache, rows)
 
     def keep(self, which: Int[Tensor, " kept"]) -> None:
         """Drop all other samples."""

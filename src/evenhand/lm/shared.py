@@ -56,7 +56,7 @@ class Shared:
         mask = torch.cat([self.mask[here], tail_mask], dim=1)
         longest = int(mask.sum(1).max())
         check_length(lm, longest, "a prompt with its continuation")
-        inputs: dict[str, Any] = {"past_key_values": _branches(self.cache, here), "use_cache": True}
+        inputs: dict[str, Any] = {"past_key_values": branches(self.cache, here), "use_cache": True}
         if lm.kind == "causal":
             places = {name: value[:, self.past :] for name, value in positions(lm, mask).items()}
             inputs |= {"input_ids": ids, "attention_mask": mask, **places}
@@ -133,17 +133,18 @@ def _encoder_output(hidden: Tensor) -> Any:
     return BaseModelOutput(last_hidden_state=hidden)  # pyright: ignore[reportArgumentType]
 
 
-def _branches(cache: Any, rows: Int[Tensor, " branch"]) -> Any:
-    """Return a new cache holding these rows; the old one stays as it is.
+def branches(cache: Any, rows: Int[Tensor, " branch"], start: int = 0) -> Any:
+    """Return a new cache holding these rows, for blocks from `start` on; the old one stays as it is.
 
     Layers only ever replace their tensors, so copies of the layer objects are enough and no tensor is copied twice.
     """
     new = copy.copy(cache)
     if hasattr(cache, "self_attention_cache"):
-        new.self_attention_cache = _branches(cache.self_attention_cache, rows)
-        new.cross_attention_cache = _branches(cache.cross_attention_cache, rows)
+        new.self_attention_cache = branches(cache.self_attention_cache, rows)
+        new.cross_attention_cache = branches(cache.cross_attention_cache, rows)
         new.is_updated = dict(cache.is_updated)
         return new
     new.layers = [copy.copy(layer) for layer in cache.layers]
-    new.batch_select_indices(rows)
+    for layer in new.layers[start:]:
+        layer.batch_select_indices(rows)
     return new

@@ -23,7 +23,7 @@ from evenhand.lm.logits import check_length, log_likelihood, padded, positions, 
 from evenhand.lm.model import LM
 from evenhand.lm.rows import Row
 
-Tokens = Literal["all", "prompt", "answer", "name"]
+Tokens = Literal["all", "prompt", "last", "answer", "name"]
 _GRAPH = 1024
 """With gradients a quarter of the budget, because the graph is kept; but not less than this where the budget allows."""
 
@@ -185,10 +185,11 @@ def frozen(lm: LM, gradients: bool) -> Generator[None]:
                 module.training = mode
 
 
-def target_scores(lm: LM, rows: Sequence[Row]) -> Float[Tensor, " row"]:
+def target_scores(lm: LM, rows: Sequence[Row], given: dict[str, Any] | None = None) -> Float[Tensor, " row"]:
     """Run rows as one batch; return Σ weight · log p(token) over each row's targets, in float32, with its graph.
 
-    Logits are computed only at the targets (or, without any, at one position), whatever the family.
+    Logits are computed only at the targets (or, without any, at one position), whatever the family. `given` are the
+    model's arguments where they are more than these rows (a cache of what comes before them).
     """
     targets = [(r, t) for r, row in enumerate(rows) for t in row.targets]
     places = sorted({(r, t.position) for r, t in targets}) or [(0, 0)]
@@ -199,7 +200,7 @@ def target_scores(lm: LM, rows: Sequence[Row]) -> Float[Tensor, " row"]:
 
     handle = lm.head.register_forward_pre_hook(gather)
     try:
-        logits: Tensor = lm.model(**inputs(lm, rows)).logits[0]
+        logits: Tensor = lm.model(**(inputs(lm, rows) if given is None else given)).logits[0]
     finally:
         handle.remove()
     total = torch.zeros(len(rows), device=logits.device)

@@ -65,15 +65,15 @@ class RowMasks:
         return min(self._starts[variant] for variant in set(cast("list[int]", which.tolist())))
 
     @contextmanager
-    def rows(self, which: Int[Tensor, " row"]) -> Generator[None]:
-        """Apply variant `which[i]` to row i of every forward in this block."""
+    def rows(self, which: Int[Tensor, " row"], first_only: bool = False) -> Generator[None]:
+        """Apply variant `which[i]` to row i of every forward in this block (`first_only`: to its first position)."""
         with ExitStack() as hooks:
             for (path, output), table in self._tables.items():
                 module, masks = self.lm.module(path), table[which.to(table.device)]
                 handle = (
-                    module.register_forward_hook(_output_multiplier(masks))
+                    module.register_forward_hook(_output_multiplier(masks, first_only))
                     if output
-                    else module.register_forward_pre_hook(_input_multiplier(masks))
+                    else module.register_forward_pre_hook(_input_multiplier(masks, first_only))
                 )
                 hooks.callback(handle.remove)
             yield
@@ -94,21 +94,23 @@ def _sites(layout: Layout) -> str:
     return f"{layout.size} {layout.space} units in {len(layout.sites)} sites{first}"
 
 
-def _input_multiplier(masks: Float[Tensor, "row in"]) -> Any:
+def _input_multiplier(masks: Float[Tensor, "row in"], first_only: bool) -> Any:
     def hook(module: Any, args: tuple[Tensor, ...]) -> tuple[Any, ...]:
-        return (_multiplied(args[0], masks), *args[1:])
+        return (_multiplied(args[0], masks, first_only), *args[1:])
 
     return hook
 
 
-def _output_multiplier(masks: Float[Tensor, "row out"]) -> Any:
+def _output_multiplier(masks: Float[Tensor, "row out"], first_only: bool) -> Any:
     def hook(module: Any, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        return _multiplied(output, masks)
+        return _multiplied(output, masks, first_only)
 
     return hook
 
 
-def _multiplied(hidden: Tensor, masks: Float[Tensor, "row width"]) -> Tensor:
+def _multiplied(hidden: Tensor, masks: Float[Tensor, "row width"], first_only: bool) -> Tensor:
     # OPT hands its MLP writer [row * position, in]: rows are told apart by reshaping, never by the first axis.
     apart = hidden.reshape(len(masks), -1, hidden.shape[-1])
-    return (apart * masks[:, None].to(hidden)).reshape(hidden.shape)
+    here = masks[:, None].to(hidden)
+    changed = torch.cat([apart[:, :1] * here, apart[:, 1:]], dim=1) if first_only else apart * here
+    return changed.reshape(hidden.shape)

@@ -9,6 +9,7 @@ the same activation may count more for one group; docs/decisions/0005-contrast-s
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from evenhand.core.component import Attribution, Layout, Space
 from evenhand.core.scenario import Scenario
+from evenhand.lm.held import Held, first_order, gaps_of, weighted
 from evenhand.lm.model import LM
 from evenhand.lm.objective import cells, favourable_rows
 from evenhand.lm.rows import Row
@@ -40,38 +42,19 @@ class Contrast:
     def score(self, lm: LM, scenario: Scenario) -> Attribution:
         """Return one score per unit, in the unit of the outcome (number: about standard deviations; others: nats)."""
         layout = lm.layout(self.space)
-        total, weight = torch.zeros(layout.size, dtype=torch.float64), 0.0
-        gaps: dict[str, float] = {}
-        for part in cells(scenario):
-            carried, outcome = self._cell(lm, part, layout)
-            reference = scenario.groups[0]
-            for other in (group for group in outcome if group != reference):
-                gap = outcome[reference] - outcome[other]
-                total += gap * (carried[reference] - carried[other])
-                weight += abs(gap)
-                gaps[f"{part.cases[0].context}/{part.cases[0].variation}/{other}"] = gap
-        scores = total / weight if weight else total
-        return Attribution(layout, scores.float(), "contrast", {"kind": self.kind, "gaps": gaps})
+        held = (first_order if self.kind == "effect" else _aligned)(lm, scenario, layout)
+        scores, gaps = weighted(held)
+        return Attribution(layout, scores, "contrast", {"kind": self.kind, "gaps": gaps})
 
-    def _cell(self, lm: LM, part: Scenario, layout: Layout) -> tuple[dict[str, Tensor], dict[str, float]]:
-        """Per group, each unit's mean part of the outcome and the mean outcome, for one variation of one context."""
-        rows = favourable_rows(lm, part)
-        groups = [case.group for case in part.cases]
-        share = {group: 1 / groups.count(group) for group in dict.fromkeys(groups)}
-        outcome = dict.fromkeys(share, 0.0)
-        sums = _Means(layout, part) if self.kind == "activation" else None
-        carried = {group: torch.zeros(layout.size, dtype=torch.float64) for group in share}
-        for batch in trace(lm, rows, layout, gradients=True):
-            for case, value in zip(batch.cases, batch.per_case(batch.objective), strict=True):
-                outcome[groups[case]] += float(value) * share[groups[case]]
-            if sums is not None:
-                sums.add(batch)
-            else:
-                effect = torch.cat([batch.effect(site).double().cpu() for site in layout.sites], dim=1)
-                for case, one in zip(batch.cases, effect, strict=True):
-                    carried[groups[case]] += one * share[groups[case]]
+
+def _aligned(lm: LM, scenario: Scenario, layout: Layout) -> Iterator[Held]:
+    """Yield the difference of the group mean activations × the mean gradient, gap by gap."""
+    for part in cells(scenario):
+        sums = _Means(layout, part)
+        for batch in trace(lm, favourable_rows(lm, part), layout, gradients=True):
+            sums.add(batch)
             del batch  # so that two batches are never held at once
-        return sums.carried() if sums is not None else carried, outcome
+        yield from gaps_of(part, sums.outcome, sums.carried())
 
 
 class _Means:
@@ -84,12 +67,17 @@ class _Means:
     def __init__(self, layout: Layout, part: Scenario) -> None:
         self.layout = layout
         self.groups = [case.group for case in part.cases]
+        self.outcome = dict.fromkeys(self.groups, 0.0)
+        """Mean favourable outcome of each group."""
         self.sums: dict[tuple[str, str, int, int], Tensor] = {}
         self.slopes: dict[tuple[str, int, int], Tensor] = {}
         self.counts: dict[tuple[str, str, int, int], int] = {}
 
     def add(self, batch: Batch) -> None:
         """Take up a batch."""
+        for case, value in zip(batch.cases, batch.per_case(batch.objective), strict=True):
+            group = self.groups[case]
+            self.outcome[group] += float(value) / self.groups.count(group)
         number: dict[int, int] = {}
         for r, row in enumerate(batch.rows):
             k = number[row.case] = number.get(row.case, -1) + 1
