@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from evenhand.judge.verdict import Finding
-from evenhand.report import cell_figures, provenance, tables, words
+from evenhand.report import cell_figures, provenance, tables, units, words
 from evenhand.report.figures import Figure, Judged
 from evenhand.report.naming import Method
 from evenhand.report.sentences import Verdict
 from evenhand.report.tables import Table
+from evenhand.report.units import Unit
 
 Draw = Callable[[str, Figure | None], str]
 """Keeps a figure for the page under a name, and returns the name; empty when there is none."""
@@ -43,6 +44,10 @@ class Cell:
     answers: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     """Label and figure of each question."""
     tables: dict[str, Table] = field(default_factory=dict[str, Table])
+    units: list[Unit] = field(default_factory=list[Unit])
+    """Those of which more than their words is known."""
+    yardstick: str = ""
+    """What random units do, each alone."""
 
 
 def cell(draw: Draw, called: Called, judged: Judged, verdict: Verdict) -> Cell:
@@ -52,7 +57,8 @@ def cell(draw: Draw, called: Called, judged: Judged, verdict: Verdict) -> Cell:
     draw(f"{called.id}-damage", cell_figures.damage(facts))
     draw(f"{called.id}-layers", cell_figures.layers(record.per_layer, record.layer_sizes) if record.per_layer else None)
     made = {"dose": tables.dose(record), "damage": tables.damage(facts), "means": tables.means(facts),
-            "units": tables.units(record), "measures": tables.measures(facts),
+            "units": tables.units(record), "matrices": units.crowded(record.matrices),
+            "measures": tables.measures(facts),
             "made": provenance.cell(judged.ref, record, called.method)}  # fmt: skip
     ratios = [h.after.value / h.before.value - 1 for h in judged.judgement.harms if h.measure == "perplexity"]
     return Cell(
@@ -61,6 +67,8 @@ def cell(draw: Draw, called: Called, judged: Judged, verdict: Verdict) -> Cell:
         change=_change(home, lambda f: f.change), random=_change(home, lambda f: f.random),
         perplexity=words.percent(max(ratios), sign=True) if ratios else "not measured",
         answers=_answers(draw, called, judged), tables=made,
+        units=units.told(record.units, record.random_change),
+        yardstick=units.yardstick(record.random_change, record.random_divergence),
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from evenhand.report.cells import Called, Cell, cell
 from evenhand.report.figures import Figure, Judged, fitted
 from evenhand.report.load import Run
 from evenhand.report.naming import Method
+from evenhand.report.overlap import Shares, shares
 from evenhand.report.sentences import say
 from evenhand.report.tables import EMPTY, Table
 
@@ -36,6 +37,7 @@ class Page:
     luck: str = ""
     summary: Table = EMPTY
     transfer: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    shared: Shares = field(default_factory=Shares)
     limits: list[str] = field(default_factory=list[str])
     rules: list[str] = field(default_factory=list[str])
     provenance: dict[str, Table] = field(default_factory=dict[str, Table])
@@ -83,11 +85,25 @@ def build(run: Run) -> Page:
     page.models = [_model(page, i, name) for i, name in enumerate(dict.fromkeys(c.called.model for c in page.cells))]
     page.summary = overview.summary(page.cells)
     page.transfer = _transfers(page, repeated)
+    page.shared = _shared(page, run)
     page.luck = overview.luck(page.cells)
     page.limits = limits.of(run, [c.judged for c in page.cells], page.luck)
     page.rules = limits.rules()
     page.provenance = provenance.tables(run)
     return page
+
+
+def _shared(page: Page, run: Run) -> Shares:
+    """Which edits change the same units, model by model, the edits of one method together."""
+    if run.overlap is None:
+        return Shares()
+    place = {hash_: i for i, hash_ in enumerate(run.overlap.edits)}
+    cells = [cell for cell in page.cells if cell.judged.ref.hash in place]
+    cells.sort(key=lambda cell: page.methods.index(cell.called.method))
+    at = [place[cell.judged.ref.hash] for cell in cells]
+    names = {i: (cell.called.model, f"{cell.called.method.label}, {cell.called.fitted}")
+             for i, cell in zip(at, cells, strict=True)}  # fmt: skip
+    return shares(run.overlap, names, {i: cell.judged.ref for i, cell in zip(at, cells, strict=True)})
 
 
 def _model(page: Page, index: int, name: str) -> dict[str, Any]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evenhand.core.errors import CannotRun
-from evenhand.report import benchmarks, words
+from evenhand.report import benchmarks, explanation, words
 from evenhand.report.benchmarks import AuditPage
 from evenhand.report.benchmarks_numbers import SUBJECTS
 from evenhand.report.figures import Figure
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from jinja2 import Template
     from markupsafe import Markup
 
+    from evenhand.core.explained import Explanation, Overlap
+
 
 def render(run: Path, out: Path | None = None) -> Path:
     """Write the report of a run folder and return its path (default: `report.html` in the folder).
@@ -29,7 +31,17 @@ def render(run: Path, out: Path | None = None) -> Path:
     """
     found = load(Path(run))
     text = audit_html(benchmarks.build(found)) if isinstance(found, Audit) else html(build(found))
-    path = Path(run) / "report.html" if out is None else Path(out)
+    return _write(text, Path(run) / "report.html" if out is None else Path(out))
+
+
+def render_explanation(parts: Sequence[Explanation], shared: Overlap | None, title: str, out: Path) -> Path:
+    """Write the page of one edit, or of what several share, and return its path; CannotRun where that fails."""
+    page = explanation.build(parts, shared, title)
+    return _write(_template("explanation.html.j2").render(page=page, count=words.count, style=_style()), Path(out))
+
+
+def _write(text: str, path: Path) -> Path:
+    """Write a page that appears complete or not at all."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch = path.with_name(f".{path.name}.part")

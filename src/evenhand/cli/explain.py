@@ -1,0 +1,154 @@
+"""`evenhand explain`: what an edit changes, unit by unit, and what it shares with other edits or with scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from evenhand.cli import options
+from evenhand.core.dtype import DTypeName
+from evenhand.core.errors import EvenhandError, UsageError
+
+if TYPE_CHECKING:
+    from evenhand.core.explained import Explanation, Overlap
+    from evenhand.core.scenario import Scenario
+    from evenhand.edits._file import Saved
+    from evenhand.lm.model import LM
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What an edit is explained on, as far as it was said."""
+
+    model: str | None
+    scenario: str | None
+    contexts: tuple[str, ...]
+    utility: tuple[str, ...]
+    top: int
+    names: int
+
+
+def explain(
+    edit: Annotated[Path, typer.Argument(metavar="EDIT", help="An edit's folder, a run folder, or a file of scores.")],
+    model: Annotated[
+        str | None, typer.Option("--model", help="Where its model is; default: as the edit's record says.")
+    ] = None,
+    scenario: Annotated[
+        str | None, typer.Option("--scenario", "-s", help="Prompts about groups; default: those it was fitted on.")
+    ] = None,
+    context: Annotated[
+        list[str] | None, typer.Option("--context", "-c", help="May be repeated; default: those it was fitted on.")
+    ] = None,
+    utility: Annotated[list[str] | None, typer.Option(help="Neutral texts [neutral_text]; may be repeated.")] = None,
+    top: Annotated[int, typer.Option(min=1, help="At most so many units, those that do most to the gaps.")] = 20,
+    names: Annotated[int, typer.Option(min=2, help="Names of each group that single units are tried on.")] = 12,
+    against: Annotated[
+        list[Path] | None, typer.Option(help="Another edit, run or file of scores to compare with; may be repeated.")
+    ] = None,
+    chat: options.Chat = None,
+    dtype: Annotated[DTypeName | None, typer.Option("--dtype", help="Default: that of the edit's record.")] = None,
+    device: options.Device = None,
+    device_map: options.DeviceMap = None,
+    trust_remote_code: options.TrustRemoteCode = False,
+    out: Annotated[Path | None, typer.Option(help="Write a page that opens in any browser to this file.")] = None,
+    json_: options.Json = False,
+) -> None:
+    """Say of an edit which words its units write, what drives them, and what each does alone to gaps and other text.
+
+    Of a run folder: which of its edits share units. Of scores (`evenhand locate --out`) against others: how alike they
+    rank. Shared units are set against what random sets of the same sizes share.
+
+    Example: evenhand explain loan_edit --top 10 --out loan.html
+    """
+    from evenhand.cli.explained import tell
+    from evenhand.report import render_explanation
+
+    found: list[Explanation] = []
+    if (edit / "run.json").is_file() or edit.is_file():
+        if given := [name for name, value in (("model", model), ("scenario", scenario), ("context", context)) if value]:
+            raise UsageError(f"--{given[0]} goes with the folder of one edit; {edit} is not one")
+    else:
+        found = _parts(edit, _Asked(model, scenario, tuple(context or ()), tuple(utility or ()), top, names),
+                       {"chat": chat, "dtype": dtype, "device": device, "device_map": device_map,
+                        "trust_remote_code": trust_remote_code})  # fmt: skip
+    shared = _overlap([edit, *(against or ())])
+    page = render_explanation(found, shared, str(edit), out) if out is not None else None
+    tell(edit, found, shared, page, json_)
+
+
+def _parts(folder: Path, asked: _Asked, loading: dict[str, Any]) -> list[Explanation]:
+    """Open the edit, its model and its prompts, and explain every part of it."""
+    from evenhand.cli.screen import bars
+    from evenhand.edits._file import load
+    from evenhand.study.explanation import explain as explained
+    from evenhand.study.ground import Depth, Ground
+    from evenhand.study.utility import together
+
+    saved = load(folder)
+    bias = _prompts(folder, saved, asked)
+    texts = together(asked.utility or ("neutral_text",))
+    lm = _model(folder, saved, asked, loading)
+    saved.check(lm)
+    with bars("edit") as shown:
+        return explained(Ground(lm, bias, texts, Depth(names=asked.names), shown.progress), saved.edit, asked.top)
+
+
+def _prompts(folder: Path, saved: Saved, asked: _Asked) -> Scenario:
+    """The scenario that was named, or the one the edit was fitted on, in the contexts it was fitted on."""
+    run, fitted = _run_of(folder), saved.provenance
+    name = asked.scenario or str(run["scenario"] if run else fitted.get("scenario", ""))
+    if not name:
+        raise UsageError(f"{folder}: its record names no scenario; say which prompts to read with --scenario")
+    contexts = list(asked.contexts) or ([] if asked.scenario else list(fitted.get("fitted_on", ())))
+    try:
+        return options.open_scenario(name, contexts)
+    except EvenhandError as error:
+        if asked.scenario or asked.contexts:
+            raise
+        if "-" in name:
+            return options.open_scenario(name.replace("-", "_"), contexts)
+        raise UsageError(f"{error}. The edit was fitted on {name!r}; say where that is with --scenario") from error
+
+
+def _model(folder: Path, saved: Saved, asked: _Asked, loading: dict[str, Any]) -> LM:
+    """The model that was named, or the one of the edit's record, loaded as it was when the edit was fitted."""
+    known, run = saved.model, _run_of(folder)
+    fits = [each for each in run["models"] if Path(str(each["source"])).name == known.get("source")] if run else []
+    source = asked.model or str(fits[0]["source"] if fits else known.get("source"))
+    chat = known.get("chat") if loading["chat"] is None else loading["chat"]
+    dtype = loading["dtype"] or known.get("dtype")
+    revision = None if asked.model else known.get("revision") or None
+    try:
+        return options.open_lm(source, **{**loading, "chat": chat, "dtype": dtype, "revision": revision})
+    except EvenhandError as error:
+        if asked.model:
+            raise
+        raise type(error)(f"{error}. That is the model of the edit's record; say where it is with --model") from error
+
+
+def _run_of(folder: Path) -> dict[str, Any] | None:
+    """The settings of the study whose run folder holds this edit."""
+    from evenhand.study.store import read_record
+
+    run = folder.resolve().parent.parent
+    return read_record(run).config if (run / "run.json").is_file() else None
+
+
+def _overlap(paths: list[Path]) -> Overlap | None:
+    """What all of these share; None where there is only one edit."""
+    from evenhand.study import overlap
+    from evenhand.study.store import read_run
+
+    known: list[overlap.Known] = []
+    for path in paths:
+        if path.is_file():
+            known.append(overlap.of_scores(str(path), path))
+        elif (path / "run.json").is_file():
+            known += [overlap.of_edit(f"{cell.spec.method} on {cell.spec.fitted}, seed {cell.spec.seed}",
+                                      path / cell.edit) for cell in read_run(path)[1] if cell.edit]  # fmt: skip
+        else:
+            known.append(overlap.of_edit(str(path), path))
+    return overlap.overlap(known) if len(known) > 1 else None

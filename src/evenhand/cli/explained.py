@@ -1,0 +1,104 @@
+"""How an explanation is told: tables on stdout, or one JSON document."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evenhand.core.errors import CannotRun
+
+if TYPE_CHECKING:
+    from evenhand.core.explained import Driver, Explanation, MatrixRecord, Overlap, UnitRecord
+
+
+def tell(
+    edit: Path, found: list[Explanation], shared: Overlap | None, page: Path | None, json_: bool
+) -> None:  # fmt: skip
+    """Print it all. Raises CannotRun where there was nothing to explain or compare."""
+    from evenhand.cli.screen import document
+
+    if not found and shared is None:
+        raise CannotRun(f"{edit}: there is nothing to compare it with; name other edits or scores with --against")
+    if json_:
+        document({"edit": str(edit), "parts": [part.model_dump(mode="json") for part in found],
+                  "overlap": shared.model_dump(mode="json") if shared else None,
+                  "page": str(page) if page else None})  # fmt: skip
+        return
+    for part in found:
+        _part(part)
+    if shared is not None:
+        _shared(shared)
+    if page is not None:
+        print(f"page: {page}")
+
+
+def _part(part: Explanation) -> None:
+    from evenhand.cli.screen import table
+
+    print(part.describes)
+    for effect in part.effects:
+        print(f"  {effect.context}, gap to {effect.other}: {effect.before:+.3f} → {effect.after:+.3f} sd")
+    if not math.isnan(part.divergence):
+        print(f"  neutral text moves by {part.divergence:.2g} nats per token")
+    print()
+    if part.units:
+        groups = list(dict.fromkeys(group for unit in part.units for group in unit.groups))
+        head = ["layer", "unit", "change of |gap|", "KL", *(f"mean, {g}" for g in groups), "neutral", "first token",
+                "delimiters", "makes likelier"]  # fmt: skip
+        table("Each unit edited alone, and its mean activation", head, [_row(unit, groups) for unit in part.units])
+        change, shift = _number(part.random_change), _number(part.random_divergence, ".2g")
+        print(f"Random units of these layers change |gap| by at most {change}, and neutral text by {shift}, each alone. "
+              f"Of all tokens {_share(part.first)} are the first and {_share(part.delimiters)} delimiters.\n")  # fmt: skip
+        table("Where they are most active", ["layer", "unit", "activation", "in", "text"],
+              [_driver(unit, each) for unit in part.units for each in unit.drivers])  # fmt: skip
+    if part.matrices:
+        head = ["matrix", "weights", "rows hit", "columns hit", "in the fullest 1 % of columns", "fullest columns"]
+        table("Where the changed weights are", head, [_matrix(each) for each in part.matrices])
+    for note in part.notes:
+        print(note)
+
+
+def _row(unit: UnitRecord, groups: list[str]) -> list[str]:
+    words = unit.suppresses if unit.positive < 0.5 else unit.promotes
+    means = [_number(unit.groups.get(group, math.nan)) for group in groups]
+    return [_layer(unit), str(unit.unit), _number(unit.change, "+.3f"), _number(unit.divergence, ".2g"), *means,
+            _number(unit.neutral), _share(unit.first), _share(unit.delimiters),
+            " ".join(map(repr, words[:5])) or "–"]  # fmt: skip
+
+
+def _layer(unit: UnitRecord) -> str:
+    return str(unit.layer) if unit.stack == "decoder" else f"{unit.stack} {unit.layer}"
+
+
+def _driver(unit: UnitRecord, each: Driver) -> list[str]:
+    text = f"{each.before}[{each.token}]{each.after}".replace("\n", "⏎")
+    return [_layer(unit), str(unit.unit), f"{each.value:+.3g}", each.where, text]
+
+
+def _matrix(each: MatrixRecord) -> list[str]:
+    fullest = ", ".join(f"{column} ({n})" for column, n in each.top_columns[:3])
+    return [each.path, str(each.entries), f"{each.rows_hit} of {each.rows}", f"{each.columns_hit} of {each.columns}",
+            _share(each.crowded_columns), fullest]  # fmt: skip
+
+
+def _shared(shared: Overlap) -> None:
+    from evenhand.cli.screen import table
+
+    if shared.pairs:
+        body = [[shared.edits[p.a], shared.edits[p.b], str(p.both), _number(p.jaccard), _number(p.chance, ".2g"),
+                 _number(p.p, ".2g")] for p in shared.pairs]  # fmt: skip
+        table("Shared units", ["of", "and", "units", "Jaccard", "by chance", "p"], body)
+    if shared.correlations:
+        body = [[shared.edits[i], shared.edits[j], _number(value)] for i, j, value in shared.correlations]
+        table("Rank correlation of scores (Spearman)", ["of", "and", "correlation"], body)
+    if not shared.pairs and not shared.correlations:
+        print("Nothing to compare: these are of different models or spaces, or no sets of units.")
+
+
+def _number(value: float, form: str = ".3f") -> str:
+    return "–" if math.isnan(value) else format(value, form)
+
+
+def _share(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.0%}"

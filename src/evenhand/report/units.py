@@ -1,0 +1,137 @@
+"""Edited units as the page tells of them, and where single weights crowd."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from evenhand.core.explained import Driver, GapEffect, MatrixRecord, UnitRecord
+from evenhand.report import words
+from evenhand.report.tables import Table
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A token at which a unit is most active, in its text."""
+
+    where: str
+    before: str
+    token: str
+    after: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One unit with all that is said of it."""
+
+    name: str
+    change: str
+    """What it does to the gaps alone, in few words."""
+    tone: str
+    """fell, rose or none: which way, where it is more than a random unit does."""
+    towards: tuple[str, ...]
+    away: tuple[str, ...]
+    sign: str
+    """Why the words are the way round they are."""
+    facts: tuple[tuple[str, str], ...]
+    spots: tuple[Spot, ...]
+
+
+def told(units: Sequence[UnitRecord], random_change: float) -> list[Unit]:
+    """Return the units of which more than their words is known."""
+    several = len({unit.stack for unit in units}) > 1
+    return [_unit(unit, several, random_change) for unit in units if unit.drivers]
+
+
+def _unit(unit: UnitRecord, several: bool, random_change: float) -> Unit:
+    negative = unit.positive < 0.5
+    turned = (unit.suppresses, unit.promotes) if negative else (unit.promotes, unit.suppresses)
+    towards, away = (tuple(words.token(token) for token in few) for few in turned)
+    stack = f"{unit.stack} " if several else ""
+    return Unit(
+        f"{stack}layer {unit.layer}, unit {unit.unit}", _change(unit), _tone(unit.change, random_change), towards, away,
+        _sign(unit), tuple(_facts(unit)), tuple(_spot(each) for each in unit.drivers),
+    )  # fmt: skip
+
+
+def _change(unit: UnitRecord) -> str:
+    if math.isnan(unit.change):
+        return "effect on the gap not measured"
+    verb = "closes" if unit.change < 0 else "widens"
+    if round(abs(unit.change), 2) == 0:
+        return "leaves the gap as it is"
+    return f"{verb} the gap by {words.number(abs(unit.change))} SD"
+
+
+def _tone(change: float, random_change: float) -> str:
+    """Which way, where it is beyond what the random units did."""
+    if math.isnan(change) or not abs(change) > (0.0 if math.isnan(random_change) else random_change):
+        return "none"
+    return "fell" if change < 0 else "rose"
+
+
+def _sign(unit: UnitRecord) -> str:
+    if not unit.promotes or math.isnan(unit.positive):
+        return ""
+    side, share = ("negative", 1 - unit.positive) if unit.positive < 0.5 else ("positive", unit.positive)
+    if share < 0.75:
+        return (
+            f"Its activation has both signs ({words.percent(share)} of it {side}); where it is the other, the words "
+            "change sides."
+        )
+    return f"Its activation is {side} ({words.percent(share)} of it), so these are the words it pushes towards."
+
+
+def _facts(unit: UnitRecord) -> list[tuple[str, str]]:
+    rows = [(f"Gap in {e.context}, {e.other} names, it alone edited", _effect(e)) for e in unit.effects]
+    if not math.isnan(unit.divergence):
+        rows.append(("Shift of predictions on neutral text", f"{small(unit.divergence)} nats per token"))
+    rows += [(f"Mean activation, {group} names", words.figure(value)) for group, value in unit.groups.items()]
+    rows += [(f"Difference to {other} names", words.estimate(value)) for other, value in unit.differences.items()]
+    if not math.isnan(unit.neutral):
+        rows.append(("Mean activation, neutral text", words.figure(unit.neutral)))
+    if not math.isnan(unit.first):
+        rows.append(("Activation on first tokens, on delimiters",
+                     f"{words.percent(unit.first)}, {words.percent(unit.delimiters)}"))  # fmt: skip
+    return rows
+
+
+def _effect(effect: GapEffect) -> str:
+    return f"{words.number(effect.before)} → {words.number(effect.after)} SD"
+
+
+def small(value: float) -> str:
+    """Return a divergence with four decimals, and never as 0 where it is not."""
+    return "under 0.0001" if 0 < value < 0.0001 else words.number(value, 4)
+
+
+def _spot(each: Driver) -> Spot:
+    before, token, after = (
+        text.replace("\n", "⏎").replace("\t", "⇥") for text in (each.before, each.token, each.after)
+    )
+    return Spot(each.where, before, token or "(empty)", after, words.figure(each.value))
+
+
+def yardstick(change: float, divergence: float) -> str:
+    """Return what random units of the same layers do, each alone; empty where none was tried."""
+    if math.isnan(divergence):
+        return ""
+    gap = "" if math.isnan(change) else f"change the gap by at most {words.number(change)} SD and "
+    shift = f"shift neutral text by at most {small(divergence)} nats per token"
+    return f"Random units of the same layers, each alone, {gap}{shift}."
+
+
+def crowded(matrices: Sequence[MatrixRecord]) -> Table:
+    """Where the changed weights of an edit lie: matrices, and how few rows and columns hold them."""
+    rows = tuple(
+        (each.path, f"{each.entries:,}", words.percent(each.entries / (each.rows * each.columns)),
+         f"{each.rows_hit:,} of {each.rows:,}", f"{each.columns_hit:,} of {each.columns:,}",
+         words.percent(each.crowded_rows), words.percent(each.crowded_columns),
+         ", ".join(f"{column} ({n:,})" for column, n in each.top_columns[:3]))
+        for each in matrices
+    )  # fmt: skip
+    head = ("matrix", "changed weights", "of all", "rows hit", "columns hit", "in the fullest 1 % of rows",
+            "in the fullest 1 % of columns", "fullest columns")  # fmt: skip
+    return Table("Where the changed weights are", head, rows)
