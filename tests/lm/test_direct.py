@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from evenhand.core.errors import CannotRun
 from evenhand.lm.direct import Parts, Reader, direct_parts
@@ -15,7 +14,7 @@ from evenhand.lm.rows import Row, Target
 from evenhand.lm.stream import read_out
 from evenhand.lm.tail import Tail
 from evenhand.testing.tiny import tiny_lm
-from oracles.logit_loop import NAMES, Loop
+from oracles.logit_loop import NAMES, looped, read
 
 IDS = (7, 30, 55, 41, 90)
 OTHER = (12, 60, 33)
@@ -30,22 +29,10 @@ def _row(lm: LM, targets: Any, ids: tuple[int, ...] = IDS) -> Row:
     return Row(0, ids, len(ids), (), (), tuple(Target(len(ids) - 1, t, w) for t, w in targets))
 
 
-def _loop(lm: LM, name: str, row: Row) -> tuple[Loop, Tensor]:
-    inputs: dict[str, Any] = {"input_ids": torch.tensor([row.ids])}
-    if row.decoder:
-        inputs["decoder_input_ids"] = torch.tensor([row.decoder])
-    loop = Loop(lm.model, NAMES[name], inputs, row.targets[0].position)
-    return loop, loop.run()
-
-
 def _parts(lm: LM, rows: list[Row], space: Any = "neuron", exact: int = 0) -> list[Parts]:
     found: list[Parts] = []
     direct_parts(lm, rows, lm.layout(space), found.append, exact)
     return found
-
-
-def _weighted(log_p: Tensor, row: Row) -> Tensor:
-    return sum((t.weight * log_p[..., t.token] for t in row.targets), torch.tensor(0.0))
 
 
 def _uncapped(name: str) -> LM:
@@ -60,18 +47,19 @@ def test_contrasts_equal_the_softmax_loop(name: str, targets: Any) -> None:
     """Rows of other lengths beside it, so that padding and position are tested too."""
     lm = _uncapped(name)
     row = _row(lm, targets)
-    loop, logits = _loop(lm, name, row)
+    loop = looped(lm, name, row)
+    logits = loop.logits
     largest = 0.0
     (neurons,), (values,) = (_parts(lm, [_row(lm, PAIR, OTHER), row], space) for space in ("neuron", "value"))
     place = [len(r.ids) for r in neurons.rows].index(len(IDS))
-    assert float(neurons.values[place]) == pytest.approx(float(_weighted(logits.log_softmax(-1), row)), abs=1e-4)
+    assert float(neurons.values[place]) == pytest.approx(float(read(logits.log_softmax(-1), row)), abs=1e-4)
     ours = {site.path: x for s in (neurons, values) for site, x in _by_site(lm, s, place)}
     for layer in range(loop.layers()):
         block = f"{loop.names.blocks}.{layer}"
         pairs = [(f"{block}.{loop.names.mlp}", loop.neurons(layer))]
         pairs += [(f"{block}.{w}", loop.values(layer, i)) for i, w in enumerate(loop.names.attention)]
         for path, expected in pairs:
-            largest = max(largest, float((ours[path] - _weighted(expected, row)).abs().max()))
+            largest = max(largest, float((ours[path] - read(expected, row)).abs().max()))
             assert float(ours[path].abs().max()) > 1e-3
     print(f"{name}: largest difference to the loop {largest:.1e}")  # noqa: T201
     assert largest < 1e-4
@@ -88,7 +76,8 @@ def test_everything_that_is_written_adds_up(name: str) -> None:
     """Embedding, units and biases reproduce the final log-odds; units and bias of an MLP reproduce what it writes."""
     lm = _uncapped(name)
     row = _row(lm, SETS)
-    loop, logits = _loop(lm, name, row)
+    loop = looped(lm, name, row)
+    logits = loop.logits
     tail = Tail.of(lm, next(s for s in lm.layout("neuron").sites if s.stack == "decoder"))
     found = read_out(lm, [row], tail)
     embedding = sum(t.weight * tail.rows(torch.tensor([t.token])) for t in row.targets)
@@ -106,7 +95,7 @@ def test_everything_that_is_written_adds_up(name: str) -> None:
             total += x.sum() + extra
             written = (found.stream.writes[site.path] * u).sum()
             assert float(x.sum() + extra - written) == pytest.approx(0.0, abs=1e-4), site.path
-    difference = float((total - _weighted(logits, row)).abs())
+    difference = float((total - read(logits, row)).abs())
     print(f"{name}: parts and whole differ by {difference:.1e}")  # noqa: T201
     assert difference < 1e-4
 
@@ -116,7 +105,7 @@ def test_everything_that_is_written_adds_up(name: str) -> None:
 def test_targets_are_the_derivative_at_the_writers_stream_and_exact_ones_the_loop(name: str) -> None:
     lm = tiny_lm(name)
     row = _row(lm, ((70, 1.0),))
-    loop, _ = _loop(lm, name, row)
+    loop = looped(lm, name, row)
     layer, count = 1, 12
     (first,), (exact,) = (_parts(lm, [row], "neuron", n) for n in (0, count))
     path = f"{loop.names.blocks}.{layer}.{loop.names.mlp}"
@@ -148,15 +137,15 @@ def test_under_a_soft_cap_contrasts_are_the_derivative_at_the_final_logits() -> 
     lm = tiny_lm("gemma2")
     lm.model.config.final_logit_softcapping = 2.0  # tight, so that it matters
     row = _row(lm, PAIR)
-    loop, _ = _loop(lm, "gemma2", row)
+    loop = looped(lm, "gemma2", row)
     (parts,) = _parts(lm, [row])
     end = loop.seen[f"{loop.names.norm}:in"]
     for layer, (_, ours) in enumerate(_by_site(lm, parts, 0)):
         each = loop.writes(layer, loop.names.mlp, loop.names.after_mlp)
         step = 1e-2
-        slope = torch.stack([_weighted(loop.log_p(end + step * e) - loop.log_p(end - step * e), row) for e in each])
+        slope = torch.stack([read(loop.log_p(end + step * e) - loop.log_p(end - step * e), row) for e in each])
         torch.testing.assert_close(ours, slope / (2 * step), atol=2e-4, rtol=1e-3)
-        flat = torch.stack([_weighted(loop.log_p(end + e, False) - loop.log_p(end, False), row) for e in each])
+        flat = torch.stack([read(loop.log_p(end + e, False) - loop.log_p(end, False), row) for e in each])
         assert not torch.allclose(ours, flat, atol=1e-3, rtol=1e-2), "the cap must matter for this to test it"
 
 

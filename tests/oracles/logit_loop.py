@@ -55,9 +55,11 @@ class Loop:
     inputs: dict[str, Any]
     place: int
     seen: dict[str, Tensor] = field(default_factory=dict)
+    logits: Tensor = field(default_factory=lambda: torch.empty(0))
+    """The model's own logits at the position."""
 
-    def run(self) -> Tensor:
-        """Forward with hooks; returns the model's own logits at the position."""
+    def run(self) -> None:
+        """Forward with hooks."""
         handles: list[Any] = []
 
         def keep(path: str, module: Any) -> None:
@@ -79,10 +81,9 @@ class Loop:
             if (part and part in wanted) or name == self.names.norm or name == f"{self.names.blocks}.0":
                 keep(name, module)
         with torch.no_grad():
-            logits = self.model(**self.inputs).logits[0, self.place].float()
+            self.logits = self.model(**self.inputs).logits[0, self.place].float()
         for handle in handles:
             handle.remove()
-        return logits
 
     def layers(self) -> int:
         return len(self.model.get_submodule(self.names.blocks))
@@ -150,3 +151,55 @@ class Loop:
         base = self.stream(layer, attention=which)
         each = self.writes(layer, self.names.attention[which], self.names.after_attention)
         return torch.stack([self.log_p(base + one) - self.log_p(base) for one in each])
+
+
+def looped(lm: Any, name: str, row: Any) -> Loop:
+    """Run one row (its `ids`, `decoder` and the position of its targets) and return it written down."""
+    inputs: dict[str, Any] = {"input_ids": torch.tensor([row.ids])}
+    if row.decoder:
+        inputs["decoder_input_ids"] = torch.tensor([row.decoder])
+    loop = Loop(lm.model, NAMES[name], inputs, row.targets[0].position)
+    loop.run()
+    return loop
+
+
+def read(log_p: Tensor, row: Any) -> Tensor:
+    """Σ weight · log p over a row's targets."""
+    return sum((t.weight * log_p[..., t.token] for t in row.targets), torch.tensor(0.0))
+
+
+@torch.no_grad()
+def queries(lm: Any, name: str, row: Any, top: int) -> Tensor:
+    """The paper's query score of every neuron, with its quotient; for Llama-like models without bias of the values."""
+    model, ids, last = lm.model, torch.tensor([row.ids]), row.targets[0].position
+    loop, before = looped(lm, name, row), model.config._attn_implementation
+    model.set_attn_implementation("eager")
+    maps = model(input_ids=ids, output_attentions=True).attentions
+    model.set_attn_implementation(before)
+    places = [Loop(model, NAMES[name], {"input_ids": ids}, s) for s in range(len(row.ids))]
+    for place in places:
+        place.run()
+    found: list[tuple[float, int, int, Tensor]] = []
+    for layer, attended in enumerate(maps):
+        block = model.model.layers[layer]
+        heads, groups = attended.shape[1], block.self_attn.v_proj.weight.shape[0] * attended.shape[1]
+        imp = read(loop.values(layer), row)
+        dim = len(imp) // heads
+        shared = groups // (dim * heads)
+        for s in range(last + 1):
+            h, gamma = places[s].stream(layer), block.input_layernorm.weight
+            gamma = 1 + gamma if name == "gemma2" else gamma
+            r = (h.square().mean() + model.config.rms_norm_eps).rsqrt()
+            for j in range(len(imp)):
+                key = gamma * block.self_attn.v_proj.weight[(j // dim) // (heads // shared) * dim + j % dim]
+                share = attended[0, j // dim, last, s] * r * (h @ key) / loop.seen[_writer(loop, layer)][j]
+                found.append((float(imp[j] * share), layer, s, key / (h @ key)))
+    out = torch.zeros(len(maps), loop.writes(0, loop.names.mlp, loop.names.after_mlp).shape[0])
+    for imp_a, layer, s, key in sorted(found, key=lambda each: -abs(each[0]))[:top]:
+        for lower in range(layer):
+            out[lower] += imp_a * places[s].writes(lower, loop.names.mlp, loop.names.after_mlp) @ key
+    return out.flatten()
+
+
+def _writer(loop: Loop, layer: int) -> str:
+    return f"{loop.names.blocks}.{layer}.{loop.names.attention[0]}:in"

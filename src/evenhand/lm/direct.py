@@ -81,23 +81,24 @@ class Reader:
     def parts(self, rows: Sequence[Row], exact: int = 0) -> Parts:
         """Run rows as one batch and take their read-outs apart."""
         found = read_out(self.lm, rows, self.tail)
-        weights = _weights(rows, found.raw)
-        raw = self.columns(rows, found, weights)
+        weights = target_weights(rows, found.raw)
+        slopes = self.slopes(rows, found, weights)
         pieces: list[Tensor] = []
         for site in self.layout.sites:
-            part = raw[site.path] if site.path in raw else torch.zeros(len(rows), site.units * site.width)
+            part = torch.zeros(len(rows), site.units * site.width)
+            if site.path in slopes:
+                part = found.stream.inputs[site.path] * slopes[site.path]
             pieces.append(part.reshape(len(rows), site.units, site.width).sum(2).cpu())
         units = torch.cat(pieces, dim=1)
         if exact and not all(map(_balanced, rows)):
             self._exact(units, found, weights, exact)
-        return Parts(tuple(rows), _values(found.capped(found.raw), weights).cpu(), units)
+        return Parts(tuple(rows), values_of(found.capped(found.raw), weights).cpu(), units)
 
     @torch.no_grad()
-    def columns(
-        self, rows: Sequence[Row], found: ReadOut, weights: Float[Tensor, "row vocab"] | None = None
+    def slopes(
+        self, rows: Sequence[Row], found: ReadOut, weights: Float[Tensor, "row vocab"]
     ) -> dict[str, Float[Tensor, "row in"]]:
-        """Return by writer what each of its input columns adds to the read-outs of a batch."""
-        weights = _weights(rows, found.raw) if weights is None else weights
+        """Return by writer what a unit of each of its inputs adds to the read-outs of a batch."""
         balanced = all(map(_balanced, rows))
         u = self._direction(found.raw.float(), found, weights) if balanced and found.cap is not None else None
         out: dict[str, Tensor] = {}
@@ -106,20 +107,14 @@ class Reader:
                 products = self._products(rows, site)
             else:
                 here = self._direction(self._logits_before(site, found), found, weights) if u is None else u
-                products = self.through(site, here)
-            out[site.path] = found.stream.inputs[site.path] * self.sizes(site, found)[:, None] * products
+                products = through(self.lm, site, here)
+            out[site.path] = self.sizes(site, found)[:, None] * products
         return out
 
     def sizes(self, site: Site, found: ReadOut) -> Float[Tensor, " row"]:
         """Return the fixed sizes on the way from a writer to the logits, multiplied."""
         behind = found.stream.behind.get(site.path)
         return found.scale if behind is None else found.scale * behind.to(found.scale.device)
-
-    def through(self, site: Site, u: Float[Tensor, "row d"]) -> Float[Tensor, "row in"]:
-        """Return ⟨column, u⟩ for every input column of a writer, the norm behind it included."""
-        after, columns = norm_behind(self.lm, site), writer_columns(self.lm, site)
-        u = u if after is None else FixedNorm.of(after).back(u)
-        return u.to(columns.device) @ columns.float().T
 
     def _products(self, rows: Sequence[Row], site: Site) -> Float[Tensor, "row in"]:
         """⟨column, u / r⟩ of each row's targets: computed once for all rows that have the same ones."""
@@ -131,7 +126,7 @@ class Reader:
                 @ self.tail.rows(torch.tensor([token for token, _ in key]))
                 for key in new
             ]
-            products = self.through(site, self.tail.back(torch.stack(embedded)))
+            products = through(self.lm, site, self.tail.back(torch.stack(embedded)))
             self.known.update({(site.path, key): product for key, product in zip(new, products, strict=True)})
         return torch.stack([self.known[site.path, key] for key in keys])
 
@@ -166,8 +161,8 @@ class Reader:
                 chosen = best[r][inside[r]]
                 for some in torch.split(chosen, _CHUNK):
                     moved = base[r] + found.scale[r] * self.tail.logits(self._written(site, found, r, some - start))
-                    here = _values(found.capped(base[r : r + 1]), weights[r : r + 1])
-                    units[r, some] = (_values(found.capped(moved), weights[r]) - here).cpu()
+                    here = values_of(found.capped(base[r : r + 1]), weights[r : r + 1])
+                    units[r, some] = (values_of(found.capped(moved), weights[r]) - here).cpu()
 
     def _written(self, site: Site, found: ReadOut, r: int, units: Int[Tensor, " k"]) -> Float[Tensor, "k d"]:
         """What units of a writer add to the stream of a row."""
@@ -177,6 +172,13 @@ class Reader:
         written = written.reshape(len(units), site.width, -1).sum(1)
         after = norm_behind(self.lm, site)
         return written if after is None else found.stream.behind[site.path][r] * FixedNorm.of(after)(written)
+
+
+def through(lm: LM, site: Site, u: Float[Tensor, "row d"]) -> Float[Tensor, "row in"]:
+    """Return ⟨column, u⟩ for every input column of a writer, the norm behind it included but for its size."""
+    after, columns = norm_behind(lm, site), writer_columns(lm, site)
+    u = u if after is None else FixedNorm.of(after).back(u)
+    return u.to(columns.device) @ columns.float().T
 
 
 def _key(row: Row) -> _Key:
@@ -189,7 +191,8 @@ def _balanced(row: Row) -> bool:
     return abs(sum(weights)) <= 1e-5 * sum(map(abs, weights))
 
 
-def _weights(rows: Sequence[Row], logits: Float[Tensor, "row vocab"]) -> Float[Tensor, "row vocab"]:
+def target_weights(rows: Sequence[Row], logits: Float[Tensor, "row vocab"]) -> Float[Tensor, "row vocab"]:
+    """Return the weight of every token in each row's read-out."""
     weights = torch.zeros_like(logits, dtype=torch.float32)
     for r, row in enumerate(rows):
         for target in row.targets:
@@ -197,6 +200,6 @@ def _weights(rows: Sequence[Row], logits: Float[Tensor, "row vocab"]) -> Float[T
     return weights
 
 
-def _values(logits: Float[Tensor, "row vocab"], weights: Float[Tensor, "*row vocab"]) -> Float[Tensor, " row"]:
-    """Σ weight · log p of each row."""
+def values_of(logits: Float[Tensor, "row vocab"], weights: Float[Tensor, "*row vocab"]) -> Float[Tensor, " row"]:
+    """Return each row's read-out, Σ weight · log p."""
     return (weights * logits).sum(-1) - weights.sum(-1) * logits.logsumexp(-1)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import tempfile
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from evenhand.core.bootstrap import Bootstrap
 from evenhand.core.case import Case
 from evenhand.core.contracts import Method
 from evenhand.core.edit import Edit
+from evenhand.core.errors import CannotRun
 from evenhand.core.measure import Subject, measure
 from evenhand.core.progress import silent
 from evenhand.core.readout import Readout
@@ -92,8 +93,15 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def check_locator(name: str, lm: LM, bias: Scenario) -> None:
-    """Check one locator: its settings, the shape and finiteness of its scores, same seed same scores, no traces."""
+    """Check one locator: its settings, the shape and finiteness of its scores, same seed same scores, no traces.
+
+    One that is for some kinds of model only names them in `models`, and has to refuse the others by CannotRun.
+    """
     locator = check_settings("locate", name)
+    if lm.kind not in getattr(locator, "models", (lm.kind,)):
+        with untouched(lm, name):
+            _check_refuses(lambda: locator.score(lm, bias), name)
+        return
     with untouched(lm, name):
         first = locator.score(lm, bias)
         second = locator.score(lm, bias)
@@ -103,6 +111,14 @@ def check_locator(name: str, lm: LM, bias: Scenario) -> None:
     assert torch.equal(one, other), f"{name}: two runs differ"
     assert bool(one.isfinite().all()), f"{name}: {int((~one.isfinite()).sum())} scores are not finite"
     assert float(one.std()) > 0, f"{name}: all units have the same score"
+
+
+def _check_refuses(score: Callable[[], object], name: str) -> None:
+    try:
+        score()
+    except CannotRun:
+        return
+    raise AssertionError(f"{name}: scores a kind of model that is not among its `models`")
 
 
 def check_method(name: str, lm: LM, bias: Scenario, utility: Scenario) -> None:

@@ -1,0 +1,126 @@
+"""From parts of read-outs by case to a score per unit: what differs between groups, or pushes to a stereotype."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from evenhand.core.errors import UsageError
+from evenhand.core.scenario import Scenario
+from evenhand.lm.direct import Parts
+from evenhand.lm.first_tokens import Wanted, by_leaning, first_token_rows
+from evenhand.lm.model import LM
+from evenhand.lm.objective import cells
+from evenhand.lm.rows import Row
+from evenhand.lm.tokens import Unscorable
+
+Leaning = Literal["both", "female", "male"]
+TakeApart = Callable[[list[Row], Callable[[Parts], None]], None]
+"""Runs rows and hands on their read-outs taken apart, batch by batch."""
+
+
+class _Sums:
+    """Mean part of each unit (float64) and mean read-out by group of some rows."""
+
+    def __init__(self, groups: list[str], rows: list[Row]) -> None:
+        self.groups = groups
+        self.count = Counter(groups[row.case] for row in rows)
+        self.parts: dict[str, Float[Tensor, " unit"]] = {}
+        self.values = dict.fromkeys(self.count, 0.0)
+
+    def take(self, found: Parts) -> None:
+        """Take up a batch."""
+        for group in {self.groups[row.case] for row in found.rows}:
+            here = torch.tensor([self.groups[row.case] == group for row in found.rows])
+            part = found.units[here].double().sum(0) / self.count[group]
+            self.parts[group] = self.parts[group] + part if group in self.parts else part
+            self.values[group] += float(found.values[here].double().sum()) / self.count[group]
+
+
+def gap_scores(
+    lm: LM, scenario: Scenario, wanted: Wanted, leaning: Leaning, run: TakeApart
+) -> tuple[Float[Tensor, " unit"], dict[str, Any]]:
+    """Return what each unit carries of what differs between groups, float32, and notes.
+
+    Groups: Σ gap · (mean part in the reference − in the other group) / Σ |gap| over context × variation × other group,
+    as in `evenhand.locate.contrast`, so that a unit that holds a gap back scores below zero. Words that lean to a
+    gender: half the mean part over female words less half of that over male ones (or the whole of one of the two),
+    mean over context × variation, so that positive pushes towards the stereotype, whichever way the model leans.
+    Raises UsageError where there is nothing to compare.
+    """
+    compared = by_leaning(scenario)
+    if compared is not scenario:
+        return _stereotype(lm, compared, wanted, leaning, run)
+    if leaning != "both":
+        raise UsageError(f"scenario {scenario.name!r} has groups, not words that lean: leave `leaning` at 'both'")
+    total, weight, gaps = torch.zeros(1, dtype=torch.float64), 0.0, dict[str, float]()
+    for name, found in _sums(lm, cells(scenario), wanted, run):
+        reference = scenario.groups[0]
+        for other in (group for group in found.values if group != reference):
+            gap = gaps[f"{name}/{other}"] = found.values[reference] - found.values[other]
+            total, weight = total + gap * (found.parts[reference] - found.parts[other]), weight + abs(gap)
+    return (total / weight if weight else total).float(), {"gaps": gaps}
+
+
+def _stereotype(
+    lm: LM, words: Scenario, wanted: Wanted, leaning: Leaning, run: TakeApart
+) -> tuple[Float[Tensor, " unit"], dict[str, Any]]:
+    found = dict(_sums(lm, cells(words), wanted, run))
+    female, male = (torch.stack([each.parts[side] for each in found.values()]).mean(0) for side in words.groups)
+    means = {side: sum(each.values[side] for each in found.values()) / len(found) for side in words.groups}
+    notes: dict[str, Any] = {
+        "leaning": leaning,
+        "gaps": {f"{name}/{side}": value for name, each in found.items() for side, value in each.values.items()},
+        "mean_gap": means,
+        "correlation_of_female_and_male_words": float(torch.corrcoef(torch.stack([female, -male]))[0, 1]),
+    }
+    scores = {"both": (female - male) / 2, "female": female, "male": -male}[leaning]
+    return scores.float(), notes
+
+
+def target_scores(lm: LM, scenario: Scenario, run: TakeApart) -> tuple[Float[Tensor, " unit"], dict[str, Any]]:
+    """Return each unit's mean part of the log-probability of the target, float32, and notes.
+
+    Mean over cases, then over context × variation. Of words that lean to a gender, the target is that side.
+    """
+    compared = by_leaning(scenario)
+    parts = (
+        compared.where(lambda c, x=context.name, v=variation: c.context == x and c.variation == v)
+        for context in compared.contexts
+        for variation in compared.variations(context.name)
+    )
+    found = [each for _, each in _sums(lm, parts, "target", run, pooled=True)]
+    total = torch.stack([each.parts[""] for each in found]).mean(0)
+    return total.float(), {"mean_log_p": sum(each.values[""] for each in found) / len(found)}
+
+
+def _sums(
+    lm: LM, parts: Iterator[Scenario], wanted: Wanted, run: TakeApart, pooled: bool = False
+) -> Iterator[tuple[str, _Sums]]:
+    """Yield the sums by group (or of all cases, as group "") of each variation in which every group can be read.
+
+    Raises UsageError where there is none.
+    """
+    left_out = "there are no cases"
+    read = 0
+    for part in parts:
+        name = f"{part.cases[0].context}/{part.cases[0].variation}"
+        groups = ["" if pooled else case.group for case in part.cases]
+        try:
+            rows = first_token_rows(lm, part, wanted)
+        except Unscorable as error:
+            rows, left_out = [], str(error)
+        sums = _Sums(groups, rows)
+        if set(sums.count) == set(groups):
+            run(rows, sums.take)
+            read += 1
+            yield name, sums
+        else:
+            lm.notify(f"{name} is left out: a group has no case that can be read ({left_out})")
+    if not read:
+        raise UsageError(f"no context and variation can be read for all of its groups: {left_out}")
