@@ -36,6 +36,8 @@ from evenhand.lm.rows import Row
 from evenhand.lm.texts import score_texts
 from evenhand.lm.variants import Variant
 
+_FEWEST = 20
+
 
 @dataclass(frozen=True)
 class Guard:
@@ -85,12 +87,17 @@ class Guard:
 
 
 def _same_layers(units: Selection, count: int, generator: torch.Generator) -> Selection:
-    """About `count` other units, as many in each site in proportion; of a site without others, any of its units."""
+    """About `count` other units, as many in each site in proportion, or all there are; of few, any of these sites.
+
+    To be above all of fewer than 20 says nothing, so then the units themselves are among those they are compared with.
+    """
+    sites, chosen = units.layout.sites, units.pieces()
+    pools = [torch.arange(site.units) if len(own) else own for site, own in zip(sites, chosen, strict=True)]
+    others = [pool[~torch.isin(pool, own)] for pool, own in zip(pools, chosen, strict=True)]
+    if sum(map(len, others)) >= _FEWEST:
+        pools = others
     pieces: list[Tensor] = []
-    for site, own in zip(units.layout.sites, units.pieces(), strict=True):
-        free = torch.ones(site.units, dtype=torch.bool)
-        free[own] = False
-        pool = free.nonzero().flatten() if bool(free.any()) else torch.arange(site.units)
+    for own, pool in zip(chosen, pools, strict=True):
         wanted = math.ceil(count * len(own) / len(units))
         pieces.append(pool[torch.randperm(len(pool), generator=generator)[:wanted]].sort().values)
     return Selection.joined(units.layout, pieces)
