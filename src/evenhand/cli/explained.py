@@ -48,8 +48,8 @@ def _part(part: Explanation) -> None:
                 "delimiters", "makes likelier"]  # fmt: skip
         table("Each unit edited alone, and its mean activation", head, [_row(unit, groups) for unit in part.units])
         change, shift = _number(part.random_change), _number(part.random_divergence, ".2g")
-        print(f"Random units of these layers change |gap| by at most {change}, and neutral text by {shift}, each alone. "
-              f"Of all tokens {_share(part.first)} are the first and {_share(part.delimiters)} delimiters.\n")  # fmt: skip
+        print(f"Random units of these layers, each alone, change |gap| by {change} at most, neutral text by {shift}.")
+        print(f"Of all tokens {_share(part.first)} are the first and {_share(part.delimiters)} delimiters.\n")
         table("Where they are most active", ["layer", "unit", "activation", "in", "text"],
               [_driver(unit, each) for unit in part.units for each in unit.drivers])  # fmt: skip
     if part.matrices:
@@ -60,7 +60,7 @@ def _part(part: Explanation) -> None:
 
 
 def _row(unit: UnitRecord, groups: list[str]) -> list[str]:
-    words = unit.suppresses if unit.positive < 0.5 else unit.promotes
+    words = unit.pushes[0]
     means = [_number(unit.groups.get(group, math.nan)) for group in groups]
     return [_layer(unit), str(unit.unit), _number(unit.change, "+.3f"), _number(unit.divergence, ".2g"), *means,
             _number(unit.neutral), _share(unit.first), _share(unit.delimiters),

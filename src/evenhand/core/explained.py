@@ -66,6 +66,11 @@ class UnitRecord(Record):
     """KL(unedited ‖ this unit alone edited) per token of neutral text, in nats."""
 
     @property
+    def pushes(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Tokens it pushes towards and away from, by the sign that most of its activation has (positive: unknown)."""
+        return (self.suppresses, self.promotes) if self.positive < 0.5 else (self.promotes, self.suppresses)
+
+    @property
     def change(self) -> float:
         """Mean change of the size of the gaps when it alone is edited; NaN where none was measured."""
         known = [each.change for each in self.effects if not math.isnan(each.change)]

@@ -169,8 +169,7 @@ def units(cell: CellRecord) -> Table:
     several = len({u.stack for u in cell.units}) > 1
     rows = tuple(
         (f"{u.stack} {u.layer}" if several else str(u.layer), str(u.unit), *([words.figure(u.score)] if scored else []),
-         "  ".join(words.token(t) for t in u.promotes) or "none listed",
-         "  ".join(words.token(t) for t in u.suppresses) or "none listed")
+         *("  ".join(words.token(t) for t in few) or "none listed" for few in u.pushes))
         for u in cell.units
     )  # fmt: skip
     head = ("layer", "unit", *(["score"] if scored else []), "words it makes likelier", "words it makes less likely")

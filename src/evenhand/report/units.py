@@ -46,9 +46,7 @@ def told(units: Sequence[UnitRecord], random_change: float) -> list[Unit]:
 
 
 def _unit(unit: UnitRecord, several: bool, random_change: float) -> Unit:
-    negative = unit.positive < 0.5
-    turned = (unit.suppresses, unit.promotes) if negative else (unit.promotes, unit.suppresses)
-    towards, away = (tuple(words.token(token) for token in few) for few in turned)
+    towards, away = (tuple(words.token(token) for token in few) for few in unit.pushes)
     stack = f"{unit.stack} " if several else ""
     return Unit(
         f"{stack}layer {unit.layer}, unit {unit.unit}", _change(unit), _tone(unit.change, random_change), towards, away,
@@ -111,15 +109,15 @@ def _spot(each: Driver) -> Spot:
     before, token, after = (
         text.replace("\n", "⏎").replace("\t", "⇥") for text in (each.before, each.token, each.after)
     )
-    return Spot(each.where, before, token or "(empty)", after, words.figure(each.value))
+    return Spot(each.where, before.lstrip(), token or "(empty)", after, words.figure(each.value))
 
 
 def yardstick(change: float, divergence: float) -> str:
     """Return what random units of the same layers do, each alone; empty where none was tried."""
     if math.isnan(divergence):
         return ""
-    gap = "" if math.isnan(change) else f"change the gap by at most {words.number(change)} SD and "
-    shift = f"shift neutral text by at most {small(divergence)} nats per token"
+    gap = "" if math.isnan(change) else f"change the gap by {words.number(change)} SD at most and "
+    shift = f"shift neutral text by {small(divergence)} nats per token at most"
     return f"Random units of the same layers, each alone, {gap}{shift}."
 
 

@@ -20,6 +20,7 @@ from evenhand.lm.variants import Variant
 from evenhand.study.evidence import layer_sizes
 from evenhand.study.ground import Ground
 from evenhand.study.matrices import matrices
+from evenhand.study.models import identity
 from evenhand.study.units import alone, explained, named
 
 RANKED_BY = "contrast"
@@ -43,7 +44,7 @@ def explain(ground: Ground, edit: Edit, top: int) -> list[Explanation]:
 
 def _part(ground: Ground, edit: Edit, top: int) -> Explanation:
     told = Explanation(
-        describes=edit.describe(), model=ground.lm.identity.to_json(), scenario=ground.bias.name,
+        describes=edit.describe(), model=identity(ground.lm), scenario=ground.bias.name,
         contexts=tuple(context.name for context in ground.bias.contexts), neutral=ground.texts.name,
     )  # fmt: skip
     if not isinstance(edit, Scale):
