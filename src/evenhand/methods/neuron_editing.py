@@ -1,0 +1,185 @@
+"""Interpretable neuron editing: a RECONSTRUCTION of Yu and Ananiadou (2025), and the exact CNA edit it grew from.
+
+Certain (abstract of arXiv 2501.14457): a logit-based and a causal-based strategy are combined; gender neurons are told
+from general neurons; editing even a few general ones breaks the model. Their words, templates, numbers of units,
+thresholds and tables are not public: nothing here reproduces a number of theirs. Exact are the logit score (their
+EMNLP 2024 main.191; `locate/logit_score`) and, with `mode = "cna"`, the edit of EMNLP 2024 main.193, section 6.2.
+
+What `reconstruction` does; a gap is mean favourable outcome of the first group − that of another, nats:
+
+1. candidates: the best `candidates` units with a positive score, taken in turn from two orders (`strategy` `logit` or
+   `causal`: from one of them): each unit's direct part of the gap at the last position (`locate/logit_score`), and its
+   effect on it to first order (`locate/contrast`), which sees units of early layers and at the word itself;
+2. each candidate is switched off alone, exactly, many side by side (`locate/ablation`): causal(u) = Σ gap · (gap − gap
+   without u) / Σ |gap| over context × variation × other group; those at or below 0 are dropped (`logit`: no causal
+   score, the order is that of the logit score). `positions`: at all positions, or at the last one of the prompt only;
+3. the guard (`evenhand.lm.general`): of these, units that neutral text needs are excluded, and `lm.notify` says which
+   and why;
+4. the first `units` of those left, by causal (`logit`: logit) score, are multiplied by `factor`. `path` goes on with
+   units never tried, candidates that do not help, and last of all the general ones.
+
+`cna`: importance of the favourable option's first token, log p(w | stream + unit) − log p(w | stream), in prompts about
+the first group minus that about the other, on the scenario's first variation only, weighted by the gap, so that it
+counts which of the two makes w likelier; the best `units` are zeroed, without causal score or guard. The 1,000 largest
+of each prompt by the full softmax, the rest to first order. The authors do not say over which professions they
+averaged; here over all that are given.
+
+Defaults: 18 units as in CNA; 64 candidates, 8 texts, 100 random units (ours).
+Pitfalls: a masked model has no logit score, so that the gradient stands in for it; units that a gender's *facts* run
+through look the same as a stereotype's (check `factual_gender`); a scenario needs groups (for words with leanings,
+`common_words_stereotype`); CNA judged its edit on the words it was fitted on, and on no text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain, zip_longest
+from typing import Annotated, Literal
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
+
+from evenhand.core.component import Selection, Space
+from evenhand.core.errors import CannotRun, UsageError
+from evenhand.core.general import Generality
+from evenhand.core.scenario import Scenario
+from evenhand.edits.scale import Factor, Mechanism, Scale
+from evenhand.lm.general import Guard
+from evenhand.lm.held import exact, first_order, weighted
+from evenhand.lm.knockouts import Positions
+from evenhand.lm.model import LM
+from evenhand.locate.logit_score import LogitScore
+
+Count = Annotated[int, Field(ge=1)]
+_EXACT = 1000
+"""Units of each prompt whose importance is computed by the full softmax (`cna`)."""
+_SHOWN = 5
+"""Excluded units that are told one by one."""
+
+
+@dataclass(frozen=True)
+class NeuronEditing:
+    """At most `units` units that carry the gap and that neutral text can spare."""
+
+    space: Space = "neuron"
+    mode: Literal["reconstruction", "cna"] = "reconstruction"
+    units: Count = 18
+    strategy: Literal["logit", "causal", "both"] = "both"
+    candidates: Count = 64
+    positions: Positions = "all"
+    """Where the causal score switches units off; the edit always acts on all positions."""
+    guard: bool = True
+    texts: Count = 8
+    randoms: Count = 100
+    """Random units whose damage is the guard's yardstick; 100 are the fewest that have a 0.99 quantile."""
+    damage: Annotated[float, Field(ge=0, le=1)] = 0.99
+    """Quantile of the random units' damage above which a unit is general."""
+    sinks: Annotated[float, Field(ge=0, le=1)] = 0.5
+    massive: Annotated[float, Field(gt=0)] = 100.0
+    factor: Factor = 0.0
+    mechanism: Mechanism = "weight"
+    """`activation` where the model's weights are offloaded or quantised."""
+
+    def fit(self, lm: LM, bias: Scenario, utility: Scenario) -> Scale:
+        """Return the edit of at most `units` units, none of which is general while the guard is on."""
+        order, left = self._order(lm, bias, utility)
+        return self._edit(lm, order[: min(self.units, left)])
+
+    def path(self, lm: LM, bias: Scenario, utility: Scenario, sizes: Sequence[int]) -> list[Scale]:
+        """Return the first n units of one order, for each n in `sizes`; what comes after the candidates is a filler."""
+        size = lm.layout(self.space).size
+        if max(sizes, default=0) > size:
+            raise UsageError(f"neuron_editing: asked for {max(sizes)} units of a space of {size}")
+        order, _ = self._order(lm, bias, utility)
+        return [self._edit(lm, order[:n]) for n in sizes]
+
+    def _edit(self, lm: LM, units: Sequence[int]) -> Scale:
+        return Scale(Selection.of(lm.layout(self.space), list(units)), self.factor, self.mechanism)
+
+    def _order(self, lm: LM, bias: Scenario, utility: Scenario) -> tuple[list[int], int]:
+        """All units, best first, and how many of the first are candidates that help and may be edited."""
+        if self.mode == "cna":
+            return _ranked(self._cna(lm, bias))
+        scores = self._scores(lm, bias)
+        score, pool = scores[0], _in_turn([_ranked(each) for each in scores], self.candidates)
+        exact = [float(score[unit]) for unit in pool] if self.strategy == "logit" else self._causal(lm, bias, pool)
+        causal = dict(zip(pool, exact, strict=True))
+        helping = sorted((unit for unit in pool if causal[unit] > 0), key=lambda unit: -causal[unit])
+        general = self._general(lm, helping, utility) if self.guard else set[int]()
+        left = [unit for unit in helping if unit not in general]
+        if not left:
+            lm.notify(self._nothing(len(pool), len(helping)))
+        tried = set(pool)
+        rest = [unit for unit in _ranked(score)[0] if unit not in tried]
+        useless = [unit for unit in pool if not causal[unit] > 0]
+        return [*left, *rest, *useless, *(unit for unit in helping if unit in general)], len(left)
+
+    def _cna(self, lm: LM, bias: Scenario) -> Float[Tensor, " unit"]:
+        if not bias.contexts:
+            raise UsageError(f"scenario {bias.name!r} has no cases to compare groups on")
+        first = bias.variations(bias.contexts[0].name)[0]
+        return LogitScore(self.space, kind="cna", exact=_EXACT).score(lm, bias.only(variations=[first])).scores
+
+    def _scores(self, lm: LM, bias: Scenario) -> list[Float[Tensor, " unit"]]:
+        """The scores that candidates are taken by, the main one first."""
+        found: list[Tensor] = []
+        if self.strategy != "causal":
+            try:
+                found.append(LogitScore(self.space).score(lm, bias).scores)
+            except CannotRun as error:
+                if self.strategy == "logit":
+                    raise
+                lm.notify(f"neuron_editing: no logit score ({error}); all candidates are found by gradient")
+        if self.strategy != "logit":
+            found.append(weighted(first_order(lm, bias, lm.layout(self.space), self.positions))[0])
+        return found
+
+    def _causal(self, lm: LM, bias: Scenario, pool: Sequence[int]) -> list[float]:
+        """What each unit holds of the gaps, by switching it off alone."""
+        if not pool:
+            return []
+        units = Selection.of(lm.layout(self.space), list(pool))
+        held, _ = weighted(exact(lm, bias, units, self.positions))
+        found = {int(unit): float(value) for unit, value in zip(units.units, held, strict=True)}
+        return [found[unit] for unit in pool]
+
+    def _general(self, lm: LM, pool: Sequence[int], utility: Scenario) -> set[int]:
+        """Which of some candidates are general; `lm.notify` is told."""
+        guard = Guard(self.texts, self.randoms, self.damage, self.sinks, self.massive)
+        found = guard.check(lm, Selection.of(lm.layout(self.space), list(pool)), utility)
+        general = {one.unit: one for one in found if one.reasons}
+        if general:
+            lm.notify(_told([general[unit] for unit in pool if unit in general], len(pool)))
+        return set(general)
+
+    def _nothing(self, pool: int, helping: int) -> str:
+        if not pool:
+            return "neuron_editing: no unit adds to the gap, so there is none to edit"
+        if not helping:
+            return f"neuron_editing: none of {pool} candidates closes the gap when switched off, so none is edited"
+        return (
+            f"neuron_editing: every candidate that closes the gap is general ({helping} of {pool}), so none is edited; "
+            f"try more candidates (now {self.candidates}), other limits, or guard = false"
+        )
+
+
+def _ranked(scores: Float[Tensor, " unit"]) -> tuple[list[int], int]:
+    """All units, highest score first, and how many are above 0."""
+    return [int(unit) for unit in torch.argsort(scores, descending=True, stable=True)], int((scores > 0).sum())
+
+
+def _in_turn(orders: Sequence[tuple[list[int], int]], count: int) -> list[int]:
+    """The first `count` units of several orders taken in turn, each once, as far as they score above 0."""
+    positive = [order[:n] for order, n in orders]
+    units = [unit for unit in chain.from_iterable(zip_longest(*positive)) if unit is not None]
+    return list(dict.fromkeys(units))[:count]
+
+
+def _told(general: Sequence[Generality], pool: int) -> str:
+    first = "; ".join(map(str, general[:_SHOWN]))
+    more = f"; and {len(general) - _SHOWN} more" if len(general) > _SHOWN else ""
+    found = f"{len(general)} of {pool} candidates that close the gap are general and left alone"
+    return f"neuron_editing: {found}: {first}{more}"
