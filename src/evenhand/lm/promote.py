@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -13,6 +12,8 @@ from torch import Tensor, nn
 from evenhand.core.component import Selection, Site, Space
 from evenhand.lm.family import transposed, writer_outputs
 from evenhand.lm.model import LM
+from evenhand.lm.stream import writers
+from evenhand.lm.tail import FixedNorm, Tail, norm_behind
 
 _CHUNK = 64
 
@@ -41,8 +42,9 @@ def promoted(lm: LM, selection: Selection, top: int = 8) -> Iterator[Promoted]:
         if directions is None:
             yield from (Promoted(site, int(unit)) for unit in units)
             continue
+        tail = Tail.of(lm, site)
         for start in range(0, len(units), _CHUNK):
-            logits = _unembed(lm, site, directions[start : start + _CHUNK])
+            logits = tail.logits(directions[start : start + _CHUNK])
             for unit, row in zip(units[start : start + _CHUNK], logits, strict=True):
                 best, worst = row.topk(top).indices, (-row).topk(top).indices
                 yield Promoted(site, int(unit), token_texts(lm, best), token_texts(lm, worst))
@@ -56,53 +58,16 @@ def _directions(lm: LM, site: Site, units: Int[Tensor, " k"], space: Space) -> F
         return None
     if weight.device.type == "meta" or not weight.is_floating_point():
         return None
-    attends = site.path in {writer.path for writer in lm.layout("value").sites}
     if space == "row":
-        if not attends and site.path not in {writer.path for writer in lm.layout("neuron").sites}:
+        if site.path not in {writer.path for writer in writers(lm)}:
             return None
         width = writer_outputs(module)
         directions = nn.functional.one_hot(units.to(weight.device), width).float()
     else:
         columns = weight if transposed(module) else weight.T
         directions = columns[units.to(weight.device)].float()
-    block = lm.module(site.path.split(f".{site.layer}.")[0] + f".{site.layer}")
-    if getattr(block, "post_feedforward_layernorm", None) is None:
-        return directions
-    # Only beside that norm is the one called post-attention behind attention, not before the MLP.
-    after = block.get_submodule("post_attention_layernorm" if attends else "post_feedforward_layernorm")
-    return directions * _scale(after, directions.shape[1])
-
-
-def _unembed(lm: LM, site: Site, directions: Float[Tensor, "k d"]) -> Float[Tensor, "k vocab"]:
-    """Through the final norm's scale (its mean removed where the norm removes it) to the output embedding, in fp32."""
-    trunk = lm.module(site.path.split(f".{site.layer}.")[0].rsplit(".", 1)[0])
-    norm = _final_norm(trunk)
-    if norm is not None:
-        if isinstance(norm, nn.LayerNorm):
-            directions = directions - directions.mean(dim=1, keepdim=True)
-        directions = directions * _scale(norm, directions.shape[1])
-    project: Any = getattr(trunk, "project_out", None)
-    if project is not None:
-        directions = directions.to(project.weight.device) @ project.weight.float().T
-    head: Tensor = lm.head.weight
-    return directions.to(head.device) @ head.float().T
-
-
-def _final_norm(trunk: nn.Module) -> nn.Module | None:
-    """The norm that stands beside the list of blocks (there is none in some OPT models)."""
-    norms = [child for child in trunk.children() if "norm" in type(child).__name__.lower()]
-    return norms[-1] if norms else None
-
-
-def _scale(norm: Any, width: int) -> Float[Tensor, " d"]:
-    """The factor a norm puts on each coordinate, read off its output, because some store the weight and some 1 + it.
-
-    A vector of alternating signs has mean 0 and size 1, so the norm leaves it as it is but for scale and bias.
-    """
-    parameter: Tensor = next(norm.parameters())
-    probe = torch.ones(1, 1, width, dtype=parameter.dtype, device=parameter.device)
-    probe[..., 1::2] = -1
-    return ((norm(probe) - norm(-probe)) / (2 * probe)).flatten().float()
+    after = norm_behind(lm, site)
+    return directions if after is None else FixedNorm.of(after)(directions)
 
 
 def token_texts(lm: LM, ids: Sequence[int] | Int[Tensor, " k"]) -> tuple[str, ...]:
