@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -89,7 +90,7 @@ class _Run:
         at = torch.tensor([i for line, _ in rows for i in self.lines[line].at])
         targets = torch.tensor([t for line, _ in rows for t in self.lines[line].targets], device=self.lm.device)
         which = torch.tensor([variant % len(self.masks.variants) for _, variant in rows])
-        inputs = self._inputs([self.lines[line].ids for line, _ in rows])
+        inputs = self.inputs([self.lines[line].ids for line, _ in rows])
         begun = begun_once(self.lm, inputs, [line for line, _ in rows], self.masks.start(which))
         with begun, self.masks.rows(which):
             logits = forward(self.lm, inputs, where, at)[0]
@@ -107,7 +108,7 @@ class _Run:
                 self.agree.update({(unit.line, variant): top[i] for i, variant in enumerate(unit.variants)})
             first += unit.rows
 
-    def _inputs(self, ids: Sequence[Tokens]) -> dict[str, Any]:
+    def inputs(self, ids: Sequence[Tokens]) -> dict[str, Any]:
         tokens, mask = padded(self.lm, ids)
         if self.lm.kind != "encoder-decoder":
             places = positions(self.lm, mask)
@@ -147,3 +148,31 @@ def score_lines(
     kl = [[run.kl[i, key] if key >= 0 else torch.zeros(len(line.at)) for i, line in enumerate(lines)] for key in keys]
     agree = [[run.agree[i, key] if key >= 0 else torch.ones(len(e.at)) for i, e in enumerate(lines)] for key in keys]
     return LineScores(logp, kl, agree)
+
+
+def compare_lines(
+    lm: LM, lines: Sequence[Line], applied: Callable[[], AbstractContextManager[None]], progress: Progress
+) -> tuple[list[Float[Tensor, " _target"]], list[Float[Tensor, " _target"]]]:
+    """Return `kl` and `agree` of each line (see `LineScores`) under an edit that no mask stands for.
+
+    Every batch is run as the model stands and again within `applied()`.
+    """
+    run = _Run(lm, lines, ())
+    kl, agree = ([torch.empty(0) for _ in lines] for _ in range(2))
+
+    def batch(few: list[int]) -> None:
+        counts = [len(lines[i].at) for i in few]
+        where = torch.arange(len(few)).repeat_interleave(torch.tensor(counts))
+        at = torch.tensor([place for i in few for place in lines[i].at])
+        inputs = run.inputs([lines[i].ids for i in few])
+        before = forward(lm, inputs, where, at)[0]
+        with applied():
+            after = forward(lm, inputs, where, at)[0]
+        top = none_likelier(after, torch.arange(len(after)), before.argmax(-1)).float().cpu()
+        apart = divergence(before, after[None])[0].cpu()
+        for i, far, same in zip(few, torch.split(apart, counts), torch.split(top, counts), strict=True):
+            kl[i], agree[i] = far, same
+
+    wanted = [i for i, line in enumerate(lines) if line.at]
+    in_batches(lm, Work(wanted, lambda i: Cost(len(lines[i].ids), 2, 2 * len(lines[i].at)), batch), progress)
+    return kl, agree

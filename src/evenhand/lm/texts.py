@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +15,7 @@ from evenhand.core.progress import Progress, silent
 from evenhand.lm.logits import context_length
 from evenhand.lm.masked import masked_lines
 from evenhand.lm.model import LM
-from evenhand.lm.sequences import Line, score_lines
+from evenhand.lm.sequences import Line, compare_lines, score_lines
 from evenhand.lm.shared import Tokens
 from evenhand.lm.tokens import Encoded, encode_all
 from evenhand.lm.variants import Variant
@@ -64,6 +65,17 @@ def whole_texts(
     scores = score_lines(lm, [line for few in lines for line in few], variants, False, progress)
     sizes = [len(few) for few in lines]
     return [[_sum(part) for part in _joined(logp, sizes)] for logp in scores.logp]
+
+
+def compare_texts(
+    lm: LM, texts: Sequence[str], applied: Callable[[], AbstractContextManager[None]], progress: Progress = silent
+) -> tuple[Float[Tensor, " case"], Float[Tensor, " case"]]:
+    """Return `kl` and `agree` of each text as `score_texts` does, for an edit that no mask stands for."""
+    lines = [text_lines(lm, each) for each in _encoded(lm, texts)]
+    kl, agree = compare_lines(lm, [line for few in lines for line in few], applied, progress)
+    sizes = [len(few) for few in lines]
+    summed = [[_sum(part) for part in _joined(each, sizes)] for each in (kl, agree)]
+    return torch.tensor(summed[0], dtype=torch.float64), torch.tensor(summed[1], dtype=torch.float64)
 
 
 def _encoded(lm: LM, texts: Sequence[str]) -> list[Encoded]:

@@ -5,6 +5,7 @@ Single weights are no units of activations, so an edit of them is applied around
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection, Sequence
 
 from evenhand.core.component import Selection
@@ -17,6 +18,7 @@ from evenhand.core.select import in_layers
 from evenhand.edits.scale import Scale
 from evenhand.lm.model import LM
 from evenhand.lm.read import Reading, read, read_variants
+from evenhand.lm.texts import compare_texts
 from evenhand.lm.variants import Variant
 from evenhand.study.config import ReadingConfig
 
@@ -33,12 +35,22 @@ def read_edits(
     for i, edit in enumerate(edits):
         if i not in scales:
             with edit.applied(lm):
-                found[i] = read(lm, scenario, reading, progress)
+                said = read(lm, scenario, reading, progress)
+            found[i] = [_beside(lm, readout, edit, progress) for readout in said]
     return [found[i] for i in range(len(edits))]
 
 
 def _as_mask(edit: Scale) -> bool:
     return edit.selection.layout.space != "weight"
+
+
+def _beside(lm: LM, readout: Readout, edit: Edit, progress: Progress) -> Readout:
+    """Of whole texts also how far the edit is from the model as it stands, which a reading under masks tells itself."""
+    if readout.kind != "sentence" or lm.edits:
+        return readout
+    texts = [case.prompt for case in readout.cases]
+    kl, agree = compare_texts(lm, texts, lambda: edit.applied(lm), labelled(progress, "beside the unedited model"))
+    return dataclasses.replace(readout, arrays={**readout.arrays, "kl": kl, "agree": agree})
 
 
 def narrow(readouts: Sequence[Readout], scenario: Scenario) -> list[Readout]:

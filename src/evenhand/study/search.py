@@ -100,7 +100,9 @@ def _order(edits: Sequence[Edit]) -> dict[int, int]:
     first: dict[int, int] = {}
     for place, edit in enumerate(edits):
         selection = selection_of(edit)
-        for unit in selection.units if selection is not None else ():
+        if selection is None or selection.layout.space == "weight":  # too many to be told one by one
+            continue
+        for unit in selection.units:
             first.setdefault(int(unit), place)
     return first
 
