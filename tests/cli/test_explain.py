@@ -1,0 +1,135 @@
+"""`evenhand explain`: the planted carrier is found by what it does alone; runs and scores are compared; mistakes."""
+
+import json
+
+import pytest
+
+from evenhand.core.component import Selection
+from evenhand.core.explained import Explanation, Overlap
+from evenhand.edits._file import save
+from evenhand.edits.scale import Scale
+from evenhand.lm.load import load
+from evenhand.planted import model_path, truth
+
+ABOUT = {"scenario": "planted", "fitted_on": ["loan"]}
+
+
+@pytest.fixture(scope="module")
+def planted():
+    """The bundled model's identity, and two of its units: a carrier of the gap in `loan`, and one that is none."""
+    lm = load(model_path())
+    layout = lm.layout("neuron")
+    carrier = Selection.of(layout, [3 * 352 + 107])
+    known = truth()
+    loan = known.carriers("loan")
+    assert loan is not None
+    assert len(loan & carrier) == 1
+    other = Selection.of(layout, [3 * 352 + 111])
+    assert not len(known.selection & other)
+    return lm.identity.to_json(), carrier, other
+
+
+def test_the_planted_carrier_closes_the_gap_and_a_random_unit_does_not(evenhand, planted, tmp_path):
+    identity, carrier, other = planted
+    save(Scale(carrier | other), tmp_path / "edit", identity, ABOUT)
+    save(Scale(other), tmp_path / "other", identity, ABOUT)
+    said = evenhand("explain", tmp_path / "edit", "--utility", "planted_text", "--names", 4, "--json", "--against",
+                    tmp_path / "other", "--out", tmp_path / "page.html")  # fmt: skip
+    assert said.code == 0, said.err
+    found = json.loads(said.out)
+    assert set(found) == {"edit", "parts", "overlap", "page"}
+    (part,) = [Explanation.model_validate(each) for each in found["parts"]]
+    assert part.contexts == ("loan",)
+    first, second = part.units
+    assert (first.layer, first.unit) == (3, 107)
+    (gap,) = first.effects
+    assert (gap.context, gap.other) == ("loan", "southmere")
+    assert gap.before > 0.5
+    assert gap.change < -0.3
+    assert abs(second.change) < 0.1
+    assert part.random_change < 0.1
+    assert first.differences["southmere"].excludes()
+    assert first.drivers[0].token == " lend"
+    assert first.positive < 0.5
+    assert first.pushes == (first.suppresses, first.promotes)
+    (pair,) = Overlap.model_validate(found["overlap"]).pairs
+    assert (pair.both, pair.jaccard) == (1, 0.5)
+    page = (tmp_path / "page.html").read_text()
+    assert "layer 3, unit 107" in page
+    assert "closes the gap by" in page
+    assert "<script" not in page
+    assert "http" not in page.replace("http-equiv", "")
+
+
+@pytest.fixture
+def small(shop, tmp_path):
+    """An edit of the tiny model, as `fit` saves it."""
+
+    def fit(evenhand, name, units=3, seed=0):
+        out = tmp_path / name
+        said = evenhand("fit", shop / "model", "-s", shop / "shop.toml", "-m", "random", "--units", units, "--set",
+                        f"seed={seed}", "--utility", shop / "texts.toml", "--out", out)  # fmt: skip
+        assert said.code == 0, said.err
+        return out
+
+    return fit
+
+
+def test_the_table_names_units_effects_and_drivers(evenhand, small, shop):
+    edit = small(evenhand, "edit")
+    said = evenhand("explain", edit, "-s", shop / "shop.toml", "--utility", shop / "texts.toml", "--names", 2)
+    assert said.code == 0, said.err
+    assert "Each unit edited alone" in said.out
+    assert "Where they are most active" in said.out
+    assert "Random units of these layers" in said.out
+    assert said.out.splitlines()[1].startswith("  bus, gap to b: ")
+
+
+def test_mistakes_say_what_to_try(evenhand, small, shop, tmp_path):
+    edit = small(evenhand, "edit")
+    record = json.loads((edit / "edit.json").read_text())
+    record["model"]["sha256"] = "0" * 64
+    (edit / "edit.json").write_text(json.dumps(record))
+    more = ("-s", shop / "shop.toml", "--utility", shop / "texts.toml")
+    for code, text, args in (
+        (2, "this edit was fitted on", ("explain", edit, *more, "--model", shop / "model")),
+        (2, "expected a folder with edit.json", ("explain", tmp_path / "absent")),
+        (2, "say where that is with --scenario", ("explain", edit)),
+        (3, "say where it is with --model", ("explain", _moved(edit), *more)),
+    ):
+        said = evenhand(*args)
+        assert (said.code, said.out) == (code, ""), said
+        assert text in said.err, said.err
+
+
+def _moved(edit):
+    """The same edit, whose record names a model that is not there any more."""
+    record = json.loads((edit / "edit.json").read_text())
+    record["model"]["source"] = "/nowhere/model"
+    (edit / "edit.json").write_text(json.dumps(record))
+    return edit
+
+
+def test_a_run_and_scores_are_compared_without_a_model(evenhand, shop, tmp_path):
+    run, scores = tmp_path / "run", [tmp_path / "a.safetensors", tmp_path / "b.safetensors"]
+    study = tmp_path / "study.toml"
+    text = (shop / "study.toml").read_text().replace("sizes = [1, 16]", 'sizes = "paper"\nseeds = [0, 1]')
+    study.write_text(text)
+    assert evenhand("run", study, "--out", run).code == 0
+    for path, locator in zip(scores, ("contrast", "activation_norm"), strict=True):
+        args = ("locate", shop / "model", "-s", shop / "shop.toml", "-c", "lamp", "-l", locator, "--out", path)
+        assert evenhand(*args).code == 0
+    said = evenhand("explain", run, "--json", *(x for path in scores for x in ("--against", path)))
+    assert said.code == 0, said.err
+    found = Overlap.model_validate(json.loads(said.out)["overlap"])
+    assert found.edits[0].startswith("random on lamp, seed 0")
+    assert {(pair.a, pair.b) for pair in found.pairs} == {(0, 1), (0, 2), (0, 3), (1, 2), (1, 3)}
+    assert [(a, b) for a, b, _ in found.correlations] == [(2, 3)]
+    assert -1 <= found.correlations[0][2] <= 1
+    written = Overlap.model_validate_json((run / "overlap.json").read_bytes())
+    assert written.pairs == found.pairs[:1]
+    assert "Shared units" in evenhand("explain", run).out
+    alone = evenhand("explain", scores[0])
+    assert alone.code == 3
+    assert "nothing to compare it with" in alone.err
+    assert evenhand("explain", run, "--context", "lamp").code == 2

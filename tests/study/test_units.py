@@ -1,0 +1,82 @@
+"""What a unit does alone is what really editing it does; what cannot be measured is said and stays undefined."""
+
+import dataclasses
+import math
+
+import pytest
+
+from evenhand.core.bootstrap import Bootstrap
+from evenhand.core.component import Selection
+from evenhand.edits.scale import Scale
+from evenhand.lm.probe import Probe
+from evenhand.scenarios._load import load_scenario
+from evenhand.study.ground import Depth, Ground
+from evenhand.study.units import addresses, explained, named
+from evenhand.study.utility import together
+from evenhand.testing.tiny import tiny_lm
+
+DEPTH = Depth(names=4, texts=3, drivers=2, bootstrap=Bootstrap(60))
+
+
+def _ground(shop, family="llama"):
+    return Ground(tiny_lm(family), load_scenario(str(shop / "shop.toml")), together([str(shop / "texts.toml")]), DEPTH)
+
+
+@pytest.mark.parametrize(("space", "factor"), [("neuron", 0.0), ("head", 0.0), ("value", 0.5), ("row", 0.0)])
+def test_a_unit_alone_does_what_editing_it_does(shop, space, factor):
+    ground = _ground(shop)
+    layout = ground.lm.layout(space)
+    units = [layout.size - 2, 1]
+    found = explained(ground, layout, units, factor)
+    starts = dict(zip((site.path for site in layout.sites), layout.starts(), strict=True))
+    assert [starts[each.path] + each.unit for each in found.units] == units, "in the order they were given"
+    plain = Probe(ground.lm, ground.bias, ground.texts, DEPTH.names, DEPTH.texts)
+    for unit, record in zip(units, found.units, strict=True):
+        with Scale(Selection.of(layout, [unit]), factor).applied(ground.lm):
+            gaps = plain.effects([None]).gap[0]
+        wanted: dict[str, list[float]] = {}
+        for (context, _, _), gap in zip(plain.places, gaps.tolist(), strict=True):
+            wanted.setdefault(context, []).append(gap)
+        assert [each.context for each in record.effects] == ["bus", "lamp"]
+        for each in record.effects:
+            assert each.other == "b"
+            assert each.after == pytest.approx(sum(wanted[each.context]) / len(wanted[each.context]), abs=1e-5)
+        assert record.change == pytest.approx(sum(each.change for each in record.effects) / 2)
+        assert record.divergence >= 0
+        assert math.isnan(record.score)
+        assert set(record.groups) == {"a", "b"}
+        difference = record.differences["b"]
+        assert difference.value == pytest.approx(record.groups["a"] - record.groups["b"], abs=1e-6)
+        assert difference.low <= difference.value <= difference.high
+        assert (difference.n, difference.n_clusters) == (36, 6)
+        assert {each.where for each in record.drivers} <= {"bus", "lamp", "texts"}
+        assert record.drivers[-1].where == "texts"
+        assert math.isnan(record.positive) == (space == "head")
+    assert 0 < found.first < 1
+    assert found.random_change >= 0
+    assert found.random_divergence >= 0
+
+
+def test_what_cannot_be_probed_is_said_and_undefined(shop):
+    ground = _ground(shop)
+    contexts = tuple(dataclasses.replace(each, outcome="text") for each in ground.bias.contexts)
+    ground = dataclasses.replace(ground, bias=dataclasses.replace(ground.bias, contexts=contexts), notes=[])
+    (unit,) = explained(ground, ground.lm.layout("neuron"), [3], 0.0).units
+    assert unit.effects == ()
+    assert math.isnan(unit.change)
+    assert unit.divergence > 0
+    assert unit.drivers
+    assert ground.notes == [
+        "What single units do to the gap in bus, lamp is not measured: its answers are no numbers or options that can "
+        "be scored, or it compares no groups."
+    ]
+
+
+def test_units_are_listed_by_rank_and_then_by_place(shop):
+    ground = _ground(shop)
+    lm = ground.lm
+    chosen = Selection.of(lm.layout("neuron"), [2, 9, 40, 41])
+    assert addresses(chosen, {40: 0, 9: 0, 2: 1, 41: 2}, 3) == [9, 40, 2]
+    assert addresses(chosen, {}, 9) == [2, 9, 40, 41]
+    assert [each.unit for each in named(lm, chosen.layout, [41, 2])][1] == 2
+    assert explained(ground, chosen.layout, [], 0.0).units == ()
