@@ -21,7 +21,7 @@ from evenhand.core.progress import Progress, silent
 from evenhand.lm.batching import HELD, Cost, Work, in_batches
 from evenhand.lm.logits import check_length, padded, positions
 from evenhand.lm.model import LM
-from evenhand.lm.resume import States, begun_once, first_block, keeping, resumed
+from evenhand.lm.resume import States, first_block, keeping, resumed
 from evenhand.lm.rows import Row
 from evenhand.lm.shared import branches
 from evenhand.lm.trace import frozen, inputs, target_scores
@@ -29,6 +29,8 @@ from evenhand.lm.variants import RowMasks, Variant
 
 Positions = Literal["all", "last"]
 _LABEL = "switching off"
+_PART = 4
+"""Rows whose states are held at once take a quarter of the budget, so that four units and more fit into a batch."""
 
 
 def knockouts(
@@ -44,9 +46,9 @@ def knockouts(
     if at == "last":
         _check_last(lm, rows)
     check_length(lm, max(row.length for row in rows), "the longest prompt with its answer")
-    run = _Run(lm, rows, units, progress)
+    run = _Run(lm, rows, units, at)
     with frozen(lm, False):
-        (run.everywhere if at == "all" else run.at_last)()
+        run.run(progress)
     case = torch.tensor([row.case for row in rows])
     total = torch.zeros(int(case.max()) + 1, len(units) + 1, dtype=torch.float64).index_add_(0, case, run.found)
     return total[:, -1], total[:, :-1].T
@@ -66,100 +68,115 @@ def _check_last(lm: LM, rows: Sequence[Row]) -> None:
 
 
 class _Run:
-    """Rows, the units to switch off one at a time, and what is found of each row; the last variant is no unit."""
+    """Rows, the units to switch off one at a time, and what is found of each row; the last column is no unit."""
 
-    def __init__(self, lm: LM, rows: Sequence[Row], units: Selection, progress: Progress) -> None:
-        self.lm, self.rows, self.progress = lm, rows, progress
-        self.alone = [Selection.of(units.layout, [int(unit)]) for unit in units.units]
+    def __init__(self, lm: LM, rows: Sequence[Row], units: Selection, at: Positions) -> None:
+        self.lm, self.rows, self.at = lm, rows, at
+        self.alone = [Variant(Selection.of(units.layout, [int(unit)])) for unit in units.units]
         self.found = torch.zeros(len(rows), len(self.alone) + 1, dtype=torch.float64)
-        # Units of one block side by side, so that a batch begins as late as it can.
-        self.order = sorted(range(len(self.alone)), key=lambda unit: first_block(lm, self.alone[unit]))
+        self.by_block: dict[int, list[int]] = {}
+        for number, variant in enumerate(self.alone):
+            self.by_block.setdefault(first_block(lm, variant.selection), []).append(number)
 
-    def masks(self, batch: Sequence[tuple[int, int]]) -> tuple[RowMasks, Int[Tensor, " row"]]:
-        """Return the masks of the units of a batch, and which of them each row gets."""
-        used = list(dict.fromkeys(unit for _, unit in batch))
-        place = {unit: i for i, unit in enumerate(used)}
-        variants = [None if unit == len(self.alone) else Variant(self.alone[unit]) for unit in used]
-        return RowMasks(self.lm, variants), torch.tensor([place[unit] for _, unit in batch])
+    def run(self, progress: Progress) -> None:
+        """Fill `found`, some rows at a time: their states are held while every unit is switched off."""
 
-    def put(self, batch: Sequence[tuple[int, int]], scores: Float[Tensor, " row"]) -> None:
-        row, unit = torch.tensor(batch).unbind(1)
-        self.found[row, unit] = scores.double().cpu()
-
-    def everywhere(self) -> None:
-        def run(batch: list[tuple[int, int]]) -> None:
-            rows, (masks, which) = [self.rows[row] for row, _ in batch], self.masks(batch)
-            begun = begun_once(self.lm, inputs(self.lm, rows), [row for row, _ in batch], masks.start(which))
-            with begun, masks.rows(which):
-                self.put(batch, target_scores(self.lm, rows))
-
-        items = [(row, unit) for unit in (*self.order, len(self.alone)) for row in range(len(self.rows))]
-
-        def cost(item: tuple[int, int]) -> Cost:
-            return Cost(self.rows[item[0]].length, 1, len(self.rows[item[0]].targets))
-
-        in_batches(self.lm, Work(items, cost, run, label=_LABEL), self.progress)
-
-    def at_last(self) -> None:
-        def run(some: list[int]) -> None:
-            tail = _Tail(self.lm, [self.rows[row] for row in some])
-            self.put([(row, len(self.alone)) for row in some], tail.base)
-
-            def again(batch: list[tuple[int, int]]) -> None:
-                masks, which = self.masks(batch)
-                index = torch.tensor([some.index(row) for row, _ in batch])
-                self.put(batch, tail.without(masks, which, index))
-
-            items = [(row, unit) for unit in self.order for row in some]
-            in_batches(
-                self.lm, Work(items, lambda item: tail.cost(self.rows[item[0]]), again, label=_LABEL), self.progress
+        def chunk(some: list[int]) -> None:
+            begun = (_Last if self.at == "last" else _Whole)(
+                self.lm, [self.rows[row] for row in some], [*self.by_block]
             )
+            self.found[some, -1] = begun.base.double().cpu()
+            for block, units in self.by_block.items():
+                self._block(begun, some, block, units)
 
-        in_batches(self.lm, Work(range(len(self.rows)), lambda row: Cost(self.rows[row].length), run, label="prompts"))
+        in_batches(
+            self.lm,
+            Work(range(len(self.rows)), lambda i: Cost(self.rows[i].length, _PART), chunk, label=_LABEL),
+            progress,
+        )
+
+    def _block(self, begun: _Whole, some: list[int], block: int, units: list[int]) -> None:
+        """Switch off every unit of one block for these rows."""
+
+        def run(batch: list[tuple[int, int]]) -> None:
+            used = list(dict.fromkeys(unit for _, unit in batch))
+            place = {unit: i for i, unit in enumerate(used)}
+            masks = RowMasks(self.lm, [self.alone[unit] for unit in used])
+            index, which = torch.tensor([(row, place[unit]) for row, unit in batch]).unbind(1)
+            scores = begun.without(masks, which, block, index)
+            for (row, unit), score in zip(batch, scores.double().cpu(), strict=True):
+                self.found[some[row], unit] = score
+
+        items = [(row, unit) for unit in units for row in range(len(some))]
+        in_batches(self.lm, Work(items, lambda item: begun.cost(item[0]), run))
 
 
-class _Tail:
-    """The last tokens of rows, on a cache of what comes before them, as the model stands and without units."""
+class _Whole:
+    """Rows as the model stands, to be run again from any block on."""
 
-    def __init__(self, lm: LM, rows: Sequence[Row]) -> None:
-        from transformers import DynamicCache
+    first_only = False
 
+    def __init__(self, lm: LM, rows: Sequence[Row], starts: Sequence[int]) -> None:
         self.lm = lm
-        self.rows = [_after(row) for row in rows]
-        before = {row.ids[: row.prompt - 1]: None for row in rows}
-        order = {ids: number for number, ids in enumerate(before)}
-        self.prefix = torch.tensor([order[row.ids[: row.prompt - 1]] for row in rows])
-        ids, self.mask = padded(lm, [*before], left=True)
-        given: dict[str, Any] = {"input_ids": ids, "attention_mask": self.mask, **positions(lm, self.mask)}
-        cache = DynamicCache(config=lm.model.config)
-        target_scores(lm, [Row(0, (), 0)] * len(ids), given | {"past_key_values": cache, "use_cache": True})
-        self.cache = cache
-        everything = torch.arange(len(rows))
-        with keeping(lm) as states:
-            self.base = target_scores(lm, self.rows, self._given(everything, 0))
+        self.rows = self.cut(rows)
+        self.inputs = inputs(lm, self.rows)
+        with keeping(lm, starts) as states:
+            self.base = target_scores(lm, self.rows, self.given(torch.arange(len(rows)), 0))
         self.states: States = states
 
-    def cost(self, row: Row) -> Cost:
+    def cut(self, rows: Sequence[Row]) -> list[Row]:
+        """Return the part of each row that is run again."""
+        return [*rows]
+
+    def cost(self, row: int) -> Cost:
         """What it takes to run a row again."""
-        past = self.mask.shape[1]
-        return Cost(row.length, (row.length - row.prompt + 1 + past / HELD) / row.length, len(row.targets))
+        return Cost(self.rows[row].length, 1, len(self.rows[row].targets))
 
-    def without(self, masks: RowMasks, which: Int[Tensor, " row"], index: Int[Tensor, " row"]) -> Float[Tensor, " row"]:
-        """Return the objective of rows `index`, row i as variant `which[i]` at its first token."""
-        start = masks.start(which)
-        rows = [self.rows[int(i)] for i in index]
-        with resumed(self.lm, self.states, start, index), masks.rows(which, first_only=True):
-            return target_scores(self.lm, rows, self._given(index, start))
+    def given(self, index: Int[Tensor, " row"], start: int) -> dict[str, Any]:
+        """Return the model's arguments for these rows."""
+        return {name: x[index.to(x.device)] if isinstance(x, Tensor) else x for name, x in self.inputs.items()}
 
-    def _given(self, index: Int[Tensor, " row"], start: int) -> dict[str, Any]:
-        """The arguments that continue the cache with these rows; layers of the cache before `start` are never read."""
-        ids, own = padded(self.lm, [row.ids for row in self.rows])
-        here = index.to(ids.device)
-        before = self.prefix.to(ids.device)[here]
-        mask = torch.cat([self.mask[before], own[here]], dim=1)
+    def without(
+        self, masks: RowMasks, which: Int[Tensor, " row"], start: int, index: Int[Tensor, " row"]
+    ) -> Float[Tensor, " row"]:
+        """Return the objective of rows `index`, row i as variant `which[i]`, none of which changes a block before."""
+        rows = [self.rows[int(row)] for row in index]
+        with resumed(self.lm, self.states, start, index), masks.rows(which, self.first_only):
+            return target_scores(self.lm, rows, self.given(index, start))
+
+
+class _Last(_Whole):
+    """The same from the last token of the prompts on; what comes before them is read once, into a cache."""
+
+    first_only = True
+
+    def cut(self, rows: Sequence[Row]) -> list[Row]:
+        """Read what comes before; return what is left of each row."""
+        from transformers import DynamicCache
+
+        before = {row.ids[: row.prompt - 1]: None for row in rows}
+        order = {ids: number for number, ids in enumerate(before)}
+        self.prefix = torch.tensor([order[row.ids[: row.prompt - 1]] for row in rows], device=self.lm.device)
+        ids, self.mask = padded(self.lm, [*before], left=True)
+        given: dict[str, Any] = {"input_ids": ids, "attention_mask": self.mask, **positions(self.lm, self.mask)}
+        self.cache: Any = DynamicCache(config=self.lm.model.config)
+        target_scores(self.lm, [], given | {"past_key_values": self.cache, "use_cache": True})
+        return [_after(row) for row in rows]
+
+    def cost(self, row: int) -> Cost:
+        """What it takes to run a row again: its own tokens, and those held before it."""
+        length = self.rows[row].length
+        return Cost(length, 1 + self.mask.shape[1] / HELD / length, len(self.rows[row].targets))
+
+    def given(self, index: Int[Tensor, " row"], start: int) -> dict[str, Any]:
+        """Return what continues the cache with these rows; of the cache, blocks before `start` are never read."""
+        here = index.to(self.lm.device)
+        before = self.prefix[here]
+        mask = torch.cat([self.mask[before], self.inputs["attention_mask"][here]], dim=1)
         places = {name: value[:, self.mask.shape[1] :] for name, value in positions(self.lm, mask).items()}
         cache = branches(self.cache, before, start)
-        return {"input_ids": ids[here], "attention_mask": mask, **places, "past_key_values": cache, "use_cache": True}
+        ids = self.inputs["input_ids"][here]
+        return {"input_ids": ids, "attention_mask": mask, **places, "past_key_values": cache, "use_cache": True}
 
 
 def _after(row: Row) -> Row:
