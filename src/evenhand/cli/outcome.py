@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def summary(folder: Path, record: CellRecord) -> str:
     """Return one line: the cell, the chosen size, the verdict, and the gap where the verdict is about."""
     facts, judgement = _judged(folder, [record])[0]
-    units = f"{facts.size_edited} unit" + ("s" if facts.size_edited != 1 else "")
+    units = f"{facts.size_edited} {facts.noun if facts.size_edited != 1 else facts.noun.removesuffix('s')}"
     gaps = [f"|gap| in {f.place.label} {f.base_size.value:.2g} → {f.edit_size.value:.2g}" for f in judgement.home
             if f.edit_size.defined]  # fmt: skip
     return "; ".join([f"{record.spec.method} on {record.spec.fitted}: {units}, {judgement.label.lower()}", *gaps])

@@ -210,3 +210,8 @@ class Facts:
     def size_edited(self) -> int:
         """How many units the edit switches off."""
         return sum(self.cell.per_layer.values())
+
+    @property
+    def noun(self) -> str:
+        """What it switches off, in the plural: single weights are no units."""
+        return "weights" if self.cell.space == "weight" else "units"

@@ -16,15 +16,15 @@ SUBJECTS = {"base": "unedited", "edit": "edited", "random": "random edit"}
 SYMBOLS = {"base": "circle-open", "edit": "circle", "random": "diamond"}
 
 
-def dose(points: Sequence[SweepPoint]) -> Figure:
-    """Gap and perplexity over the number of units switched off, beside random units; the chosen size is marked."""
+def dose(points: Sequence[SweepPoint], noun: str) -> Figure:
+    """Gap and perplexity over the number of units switched off, beside random ones; the chosen size is marked."""
     sizes = [f"{p.units:,}" for p in points]
     data = [
-        *_band(sizes, [p.random_gap for p in points], "random", "random units"),
-        *_band(sizes, [p.gap for p in points], "edit", "units of the edit"),
+        *_band(sizes, [p.random_gap for p in points], "random", f"random {noun}"),
+        *_band(sizes, [p.gap for p in points], "edit", f"{noun} of the edit"),
         {"type": "scatter", "mode": "lines+markers", "name": "perplexity", "showlegend": False, "x": sizes,
          "y": [finite(100 * (p.perplexity_ratio - 1)) for p in points], "yaxis": "y2", "line": {"color": "@edit"},
-         "hovertemplate": "%{x} units: perplexity %{y:+.1f} %<extra></extra>"},
+         "hovertemplate": f"%{{x}} {noun}: perplexity %{{y:+.1f}} %<extra></extra>"},
     ]  # fmt: skip
     chosen = next((i for i, p in enumerate(points) if p.chosen), None)
     mark: list[dict[str, Any]] = []
@@ -35,14 +35,14 @@ def dose(points: Sequence[SweepPoint]) -> Figure:
     note = {"xref": "x", "yref": "paper", "x": chosen, "y": 1.0, "text": "chosen", "showarrow": False,
             "yanchor": "bottom", "font": {"color": "@text", "size": 12}}  # fmt: skip
     return {
-        "alt": f"Size of the gap over the number of units switched off: {words.number(first.value)} with "
-        f"{sizes[0]} units, {words.number(best.value)} with {sizes[chosen if chosen is not None else -1]}.",
+        "alt": f"Size of the gap over the number of {noun} switched off: {words.number(first.value)} with "
+        f"{sizes[0]} {noun}, {words.number(best.value)} with {sizes[chosen if chosen is not None else -1]}.",
         "height": 430,
         "data": data,
         "layout": {
             "shapes": mark, "annotations": [note] if chosen is not None else [],
             "legend": {"orientation": "h", "y": -0.2, "x": 0}, "margin": {"t": 26, "b": 90},
-            "xaxis": {"type": "category", "title": {"text": "units switched off"}, "anchor": "y2"},
+            "xaxis": {"type": "category", "title": {"text": f"{noun} switched off"}, "anchor": "y2"},
             "yaxis": {"domain": [0.42, 1], "rangemode": "tozero", "title": {"text": "size of the gap (SD)"}},
             "yaxis2": {"domain": [0, 0.32], "title": {"text": "perplexity<br>change, %"}, "zeroline": True},
         },
@@ -54,7 +54,7 @@ def _band(x: Sequence[str], estimates: Sequence[Estimate], role: str, name: str)
     known = [(a, e) for a, e in zip(x, estimates, strict=True) if not math.isnan(e.low)]
     ends = [a for a, _ in known] + [a for a, _ in reversed(known)]
     outline = [finite(e.high) for _, e in known] + [finite(e.low) for _, e in reversed(known)]
-    hover = [f"{a} units, {name}: {words.estimate(e)}" for a, e in zip(x, estimates, strict=True)]
+    hover = [f"{a}, {name}: {words.estimate(e)}" for a, e in zip(x, estimates, strict=True)]
     return [
         {"type": "scatter", "x": ends, "y": outline, "fill": "toself", "fillcolor": f"@{role}/0.16", "mode": "lines",
          "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False},
@@ -176,22 +176,22 @@ def _damage_alt(facts: Facts) -> str:
     return f"Abilities of the unedited, edited and randomly edited model: {'; '.join(parts)}."
 
 
-def layers(per_layer: dict[str, int], sizes: dict[str, int]) -> Figure:
+def layers(per_layer: dict[str, int], sizes: dict[str, int], noun: str) -> Figure:
     """How many units are switched off in each layer."""
     several = len({name.rsplit(".", 1)[0] for name in per_layer}) > 1
     names = [name if several else name.rsplit(".", 1)[-1] for name in per_layer]
     hover = [
-        f"layer {text(name)}: {n} of {sizes.get(key, 0)} units"
+        f"layer {text(name)}: {n} of {sizes.get(key, 0)} {noun}"
         for (key, n), name in zip(per_layer.items(), names, strict=True)
     ]
     said = [f"{n} in layer {name}" for n, name in zip(per_layer.values(), names, strict=True) if n]
     return {
-        "alt": f"Units switched off by layer: {words.listing(said, 8)}.",
+        "alt": f"{noun.capitalize()} switched off by layer: {words.listing(said, 8)}.",
         "height": 260,
         "data": [{"type": "bar", "x": names, "y": list(per_layer.values()), "marker": {"color": "@edit"},
                   "text": [str(n) if n else "" for n in per_layer.values()] if len(names) <= 16 else None,
                   "hovertext": hover, "hovertemplate": "%{hovertext}<extra></extra>"}],
         "layout": {"margin": {"t": 10, "b": 46}, "xaxis": {"type": "category", "title": {"text": "layer"}},
-                   "yaxis": {"title": {"text": "units"}, "rangemode": "tozero", "tick0": 0,
+                   "yaxis": {"title": {"text": noun}, "rangemode": "tozero", "tick0": 0,
                              "dtick": max(1, math.ceil(max(per_layer.values()) / 5))}},
     }  # fmt: skip

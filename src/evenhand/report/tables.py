@@ -96,14 +96,14 @@ def transfer(cells: Sequence[Judged]) -> Table:
     return Table("The maps", head, tuple(rows))
 
 
-def dose(cell: CellRecord) -> Table:
+def dose(cell: CellRecord, noun: str) -> Table:
     """The sweep over sizes."""
     rows = tuple(
         (f"{p.units:,}{' (chosen)' if p.chosen else ''}", words.percent(p.share), words.estimate(p.gap),
          words.estimate(p.random_gap), words.percent(p.valid), words.percent(p.perplexity_ratio - 1, sign=True))
         for p in cell.sweep
     )  # fmt: skip
-    head = ("units", "share of all units", "size of the gap, SD", "same, random units", "valid answers", "perplexity")
+    head = (noun, f"share of all {noun}", "size of the gap, SD", f"same, random {noun}", "valid answers", "perplexity")
     return Table("Sizes that were tried", head, rows)
 
 
