@@ -65,6 +65,18 @@ def test_impossible_shares_are_refused(shares: tuple[float, ...]):
         toy().part("fit", shares=shares)
 
 
+def test_a_cluster_of_several_groups_is_in_one_part_in_all_of_them() -> None:
+    cases = [Case(f"{job}/{group}", "x", "c", "", group, str(job)) for job in range(12) for group in ("woman", "man")]
+    cases += [Case(f"own/{name}", "x", "c", "", "man", f"own {name}") for name in range(6)]
+    both = Scenario("jobs", tuple(cases), (Context("c", "choice"),), ("woman", "man"))
+    place = split_clusters(both, 1)
+    assert all(place["woman", str(job)] == place["man", str(job)] for job in range(12))
+    assert [sum(place["woman", str(job)] == part for job in range(12)) for part in PARTS] == [4, 4, 4]
+    assert [sum(place["man", f"own {name}"] == part for name in range(6)) for part in PARTS] == [2, 2, 2]
+    turned = Scenario("jobs", tuple(reversed(cases)), both.contexts, both.groups)
+    assert split_clusters(turned, 1) == place
+
+
 def test_too_few_to_split_says_where_and_how_many():
     with pytest.raises(UsageError, match=r"context 'buy': 2 variation\(s\) cannot be split into fit, choose, report"):
         toy(2).part("fit", by="variation")

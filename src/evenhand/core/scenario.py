@@ -120,13 +120,21 @@ class Scenario:
 def split_clusters(
     scenario: Scenario, seed: int, shares: Sequence[int | float] = (1, 1, 1)
 ) -> dict[tuple[str, str], Part]:
-    """Return for each (group, cluster) the part it belongs to; raises when a group is too small for three parts."""
-    place: dict[tuple[str, str], Part] = {}
+    """Return for each (group, cluster) the part it belongs to; raises when a group is too small for three parts.
+
+    A cluster that stands in several groups (a profession asked about each gender) is in the same part in all of them.
+    """
+    stands: dict[str, list[str]] = {}
     for group in dict.fromkeys(case.group for case in scenario.cases):
-        clusters = sorted({case.cluster for case in scenario.cases if case.group == group})
-        what = f"scenario {scenario.name!r}, group {group!r}: {len(clusters)} name(s)"
-        for cluster, part in _deal(clusters, f"{seed}:{group}", shares, what).items():
-            place[group, cluster] = part
+        for cluster in dict.fromkeys(case.cluster for case in scenario.cases if case.group == group):
+            stands.setdefault(cluster, []).append(group)
+    place: dict[tuple[str, str], Part] = {}
+    for groups in dict.fromkeys(tuple(sorted(each)) for each in stands.values()):
+        clusters = sorted(cluster for cluster, each in stands.items() if tuple(sorted(each)) == groups)
+        named = "+".join(groups)
+        what = f"scenario {scenario.name!r}, group {named!r}: {len(clusters)} name(s)"
+        for cluster, part in _deal(clusters, f"{seed}:{named}", shares, what).items():
+            place.update({(group, cluster): part for group in groups})
     return place
 
 
