@@ -56,6 +56,10 @@ addEventListener("load", async () => {
   links[1].click();
   found.opened = [...document.querySelectorAll(".cell:not([hidden])")].map((each) => each.id);
   found.linked = links[1].dataset.open;
+  const units = document.querySelectorAll(".cell:not([hidden]) details.unit");
+  units[0].open = true;
+  found.units = [units.length, units[0].querySelectorAll("mark").length, units[0].innerText];
+  found.overlap = document.querySelectorAll("table.overlap").length;
   found.headings = [...document.querySelectorAll("h1, h2")].length;
   found.unnamed = [...document.querySelectorAll(".figure")].filter((box) => !box.getAttribute("aria-label")).length;
   found.width = [innerWidth, document.documentElement.scrollWidth];
@@ -122,7 +126,10 @@ def check(found: dict[str, Any]) -> None:
     assert found["views"] == ["remaining"]
     assert found["chosen"] == ["random"]
     assert found["opened"] == [found["linked"]]
-    assert found["headings"] == 7
+    assert found["units"][:2] == [3, 2]
+    assert "closes the gap by" in found["units"][2]
+    assert found["overlap"] == 2
+    assert found["headings"] == 8
     assert found["unnamed"] == 0
 
 

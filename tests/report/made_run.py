@@ -6,10 +6,11 @@ import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 
 from evenhand.core.estimate import Estimate
-from evenhand.core.explained import UnitRecord
+from evenhand.core.explained import Driver, GapEffect, Overlap, Shared, UnitRecord
 from evenhand.core.record import (
     CellRecord,
     CellRef,
@@ -180,13 +181,39 @@ def cell(
                    suppresses=(" high", "</script>", " fine"))
         for layer in sorted(layers)
     )  # fmt: skip
+    units = (*(explained(unit, home, draw) for unit in units[:3]), *units[3:])
     return CellRecord(
         spec=spec, rows=rows(world, contexts), units=units, space="neuron", share=world.units / 2112,
         sweep=sweep(world.base[home], world.after.get(home, world.base[home]), world.units),
         per_layer={f"decoder.{i}": layers.count(i) for i in range(6)},
         layer_sizes={f"decoder.{i}": 352 for i in range(6)},
         distributions=tuple(distributions(world, contexts)), edit=f"edits/{spec.hash}", seconds=41.5,
+        random_change=0.02, random_divergence=0.0004,
     )  # fmt: skip
+
+
+def explained(unit: UnitRecord, context: str, draw: random.Random) -> UnitRecord:
+    """A unit that was also tried alone."""
+    driver = Driver(where=context, before="I want to buy a bicycle from", token=" Jamal", after=". How", value=-7.25)
+    prose = Driver(where="prose", before="and then</script> the", token=" old", after="\nwoman", value=3.5)
+    return unit.model_copy(update={
+        "positive": draw.random(), "first": 0.02, "delimiters": 0.11, "neutral": -0.31, "divergence": 0.0021,
+        "groups": {"white": 0.4, "black": -1.9}, "drivers": (driver, prose),
+        "differences": {"black": Estimate(value=2.3, low=1.9, high=2.8, n=48, n_clusters=24)},
+        "effects": (GapEffect(context=context, other="black", before=0.8, after=0.8 - draw.random()),),
+    })  # fmt: skip
+
+
+def overlap(records: Sequence[CellRecord]) -> Overlap:
+    """Edits of one model share more, the more alike their method and use case are."""
+    pairs = tuple(
+        Shared(a=i, b=j, both=both, jaccard=both / (48 - both), chance=0.006, p=0.0 if both else 1.0)
+        for (i, a), (j, b) in combinations(enumerate(records), 2) if a.spec.model == b.spec.model
+        for both in [12 * (a.spec.method == b.spec.method) + 6 * (a.spec.fitted_on == b.spec.fitted_on)]
+    )  # fmt: skip
+    count = len(records)
+    return Overlap(edits=tuple(record.spec.hash for record in records), sizes=(24,) * count,
+                   spaces=("neuron",) * count, pairs=pairs)  # fmt: skip
 
 
 def kept(world: World) -> CellRecord:
@@ -269,4 +296,5 @@ def build(
     (folder / "run.json").write_text(run.model_dump_json(), encoding="utf-8")
     for record in records[: len(records) - skip]:
         (folder / "cells" / f"{record.spec.hash}.json").write_text(record.model_dump_json(), encoding="utf-8")
+    (folder / "overlap.json").write_text(overlap(records).model_dump_json(), encoding="utf-8")
     return folder

@@ -1,0 +1,67 @@
+"""Units on the page: which way their words stand, which way they move the gap; what was not measured is left out."""
+
+import math
+
+from evenhand.core.estimate import Estimate
+from evenhand.core.explained import Driver, GapEffect, MatrixRecord, UnitRecord
+from evenhand.report import units
+
+SEEN = Driver(where="loan", before="\nThe bank will", token=" lend", after=" $", value=-81.94)
+
+
+def _unit(**more):
+    given = {"path": "m.3.down", "layer": 3, "stack": "decoder", "unit": 107, "drivers": (SEEN,)}
+    given |= {"promotes": (" a",), "suppresses": (" b",)}
+    return UnitRecord(**given | more)
+
+
+def test_words_stand_the_way_the_activation_points():
+    negative, positive, mixed = units.told([_unit(positive=0.1), _unit(positive=0.9), _unit(positive=0.6)], math.nan)
+    assert (negative.towards, negative.away) == (("␣b",), ("␣a",))
+    assert negative.sign.startswith("Its activation is negative (90")
+    assert (positive.towards, positive.away) == (("␣a",), ("␣b",))
+    assert mixed.sign.startswith("Its activation has both signs (60")
+
+
+def test_a_change_is_marked_only_beyond_what_random_units_do():
+    effects = (GapEffect(context="loan", other="x", before=0.7, after=0.2),)
+    widens = (GapEffect(context="loan", other="x", before=0.7, after=-0.9),)
+    found = units.told([_unit(effects=effects), _unit(effects=widens), _unit()], 0.3)
+    assert [(each.change, each.tone) for each in found] == [
+        ("closes the gap by 0.50 SD", "fell"),
+        ("widens the gap by 0.20 SD", "none"),
+        ("effect on the gap not measured", "none"),
+    ]
+    assert ("Gap in loan, x names, it alone edited", "0.70 → 0.20 SD") in found[0].facts
+
+
+def test_facts_leave_out_what_was_not_measured():
+    (bare,) = units.told([_unit()], math.nan)
+    assert bare.facts == ()
+    assert bare.sign == ""
+    (full,) = units.told(
+        [_unit(divergence=0.00002, groups={"x": -3.456}, neutral=0.5, first=0.2, delimiters=0.01,
+               differences={"x": Estimate(value=1.0, low=0.5, high=1.5)})], math.nan
+    )  # fmt: skip
+    assert dict(full.facts) == {
+        "Shift of predictions on neutral text": "under 0.0001 nats per token",
+        "Mean activation, x names": "−3.46",
+        "Difference to x names": "1.00 (0.50 to 1.50)",
+        "Mean activation, neutral text": "0.500",
+        "Activation on first tokens, on delimiters": "20\u00a0%, 1.0\u00a0%",
+    }
+    (spot,) = full.spots
+    assert (spot.before, spot.token, spot.value) == ("⏎The bank will", " lend", "−81.9")
+
+
+def test_units_of_which_only_the_words_are_known_are_left_to_the_table():
+    assert units.told([_unit(drivers=())], 0.1) == []
+
+
+def test_the_yardstick_and_the_matrices():
+    assert units.yardstick(math.nan, math.nan) == ""
+    assert "change the gap by 0.02 SD at most" in units.yardstick(0.02, 0.001)
+    record = MatrixRecord(path="q", layer=0, stack="decoder", rows=10, columns=20, entries=4, rows_hit=3, columns_hit=2,
+                          top_columns=((3, 3), (5, 1)), crowded_columns=0.75, crowded_rows=0.5)  # fmt: skip
+    (row,) = units.crowded([record]).rows
+    assert row == ("q", "4", "2.0\u00a0%", "3 of 10", "2 of 20", "50\u00a0%", "75\u00a0%", "3 (3), 5 (1)")
