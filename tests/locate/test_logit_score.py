@@ -80,15 +80,18 @@ def test_words_that_lean_are_oriented_by_their_stereotype_and_told_apart() -> No
         part = scenario.where(lambda c, f=frame: c.variation == f)
         units, _ = _case_by_case(lm, "llama", part)
         for side, sign in (("female", 1), ("male", -1)):
-            here = torch.tensor([case.fact("leaning") == side for case in part.cases])
-            expected[side] = expected[side] + sign * units[here].mean(0) / 2
+            here, neutral = (torch.tensor([c.fact("leaning") == x for c in part.cases]) for x in (side, "baseline"))
+            expected[side] = expected[side] + sign * (units[here].mean(0) - units[neutral].mean(0)) / 2
     found = {side: LogitScore(leaning=side).score(lm, scenario) for side in ("both", "female", "male")}  # type: ignore[arg-type]
     for side, scores in expected.items():
         torch.testing.assert_close(found[side].scores, scores, atol=1e-5, rtol=1e-3)
     torch.testing.assert_close(found["both"].scores, (expected["female"] + expected["male"]) / 2, atol=1e-5, rtol=1e-3)
     correlation = float(torch.corrcoef(torch.stack([expected["female"], expected["male"]]))[0, 1])
     assert found["both"].notes["correlation_of_female_and_male_words"] == pytest.approx(correlation, abs=1e-3)
-    assert len(found["both"].notes["gaps"]) == 4
+    assert len(found["both"].notes["gaps"]) == 6, "two frames of female words, male words and the neutral prompt"
+    bare = scenario.where(lambda case: case.fact("leaning") != "baseline")
+    torch.testing.assert_close(LogitScore().score(lm, bare).scores, found["both"].scores, atol=1e-6, rtol=1e-4)
+    assert not torch.allclose(LogitScore(leaning="female").score(lm, bare).scores, found["female"].scores, atol=1e-3)
     with pytest.raises(UsageError, match="no groups"):
         LogitScore(kind="cna").score(lm, scenario)
     with pytest.raises(UsageError, match="has groups"):

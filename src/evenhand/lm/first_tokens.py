@@ -26,11 +26,12 @@ Wanted = Literal["contrast", "target"]
 def by_leaning(scenario: Scenario) -> Scenario:
     """Return a scenario of words with a stereotype (fact `leaning`) as one of two groups, female and male words.
 
-    Words that lean neither way and neutral prompts are left out. Scenarios with groups come back as they are.
+    Neutral prompts, where there are any, are cases of a group `baseline`; words that lean neither way are left out.
+    Scenarios with groups come back as they are.
     """
     if scenario.groups or not any(case.fact("leaning") for case in scenario.cases):
         return scenario
-    kept = scenario.where(lambda case: case.fact("leaning") in ("female", "male"))
+    kept = scenario.where(lambda case: case.fact("leaning") in ("female", "male", "baseline"))
     cases = tuple(dataclasses.replace(case, group=case.fact("leaning")) for case in kept.cases)
     return dataclasses.replace(kept, cases=cases, groups=("female", "male"))
 

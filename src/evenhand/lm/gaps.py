@@ -49,8 +49,9 @@ def gap_scores(
 
     Groups: Σ gap · (mean part in the reference − in the other group) / Σ |gap| over context × variation × other group,
     as in `evenhand.locate.contrast`, so that a unit that holds a gap back scores below zero. Words that lean to a
-    gender: half the mean part over female words less half of that over male ones (or the whole of one of the two),
-    mean over context × variation, so that positive pushes towards the stereotype, whichever way the model leans.
+    gender: half the mean part over female words less half of that over male ones, mean over context × variation, so
+    that positive pushes towards the stereotype, whichever way the model leans. Of one gender's words alone, what is
+    there in the neutral prompt too is taken off, since a model's general preference is many times as large.
     Raises UsageError where there is nothing to compare.
     """
     compared = by_leaning(scenario)
@@ -71,15 +72,18 @@ def _stereotype(
     lm: LM, words: Scenario, wanted: Wanted, leaning: Leaning, run: TakeApart
 ) -> tuple[Float[Tensor, " unit"], dict[str, Any]]:
     found = dict(_sums(lm, cells(words), wanted, run))
-    female, male = (torch.stack([each.parts[side] for each in found.values()]).mean(0) for side in words.groups)
-    means = {side: sum(each.values[side] for each in found.values()) / len(found) for side in words.groups}
+    sides = next(iter(found.values())).parts
+    part = {side: torch.stack([each.parts[side] for each in found.values()]).mean(0) for side in sides}
+    means = {side: sum(each.values[side] for each in found.values()) / len(found) for side in sides}
+    neutral = part.get("baseline", torch.zeros(1, dtype=torch.float64))
+    female, male = part["female"] - neutral, neutral - part["male"]
     notes: dict[str, Any] = {
         "leaning": leaning,
         "gaps": {f"{name}/{side}": value for name, each in found.items() for side, value in each.values.items()},
         "mean_gap": means,
-        "correlation_of_female_and_male_words": float(torch.corrcoef(torch.stack([female, -male]))[0, 1]),
+        "correlation_of_female_and_male_words": float(torch.corrcoef(torch.stack([female, male]))[0, 1]),
     }
-    scores = {"both": (female - male) / 2, "female": female, "male": -male}[leaning]
+    scores = {"both": (female + male) / 2, "female": female, "male": male}[leaning]
     return scores.float(), notes
 
 
@@ -89,6 +93,8 @@ def target_scores(lm: LM, scenario: Scenario, run: TakeApart) -> tuple[Float[Ten
     Mean over cases, then over context × variation. Of words that lean to a gender, the target is that side.
     """
     compared = by_leaning(scenario)
+    if compared is not scenario:
+        compared = compared.where(lambda case: case.group in compared.groups)
     parts = (
         compared.where(lambda c, x=context.name, v=variation: c.context == x and c.variation == v)
         for context in compared.contexts

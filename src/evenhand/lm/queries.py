@@ -40,7 +40,7 @@ def query_parts(lm: LM, rows: Sequence[Row], take: Callable[[Parts], None], top:
         for path, chosen in _chosen(found, top).items():
             site = next(site for site in writers(lm) if site.path == path)
             for fed, parts in _fed(lm, found, site, chosen).items():
-                q[fed].index_add_(0, chosen[:, 0], parts.cpu())
+                q[fed].index_add_(0, chosen[:, 0].cpu(), parts.cpu())
         take(Parts(found.rows, found.values.cpu(), torch.cat([q[path] for path in paths], dim=1)))
 
 

@@ -24,7 +24,10 @@ are the gated products; nothing of the size of the vocabulary per unit.
 
 Pitfalls: only what is written at the last position counts, so units that act at the name or the word ("nurse") are
 not seen (use `contrast` or a causal score for these; `query_neurons` for what feeds attention). Only the first token of
-long answers is read. Units of an encoder score 0: they have no direct path. Masked models are refused.
+long answers is read. Words of one gender alone mostly find what the model prefers anyway: on two story models and the
+professions of common_words, scores of female and of male words correlate at −0.98 and −0.92 (the note
+`correlation_of_female_and_male_words`; −0.999 without the neutral prompt), where a stereotype would make it positive.
+Units of an encoder score 0: they have no direct path. Masked models are refused.
 """
 
 from __future__ import annotations
@@ -51,7 +54,8 @@ class LogitScore:
 
     `space` is `neuron`, `head` or `value` (head × dimension, summed over source positions: the input of the attention
     writer). `kind` is `contrast`, `target` or `cna`. `leaning` chooses, for words with a stereotype, those of one
-    gender or both. `exact` is how many units of each case are scored by the full softmax (`target` and `cna`; 0: none).
+    gender (against the neutral prompt) or both. `exact` is how many units of each case are scored by the full softmax
+    (`target` and `cna`; 0: none).
     """
 
     models: ClassVar[tuple[Kind, ...]] = ("causal", "encoder-decoder")
