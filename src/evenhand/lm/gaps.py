@@ -14,6 +14,7 @@ from evenhand.core.errors import UsageError
 from evenhand.core.scenario import Scenario
 from evenhand.lm.direct import Parts
 from evenhand.lm.first_tokens import Wanted, by_leaning, first_token_rows
+from evenhand.lm.held import gaps_of, weighted
 from evenhand.lm.model import LM
 from evenhand.lm.objective import cells
 from evenhand.lm.rows import Row
@@ -47,8 +48,8 @@ def gap_scores(
 ) -> tuple[Float[Tensor, " unit"], dict[str, Any]]:
     """Return what each unit carries of what differs between groups, float32, and notes.
 
-    Groups: Σ gap · (mean part in the reference − in the other group) / Σ |gap| over context × variation × other group,
-    as in `evenhand.locate.contrast`, so that a unit that holds a gap back scores below zero. Words that lean to a
+    Groups: what it holds of each gap (mean part in the reference − in the other group), weighted as in
+    `evenhand.locate.contrast`, so that a unit that holds a gap back scores below zero. Words that lean to a
     gender: half the mean part over female words less half of that over male ones, mean over context × variation, so
     that positive pushes towards the stereotype, whichever way the model leans. Of one gender's words alone, what is
     there in the neutral prompt too is taken off, since a model's general preference is many times as large.
@@ -59,19 +60,18 @@ def gap_scores(
         return _stereotype(lm, compared, wanted, leaning, run)
     if leaning != "both":
         raise UsageError(f"scenario {scenario.name!r} has groups, not words that lean: leave `leaning` at 'both'")
-    total, weight, gaps = torch.zeros(1, dtype=torch.float64), 0.0, dict[str, float]()
-    for name, found in _sums(lm, cells(scenario), wanted, run):
-        reference = scenario.groups[0]
-        for other in (group for group in found.values if group != reference):
-            gap = gaps[f"{name}/{other}"] = found.values[reference] - found.values[other]
-            total, weight = total + gap * (found.parts[reference] - found.parts[other]), weight + abs(gap)
-    return (total / weight if weight else total).float(), {"gaps": gaps}
+    scores, gaps = weighted(
+        held
+        for part, found in _sums(lm, cells(scenario), wanted, run)
+        for held in gaps_of(part, found.values, found.parts)
+    )
+    return scores, {"gaps": gaps}
 
 
 def _stereotype(
     lm: LM, words: Scenario, wanted: Wanted, leaning: Leaning, run: TakeApart
 ) -> tuple[Float[Tensor, " unit"], dict[str, Any]]:
-    found = dict(_sums(lm, cells(words), wanted, run))
+    found = {_name(part): sums for part, sums in _sums(lm, cells(words), wanted, run)}
     sides = next(iter(found.values())).parts
     part = {side: torch.stack([each.parts[side] for each in found.values()]).mean(0) for side in sides}
     means = {side: sum(each.values[side] for each in found.values()) / len(found) for side in sides}
@@ -85,6 +85,10 @@ def _stereotype(
     }
     scores = {"both": (female + male) / 2, "female": female, "male": male}[leaning]
     return scores.float(), notes
+
+
+def _name(part: Scenario) -> str:
+    return f"{part.cases[0].context}/{part.cases[0].variation}"
 
 
 def target_scores(lm: LM, scenario: Scenario, run: TakeApart) -> tuple[Float[Tensor, " unit"], dict[str, Any]]:
@@ -107,7 +111,7 @@ def target_scores(lm: LM, scenario: Scenario, run: TakeApart) -> tuple[Float[Ten
 
 def _sums(
     lm: LM, parts: Iterator[Scenario], wanted: Wanted, run: TakeApart, pooled: bool = False
-) -> Iterator[tuple[str, _Sums]]:
+) -> Iterator[tuple[Scenario, _Sums]]:
     """Yield the sums by group (or of all cases, as group "") of each variation in which every group can be read.
 
     Raises UsageError where there is none.
@@ -115,7 +119,6 @@ def _sums(
     left_out = "there are no cases"
     read = 0
     for part in parts:
-        name = f"{part.cases[0].context}/{part.cases[0].variation}"
         groups = ["" if pooled else case.group for case in part.cases]
         try:
             rows = first_token_rows(lm, part, wanted)
@@ -125,8 +128,8 @@ def _sums(
         if set(sums.count) == set(groups):
             run(rows, sums.take)
             read += 1
-            yield name, sums
+            yield part, sums
         else:
-            lm.notify(f"{name} is left out: a group has no case that can be read ({left_out})")
+            lm.notify(f"{_name(part)} is left out: a group has no case that can be read ({left_out})")
     if not read:
         raise UsageError(f"no context and variation can be read for all of its groups: {left_out}")
