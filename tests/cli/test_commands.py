@@ -114,6 +114,19 @@ def test_fit_saves_an_edit_and_export_bakes_it(evenhand, shop, tmp_path):
     assert (tmp_path / "baked" / "config.json").is_file()
 
 
+def test_what_a_method_says_of_its_choice_is_kept_with_the_edit(evenhand, shop, tmp_path):
+    (tmp_path / "talks.py").write_text(
+        "from dataclasses import dataclass\nfrom evenhand.methods.random import Random\n\n\n"
+        "@dataclass(frozen=True)\nclass Talks(Random):\n    def fit(self, lm, bias, utility):\n"
+        '        lm.notify("talks: unit 3 is general")\n        return super().fit(lm, bias, utility)\n'
+    )
+    said = evenhand("fit", shop / "model", "-s", shop / "shop.toml", "-m", tmp_path / "talks.py", "--utility",
+                    shop / "texts.toml", "--out", tmp_path / "edit")  # fmt: skip
+    assert said.code == 0, said.err
+    assert "talks: unit 3 is general" in said.err
+    assert load(tmp_path / "edit").provenance["notes"] == ["talks: unit 3 is general"]
+
+
 def test_layers_keep_units_of_those_layers_only(evenhand, shop, tmp_path):
     asked = (shop / "model", "-s", shop / "shop.toml", "-c", "lamp")
     fit = ("fit", *asked, "-m", "random", "--units", 60, "--utility", shop / "texts.toml", "--json")

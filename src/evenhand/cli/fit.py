@@ -44,6 +44,7 @@ def fit(
     from evenhand.core.plugin import returned
     from evenhand.edits._file import save
     from evenhand.study.readings import selection_of, within_layers
+    from evenhand.study.search import heard
     from evenhand.study.utility import together
 
     if not replace and out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -55,10 +56,11 @@ def fit(
     texts = together(tuple(utility or ("neutral_text",)))
     lm = options.open_lm(model, chat, dtype=dtype, device=device, device_map=device_map, revision=revision,
                          trust_remote_code=trust_remote_code)  # fmt: skip
-    if units is None:
-        edit = returned(plan.fit(lm, asked, texts), Edit, plan, "fit")
-    else:
-        edit = returned(plan.path(lm, asked, texts, [units])[0], Edit, plan, "path")
+    with heard(lm, f"{Path(method).stem}: ") as notes:
+        if units is None:
+            edit = returned(plan.fit(lm, asked, texts), Edit, plan, "fit")
+        else:
+            edit = returned(plan.path(lm, asked, texts, [units])[0], Edit, plan, "path")
     edit = within_layers(edit, wanted, lm) if wanted is not None else edit
     selection = selection_of(edit)
     if selection is not None and not len(selection):
@@ -66,7 +68,7 @@ def fit(
     about: dict[str, Any] = {
         "method": method, "settings": settings, "units_asked_for": units, "layers": wanted, "scenario": asked.name,
         "scenario_fingerprint": asked.fingerprint, "fitted_on": [c.name for c in asked.contexts],
-        "utility_fingerprint": texts.fingerprint,
+        "utility_fingerprint": texts.fingerprint, "notes": list(dict.fromkeys(notes)),
     }  # fmt: skip
     save(edit, out, lm.identity.to_json(), about)
     _print(edit, out, json_)
