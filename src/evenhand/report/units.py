@@ -40,9 +40,11 @@ class Unit:
 
 
 def told(units: Sequence[UnitRecord], random_change: float) -> list[Unit]:
-    """Return the units of which more than their words is known."""
+    """Return the units of which more than their words is known, those that do most to the gaps first."""
     several = len({unit.stack for unit in units}) > 1
-    return [_unit(unit, several, random_change) for unit in units if unit.drivers]
+    known = sorted((unit for unit in units if unit.drivers),
+                   key=lambda unit: 0.0 if math.isnan(unit.change) else -abs(unit.change))  # fmt: skip
+    return [_unit(unit, several, random_change) for unit in known]
 
 
 def _unit(unit: UnitRecord, several: bool, random_change: float) -> Unit:
