@@ -8,18 +8,25 @@ from evenhand.lm.promote import promoted
 from evenhand.testing.tiny import CAUSAL_NAMES, tiny_lm
 
 
-def _logits_when_fired(lm, site, unit, strength):
-    """Logits with one neuron driven so hard that it drowns the residual stream; a post-norm is made as loud."""
+def _logits_when_fired(lm, site, unit, strength, space="neuron"):
+    """Logits with one unit driven so hard that it drowns the residual stream; a post-norm is made as loud."""
     ids = torch.tensor([[7, 8, 9]])
     extra = {"decoder_input_ids": ids} if lm.kind == "encoder-decoder" else {}
 
-    def fire(module, args):
-        driven = torch.zeros_like(args[0])
-        driven[..., unit] = strength
-        return (driven, *args[1:])
+    def driven(like):
+        made = torch.zeros_like(like)
+        made[..., unit] = strength
+        return made
 
-    handles = [lm.module(site.path).register_forward_pre_hook(fire)]
-    after = getattr(lm.module(site.path.rsplit(".", 2)[0]), "post_feedforward_layernorm", None)
+    module = lm.module(site.path)
+    if space == "row":
+        handles = [module.register_forward_hook(lambda module, args, out: driven(out))]
+    else:
+        handles = [module.register_forward_pre_hook(lambda module, args: (driven(args[0]), *args[1:]))]
+    block = lm.module(site.path.split(f".{site.layer}.")[0] + f".{site.layer}")
+    after = getattr(block, "post_feedforward_layernorm", None)
+    if after is not None and "attn" in site.path:
+        after = block.post_attention_layernorm
     if after is not None:
         handles.append(after.register_forward_hook(lambda module, args, out: out * 1e4))
     with torch.no_grad():
@@ -46,6 +53,31 @@ def test_promoted_tokens_rise_when_the_unit_fires_hard(name):
     text = lm.tokenizer.decode(anchor)
     assert found.promotes == tuple(lm.tokenizer.decode([*anchor, int(i)]).removeprefix(text) for i in top)
     assert found.suppresses == tuple(lm.tokenizer.decode([*anchor, int(i)]).removeprefix(text) for i in bottom)
+
+
+@pytest.mark.parametrize(
+    ("name", "space"), [("llama", "value"), ("gemma2", "value"), ("gpt2", "value"), ("gemma2", "row"), ("gpt2", "row")]
+)
+def test_attention_values_and_rows_of_writers_have_words_too(name, space):
+    lm = tiny_lm(name)
+    layout = lm.layout(space)
+    writers = {each.path for each in lm.layout("value").sites}
+    last = [i for i, site in enumerate(layout.sites) if site.path in writers][-1]
+    site, unit = layout.sites[last], 5
+    found = next(promoted(lm, Selection.of(layout, [layout.starts()[last] + unit]), top=3))
+    logits = [_logits_when_fired(lm, site, unit, strength, space) for strength in (1e4, -1e4)]
+    top = (logits[0] - logits[1]).topk(3).indices
+    anchor = lm.tokenizer("a")["input_ids"][:1]
+    text = lm.tokenizer.decode(anchor)
+    assert found.promotes == tuple(lm.tokenizer.decode([*anchor, int(i)]).removeprefix(text) for i in top)
+
+
+def test_rows_that_do_not_write_into_the_stream_and_single_weights_have_no_words():
+    lm = tiny_lm("llama")
+    rows, weights = lm.layout("row"), lm.layout("weight")
+    query = next(i for i, site in enumerate(rows.sites) if site.path.endswith("q_proj"))
+    for selection in (Selection.of(rows, [rows.starts()[query]]), Selection.of(weights, [0])):
+        assert next(promoted(lm, selection)).promotes == ()
 
 
 def test_heads_masked_models_and_encoders_have_no_lists():
