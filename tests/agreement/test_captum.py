@@ -13,8 +13,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from evenhand.lm.integrated import Path, integrate
+from evenhand.lm.integrated import integrate
 from evenhand.lm.model import LM
+from evenhand.lm.paths import Path
 from evenhand.lm.rows import Row, Target
 from evenhand.lm.tokens import encode
 from evenhand.testing.tiny import tiny_lm

@@ -10,10 +10,12 @@ import torch
 
 from evenhand.core.errors import CannotRun, UsageError
 from evenhand.core.scenario import Scenario
+from evenhand.lm import begun
 from evenhand.lm import integrated as engine
-from evenhand.lm.integrated import Path, integrate, mean_inputs
+from evenhand.lm.integrated import integrate
 from evenhand.lm.model import LM
 from evenhand.lm.objective import favourable_rows
+from evenhand.lm.paths import Path, mean_inputs
 from evenhand.lm.rows import Row, Target, continuation_rows
 from evenhand.testing.conformance import state
 from evenhand.testing.tiny import tiny_lm
@@ -31,7 +33,7 @@ def _answers(lm: LM) -> list[Row]:
     """An option of several tokens after the shortest and the longest prompt."""
     by_length = sorted(use_case().cases, key=lambda case: len(lm.tokenizer(case.prompt)["input_ids"]))
     cases = [by_length[0], by_length[-1]]
-    rows = [row for i, c in enumerate(cases) for row in continuation_rows(lm, i, c.prompt, [c.options[1]], [1.0])]
+    rows = [row for i, c in enumerate(cases) for row in continuation_rows(lm, i, c.prompt, [c.options[2]], [1.0])]
     assert len({len(row.ids) for row in rows}) > 1, "rows must differ in length for this to test padding"
     assert sum(len(row.targets) for row in rows) > 2, "answers must be of several tokens"
     return rows
@@ -119,28 +121,50 @@ def test_the_model_is_left_as_it_was(name: str, monkeypatch: pytest.MonkeyPatch)
 def test_small_budgets_and_lack_of_memory_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     lm = tiny_lm("llama")
     rows = favourable_rows(lm, _few())
-    whole = integrate(lm, rows, lm.layout("neuron"), Path())
-    plain, seen = engine.target_scores, list[int]()
+    whole = integrate(lm, rows, lm.layout("neuron"), Path(tokens="all"))
+    plain, seen = begun.target_scores, list[int]()
 
-    def scores(lm: LM, rows: Any) -> torch.Tensor:
+    def scores(lm: LM, rows: Any, given: Any) -> torch.Tensor:
         seen.append(len(rows))
         if len(rows) > 4:
             raise torch.OutOfMemoryError("no more")
-        return plain(lm, rows)
+        return plain(lm, rows, given)
 
-    monkeypatch.setattr(engine, "target_scores", scores)
-    tight = integrate(lm, rows, lm.layout("neuron"), Path())
+    monkeypatch.setattr(begun, "target_scores", scores)
+    tight = integrate(lm, rows, lm.layout("neuron"), Path(tokens="all"))
     assert max(seen) > 4
     lm.budget, least = 4 * 26, len(seen)
-    small = integrate(lm, rows, lm.layout("neuron"), Path())
+    small = integrate(lm, rows, lm.layout("neuron"), Path(tokens="all"))
     assert max(seen[least:]) <= 4, "a budget must be enough to stay within the memory"
     for found in (tight, small):
         assert found.cases == whole.cases
         torch.testing.assert_close(found.scores, whole.scores, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(found.start, whole.start, atol=1e-5, rtol=1e-4)
-    monkeypatch.setattr(engine, "target_scores", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("no more")))
+    monkeypatch.setattr(begun, "target_scores", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("no more")))
     with pytest.raises(CannotRun, match="out of memory with a single row"):
-        integrate(lm, rows, lm.layout("neuron"), Path())
+        integrate(lm, rows, lm.layout("neuron"), Path(tokens="all"))
+
+
+@pytest.mark.parametrize("name", ["gpt_neo", "mistral", "qwen3"])
+def test_prompts_read_once_are_prompts_read_every_time(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    lm, layout = tiny_lm(name), tiny_lm(name).layout("neuron")
+    rows = favourable_rows(lm, _few())
+    assert engine._at_the_end(lm, rows)
+    once = integrate(lm, rows, layout, Path())
+    monkeypatch.setattr(engine, "_at_the_end", lambda *_: False)
+    every = integrate(lm, rows, layout, Path())
+    torch.testing.assert_close(once.scores, every.scores, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(once.start, every.start, atol=1e-5, rtol=1e-5)
+
+
+def test_sentences_are_predicted_from_their_start_so_nothing_is_read_once() -> None:
+    lm = tiny_lm("gpt2")
+    rows = favourable_rows(lm, use_case("pair", people={"a": ["Jo"], "b": ["Al"]}).only(variations=["car"]))
+    assert not engine._at_the_end(lm, rows)
+    found = integrate(lm, rows, lm.layout("neuron"), Path())
+    for i, case in enumerate(found.cases):
+        mine = [row for row in rows if row.case == case]
+        assert float(found.value[i]) == pytest.approx(float(oracle.case_outcome(lm, mine, False).detach()), abs=1e-4)
 
 
 def test_a_writer_without_a_gradient_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,12 +14,11 @@ long.581).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -28,50 +27,16 @@ from evenhand.core.component import Layout, Site
 from evenhand.core.errors import CannotRun, UsageError
 from evenhand.core.progress import Progress, silent
 from evenhand.lm.batching import Cost, Work, attempt, in_batches
+from evenhand.lm.begun import Last, Whole
 from evenhand.lm.logits import check_length
 from evenhand.lm.model import LM
-from evenhand.lm.resume import States, blocks, keeping, resumed
+from evenhand.lm.paths import Path
+from evenhand.lm.resume import blocks
 from evenhand.lm.rows import Row
-from evenhand.lm.trace import frozen, target_scores, trace
+from evenhand.lm.trace import frozen
 
-Rule = Literal["gauss", "riemann"]
-Where = Literal["last", "all"]
-Outcome = Literal["log", "probability"]
-Baseline = Mapping[str, Float[Tensor, " in"]]
-"""By the path of a writer, where its input starts from."""
 _GRAPH = 1024
 """With gradients a quarter of the budget, because the graph is kept; but not less than this where the budget allows."""
-
-
-@dataclass(frozen=True, eq=False)
-class Path:
-    """A straight line from a baseline to a layer's input as it is, and how the integral along it is taken.
-
-    `gauss` is Gauss–Legendre with `steps` nodes; `riemann` the left sum as published, α = k / steps for k = 0 …
-    steps − 1. `last` runs where targets are predicted (in an encoder beside a decoder, which predicts nothing,
-    everywhere), `all` everywhere. The outcome is the sum of weighted log-probabilities of a case's targets, or, as
-    `probability`, its exponential. A writer without baseline starts from zero.
-    """
-
-    rule: Rule = "gauss"
-    steps: int = 8
-    tokens: Where = "last"
-    outcome: Outcome = "log"
-    baseline: Baseline = field(default_factory=dict[str, Tensor])
-
-    def nodes(self) -> tuple[Float[Tensor, " node"], Float[Tensor, " node"]]:
-        """Return every α and its weight (float64); the first is the baseline itself, of weight 0 where no node is."""
-        if self.rule == "riemann":
-            return torch.arange(self.steps).double() / self.steps, torch.full((self.steps,), 1.0 / self.steps).double()
-        at, weight = (torch.from_numpy(x) for x in np.polynomial.legendre.leggauss(self.steps))
-        start = torch.zeros(1, dtype=torch.float64)
-        return torch.cat([start, (1 + at) / 2]), torch.cat([start, weight / 2])
-
-    def places(self, row: Row, stack: str) -> Sequence[int]:
-        """Return the positions of a row, as `stack` sees it, where the path runs."""
-        if self.tokens == "all" or (row.decoder and stack == "encoder"):
-            return row.places(stack, "all")
-        return sorted({target.position for target in row.targets})
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,22 +121,11 @@ def completeness(
     }
 
 
-def mean_inputs(lm: LM, rows: Sequence[Row], layout: Layout, path: Path) -> dict[str, Float[Tensor, " in"]]:
-    """Return the mean input of every writer over the places of a path in all rows, float32: a baseline."""
-    sums: dict[str, Tensor] = {}
-    count = dict.fromkeys((site.path for site in layout.sites), 0)
-    for batch in trace(lm, rows, layout):
-        for site in layout.sites:
-            for row, inputs in zip(batch.rows, batch.captured[site.path], strict=True):
-                places = list(path.places(row, site.stack))
-                sums[site.path] = sums.get(site.path, 0) + inputs[places].double().sum(0)
-                count[site.path] += len(places)
-        del batch  # so that two batches are never held at once
-    return {place: (total / count[place]).float() for place, total in sums.items()}
-
-
 class _Batch:
-    """Rows run together: once as the model stands, then each layer's path from its own block on."""
+    """Rows run together: once as the model stands, then each layer's path from its own block on.
+
+    Where a causal model's path runs at the end of the prompt and in the answer alone, what comes before is read once.
+    """
 
     def __init__(self, lm: LM, rows: Sequence[Row], layout: Layout, path: Path) -> None:
         self.lm, self.rows, self.layout, self.path = lm, rows, layout, path
@@ -179,31 +133,36 @@ class _Batch:
         number = {case: i for i, case in enumerate(self.cases)}
         self.owner = torch.tensor([number[row.case] for row in rows], device=lm.device)
         self.alpha, self.weight = (x.to(lm.device) for x in path.nodes())
-        length = max(row.length for row in rows)
-        self.side = max(1, min(len(self.alpha), int(lm.budget / (_takes(lm) * length * len(rows)))))
-        """How many α are run side by side."""
+        self.side = len(self.alpha)
+        """How many α are run side by side, at most."""
 
     def run(self) -> Integrated:
         order = {key: number for number, key in enumerate(blocks(self.lm))}
+        begin = Last if self.path.tokens == "last" and _at_the_end(self.lm, self.rows) else Whole
         with frozen(self.lm, False):
-            with keeping(self.lm) as states, _caught(self.lm, self.layout, len(self.rows)) as inputs:
-                value = self._per_case(target_scores(self.lm, self.rows).double()[None])[0]
+            with _caught(self.lm, self.layout) as inputs:
+                begun = begin(self.lm, self.rows, range(len(order)))
+            tokens = sum(cost.length * cost.rows for cost in map(begun.cost, range(len(self.rows))))
+            self.side = max(1, min(self.side, int(self.lm.budget / (_takes(self.lm) * tokens))))
             with torch.enable_grad():
-                parts = [self._site(states, order[site.stack, site.layer], site, inputs) for site in self.layout.sites]
+                parts = [
+                    self._site(begun, order[site.stack, site.layer], site, inputs[site.path])
+                    for site in self.layout.sites
+                ]
         return Integrated(
             self.layout,
             self.cases,
             torch.cat([scores for scores, _ in parts], 1).float().cpu(),
-            self._outcome(value).cpu(),
+            self._outcome(begun.base.double()[None])[0].cpu(),
             torch.stack([start for _, start in parts], 1).cpu(),
         )
 
     def _site(
-        self, states: States, block: int, site: Site, inputs: Mapping[str, Tensor]
+        self, begun: Whole, block: int, site: Site, inputs: Tensor
     ) -> tuple[Float[Tensor, "case unit"], Float[Tensor, " case"]]:
         """Attributions of one layer, and the outcome with its input at the baseline."""
-        row, position = self._places(site)
-        whole = inputs[site.path][row, position]
+        row, position = self._places(begun.rows, site)
+        whole = inputs.reshape(len(self.rows), -1, inputs.shape[-1])[row, position]
         begin = self.path.baseline.get(site.path, torch.zeros(())).to(whole.device)
         step = whole.float() - begin
         total = torch.zeros(len(self.cases), step.shape[1], dtype=torch.float64, device=step.device)
@@ -211,30 +170,36 @@ class _Batch:
         for alpha, weight in zip(torch.split(self.alpha, self.side), torch.split(self.weight, self.side), strict=True):
             moved = (begin + alpha[:, None, None].to(step) * step).to(whole.dtype).requires_grad_()
             index = torch.arange(len(self.rows), device=self.lm.device).repeat(len(alpha))
-            with resumed(self.lm, states, block, index), _put_in(self.lm, site, moved, (row, position), len(self.rows)):
-                scores = target_scores(self.lm, [*self.rows] * len(alpha))
+            with _put_in(self.lm, site, moved, (row, position), len(self.rows)):
+                scores = begun.again(index, block)
             slope = _gradient(scores, moved, site.path).float()
-            values = self._outcome(self._per_case(scores.detach().double().reshape(len(alpha), -1)))
-            starts.append(values)
+            values = self._outcome(scores.detach().double().reshape(len(alpha), -1))
+            starts.append(values[0])
             # By hand, because a probability times a gradient leaves the range of half precision.
             outer = values if self.path.outcome == "probability" else torch.ones_like(values)
             share = (outer * weight[:, None])[:, self.owner.to(values.device)[row]]
             each = (slope * share[:, :, None].to(slope)).sum(0) * step
             total.index_add_(0, self.owner.to(step.device)[row], each.double())
         units = total.reshape(len(self.cases), site.units, site.width).sum(2)
-        return units.to(self.lm.device), starts[0][0].to(self.lm.device)
+        return units.to(self.lm.device), starts[0].to(self.lm.device)
 
-    def _places(self, site: Site) -> tuple[Int[Tensor, " place"], Int[Tensor, " place"]]:
+    def _places(self, rows: Sequence[Row], site: Site) -> tuple[Int[Tensor, " place"], Int[Tensor, " place"]]:
         """Row and position of every place of the path."""
-        found = [(r, place) for r, row in enumerate(self.rows) for place in self.path.places(row, site.stack)]
+        found = [(r, place) for r, row in enumerate(rows) for place in self.path.places(row, site.stack)]
         at = torch.tensor(found, dtype=torch.long, device=self.lm.device)
         return at[:, 0], at[:, 1]
 
-    def _per_case(self, values: Float[Tensor, "node row"]) -> Float[Tensor, "node case"]:
-        return values.new_zeros(len(values), len(self.cases)).index_add(1, self.owner.to(values.device), values)
+    def _outcome(self, scores: Float[Tensor, "node row"]) -> Float[Tensor, "node case"]:
+        """From the scores of rows to the outcomes of their cases."""
+        total = scores.new_zeros(len(scores), len(self.cases))
+        total = total.index_add(1, self.owner.to(scores.device), scores)
+        return total.exp() if self.path.outcome == "probability" else total
 
-    def _outcome(self, values: Tensor) -> Tensor:
-        return values.exp() if self.path.outcome == "probability" else values
+
+def _at_the_end(lm: LM, rows: Sequence[Row]) -> bool:
+    """Whether nothing before the last token of any prompt is predicted or moved."""
+    ends = all(row.prompt > 1 and min(t.position for t in row.targets) >= row.prompt - 1 for row in rows)
+    return lm.kind == "causal" and ends
 
 
 def _gradient(scores: Float[Tensor, " row"], moved: Tensor, path: str) -> Tensor:
@@ -248,12 +213,12 @@ def _gradient(scores: Float[Tensor, " row"], moved: Tensor, path: str) -> Tensor
 
 
 @contextmanager
-def _caught(lm: LM, layout: Layout, rows: int) -> Generator[dict[str, Float[Tensor, "row pos in"]]]:
-    """Keep the input of every writer, by its path."""
+def _caught(lm: LM, layout: Layout) -> Generator[dict[str, Tensor]]:
+    """Keep what went into every writer last, by its path."""
     inputs: dict[str, Tensor] = {}
 
     def catcher(path: str) -> Callable[[Any, tuple[Tensor, ...]], None]:
-        return lambda module, args: inputs.update({path: args[0].reshape(rows, -1, args[0].shape[-1])})
+        return lambda module, args: inputs.update({path: args[0]})
 
     with ExitStack() as hooks:
         for site in layout.sites:

@@ -45,9 +45,10 @@ from torch import Tensor
 from evenhand.core.component import Attribution, Space
 from evenhand.core.errors import UsageError
 from evenhand.core.scenario import Scenario
-from evenhand.lm.integrated import Integrated, Path, Rule, Where, completeness, integrate, mean_inputs
+from evenhand.lm.integrated import Integrated, completeness, integrate
 from evenhand.lm.model import LM
 from evenhand.lm.objective import cells, favourable_rows
+from evenhand.lm.paths import Path, Rule, Where, mean_inputs
 from evenhand.lm.rows import Row, continuation_rows
 from evenhand.lm.tokens import render
 
