@@ -134,3 +134,20 @@ def test_no_unit_leaves_the_outcome_alone() -> None:
     assert without_any.shape == (0, len(SHORT.cases))
     assert base.shape == (len(SHORT.cases),)
     assert bool(base.isfinite().all())
+
+
+@pytest.mark.parametrize("positions", ["all", "last"])
+def test_nothing_is_left_behind_when_it_is_interrupted(positions: Any) -> None:
+    lm = tiny_lm("gpt2")
+    runs: list[int] = []
+
+    def interrupt(module: Any, args: Any) -> None:
+        runs.append(1)
+        if len(runs) == 4:  # the model as it stands came before: units are being switched off
+            raise KeyboardInterrupt
+
+    handle = lm.module(lm.layout("neuron").sites[-1].path).register_forward_pre_hook(interrupt)
+    with untouched(lm, "an interrupted ablation"), pytest.raises(KeyboardInterrupt):
+        Ablation("head", positions, candidates=0).score(lm, SHORT)
+    handle.remove()
+    assert not any("forward" in vars(module) for module in lm.model.modules())
