@@ -113,7 +113,8 @@ def _moved(edit):
 def test_a_run_and_scores_are_compared_without_a_model(evenhand, shop, tmp_path):
     run, scores = tmp_path / "run", [tmp_path / "a.safetensors", tmp_path / "b.safetensors"]
     study = tmp_path / "study.toml"
-    text = (shop / "study.toml").read_text().replace("sizes = [1, 16]", 'sizes = "paper"\nseeds = [0, 1]')
+    more = 'sizes = "paper"\nseeds = [0, 1]\nunits_explained = 0'
+    text = (shop / "study.toml").read_text().replace("sizes = [1, 16]", more)
     study.write_text(text)
     assert evenhand("run", study, "--out", run).code == 0
     for path, locator in zip(scores, ("contrast", "activation_norm"), strict=True):

@@ -41,8 +41,8 @@ class Other(Edit):
         return "turns a direction"
 
 
-def _explain(shop, edit, top=3):
-    lm = tiny_lm("llama")
+def _explain(shop, edit, top=3, family="llama"):
+    lm = tiny_lm(family)
     depth = Depth(names=2, texts=2, drivers=2, bootstrap=Bootstrap(40))
     ground = Ground(lm, load_scenario(str(shop / "shop.toml")), together([str(shop / "texts.toml")]), depth)
     return explain(ground, edit(lm), top)
@@ -78,3 +78,11 @@ def test_an_explanation_survives_json(shop):
     again = Explanation.model_validate_json(found.model_dump_json())
     assert again.model_dump_json() == found.model_dump_json()
     assert math.isnan(again.units[0].score)
+
+
+def test_a_decoder_beside_an_encoder_has_read_nothing_but_its_start_token(shop):
+    (found,) = _explain(
+        shop, lambda lm: Scale(Selection.of(lm.layout("neuron"), [lm.layout("neuron").size - 1])), 1, "t5"
+    )
+    assert "Units of the decoder are read at its start token only, from which the answer begins." in found.notes
+    assert {each.before for each in found.units[0].drivers} == {""}

@@ -57,6 +57,22 @@ def test_a_unit_alone_does_what_editing_it_does(shop, space, factor):
     assert found.random_divergence >= 0
 
 
+@pytest.mark.parametrize(
+    ("family", "space"), [("t5", "neuron"), ("bert", "neuron"), ("mixtral", "head"), ("t5", "row")]
+)
+def test_every_kind_of_model_can_be_explained(shop, family, space):
+    ground = _ground(shop, family)
+    layout = ground.lm.layout(space)
+    units = [0, layout.size // 2, layout.size - 1]
+    found = explained(ground, layout, units, 0.0)
+    for record in found.units:
+        assert record.drivers
+        assert not any(math.isnan(value) for value in (*record.groups.values(), record.neutral, record.divergence))
+        assert [each.context for each in record.effects] == ["bus", "lamp"]
+        writes = record.stack == "decoder" and record.path.rsplit(".", 1)[1] in ("wo", "o")
+        assert bool(record.promotes) == (family == "t5" and writes)
+
+
 def test_what_cannot_be_probed_is_said_and_undefined(shop):
     ground = _ground(shop)
     contexts = tuple(dataclasses.replace(each, outcome="text") for each in ground.bias.contexts)

@@ -12,7 +12,7 @@ from evenhand.core.component import Attribution, Layout, Selection
 from evenhand.core.contracts import Locator
 from evenhand.core.edit import Edit
 from evenhand.core.errors import EvenhandError
-from evenhand.core.explained import Explanation
+from evenhand.core.explained import Explanation, UnitRecord
 from evenhand.core.plugin import returned
 from evenhand.edits.compose import Compose
 from evenhand.edits.scale import Scale
@@ -76,8 +76,15 @@ def _units(ground: Ground, edit: Scale, told: Explanation, top: int) -> Explanat
         "units": tuple(ranked), "effects": whole.effects[0], "divergence": whole.divergence[0],
         "first": found.first, "delimiters": found.delimiters, "random_change": found.random_change,
         "random_divergence": found.random_divergence,
-        "notes": (*notes, *_wordless(ground, layout, chosen), *ground.notes),
+        "notes": (*notes, *_wordless(ground, layout, chosen), *_brief(ground, ranked), *ground.notes),
     })  # fmt: skip
+
+
+def _brief(ground: Ground, units: Sequence[UnitRecord]) -> list[str]:
+    """What a decoder beside an encoder has read before it answers."""
+    if ground.lm.kind != "encoder-decoder" or not any(unit.stack == "decoder" for unit in units):
+        return []
+    return ["Units of the decoder are read at its start token only, from which the answer begins."]
 
 
 def _foremost(ground: Ground, selection: Selection, top: int, notes: list[str]) -> list[int]:
