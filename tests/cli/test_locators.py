@@ -1,11 +1,15 @@
 """Every locator works from the command line at its defaults, in the space it scores."""
 
 import json
+import re
 
 import pytest
 
 from evenhand import find
+from evenhand.core.errors import EvenhandError
 from evenhand.lm.load import load
+from evenhand.testing.tiny import tiny_lm
+from oracles.people import use_case
 
 
 @pytest.mark.parametrize("name", find.names("locate"))
@@ -26,6 +30,21 @@ def test_a_space_that_a_locator_does_not_score(evenhand, shop):
     assert (said.code, said.out) == (2, "")
     assert "setting space cannot be 'neurons'; did you mean 'neuron'?" in said.err
     assert json.loads(evenhand(*asked, "contrast", "--space", "head", "--top", 1, "--json").out)["size"] == 12
+
+
+@pytest.mark.parametrize("name", find.names("locate"))
+@pytest.mark.parametrize("space", ["neuron", "head", "value", "row", "weight"])
+def test_every_space_is_scored_or_refused(name, space):
+    lm, refused = tiny_lm("llama"), ""
+    try:
+        found = find.build("locate", name, {"space": space}).score(lm, use_case())
+    except EvenhandError as error:
+        refused = str(error)
+    if refused:
+        assert re.search("; (use|leave the space out)", refused)
+        return
+    assert found.layout == lm.layout(space)
+    assert sum(len(piece) for piece in found.pieces()) == found.layout.size
 
 
 def test_single_weights_are_shown_by_row_and_column_with_the_share_of_every_kind_of_matrix(evenhand, shop, tmp_path):

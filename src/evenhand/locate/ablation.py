@@ -35,6 +35,7 @@ from pydantic import Field
 from torch import Tensor
 
 from evenhand.core.component import Attribution, Selection, Space
+from evenhand.core.errors import UsageError
 from evenhand.core.overlap import rank_correlation
 from evenhand.core.scenario import Scenario
 from evenhand.lm.held import exact, first_order, weighted
@@ -50,6 +51,13 @@ class Ablation:
     positions: Positions = "all"
     candidates: Annotated[int, Field(ge=0)] = 256
     """Units measured, by first-order score; 0: every unit, without a first-order score."""
+
+    def __post_init__(self) -> None:
+        """Refuse single weights."""
+        if self.space == "weight":
+            raise UsageError(
+                "ablation: single weights have no activation; use another space, or locators wanda or snip"
+            )
 
     def score(self, lm: LM, scenario: Scenario) -> Attribution:
         """Return one score per unit, in the unit of the outcome (number: about standard deviations; others: nats)."""

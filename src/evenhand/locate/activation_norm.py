@@ -40,6 +40,14 @@ class ActivationNorm:
     mode: Mode = "paper"
     tokens: Literal["prompt", "answer", "all"] = "prompt"
 
+    def __post_init__(self) -> None:
+        """Refuse units that are no columns of a writer."""
+        if self.space in ("row", "weight"):
+            raise UsageError(
+                f"activation_norm: a {self.space} is no input of a writer; use space 'neuron', 'head' or 'value'"
+                + (", or locator wanda" if self.space == "weight" else "")
+            )
+
     def score(self, lm: LM, scenario: Scenario) -> Attribution:
         """Return one score per unit, averaged over the cases; NaN where a unit sees no such token."""
         if not scenario.cases:

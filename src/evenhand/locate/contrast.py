@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from evenhand.core.component import Attribution, Layout, Space
+from evenhand.core.errors import UsageError
 from evenhand.core.scenario import Scenario
 from evenhand.lm.held import Held, first_order, gaps_of, weighted
 from evenhand.lm.model import LM
@@ -38,6 +39,13 @@ class Contrast:
 
     space: Space = "neuron"
     kind: Kind = "effect"
+
+    def __post_init__(self) -> None:
+        """Refuse single weights."""
+        if self.space == "weight":
+            raise UsageError(
+                "contrast: single weights have no activation; use another space, or locators wanda or snip"
+            )
 
     def score(self, lm: LM, scenario: Scenario) -> Attribution:
         """Return one score per unit, in the unit of the outcome (number: about standard deviations; others: nats)."""
