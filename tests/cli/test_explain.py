@@ -134,3 +134,6 @@ def test_a_run_and_scores_are_compared_without_a_model(evenhand, shop, tmp_path)
     assert alone.code == 3
     assert "nothing to compare it with" in alone.err
     assert evenhand("explain", run, "--context", "lamp").code == 2
+    inside = evenhand("explain", next((run / "edits").iterdir()), "--names", 2, "--top", 1)
+    assert inside.code == 0, inside.err
+    assert "lamp, gap to b" in inside.out, "model, prompts and texts are those of its study"

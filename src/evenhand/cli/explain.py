@@ -42,7 +42,7 @@ def explain(
     context: Annotated[
         list[str] | None, typer.Option("--context", "-c", help="May be repeated; default: those it was fitted on.")
     ] = None,
-    utility: Annotated[list[str] | None, typer.Option(help="Neutral texts [neutral_text]; may be repeated.")] = None,
+    utility: Annotated[list[str] | None, typer.Option(help="Neutral texts [the study's, or neutral_text].")] = None,
     top: Annotated[int, typer.Option(min=1, help="At most so many units, those that do most to the gaps.")] = 20,
     names: Annotated[int, typer.Option(min=2, help="Names of each group that single units are tried on.")] = 12,
     against: Annotated[
@@ -89,7 +89,8 @@ def _parts(folder: Path, asked: _Asked, loading: dict[str, Any]) -> list[Explana
 
     saved = load(folder)
     bias = _prompts(folder, saved, asked)
-    texts = together(asked.utility or ("neutral_text",))
+    run = _run_of(folder)
+    texts = together(asked.utility or (tuple(run["utility"]) if run else ("neutral_text",)))
     lm = _model(folder, saved, asked, loading)
     saved.check(lm)
     with bars("edit") as shown:
