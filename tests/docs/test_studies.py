@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic import BaseModel
@@ -13,6 +14,7 @@ from evenhand.scenarios._load import load_scenario
 from evenhand.study.config import (
     BootstrapConfig,
     BudgetConfig,
+    GoalConfig,
     MethodConfig,
     ModelConfig,
     ReadingConfig,
@@ -32,6 +34,7 @@ TABLES = {
     "`[reading]`": ReadingConfig,
     "`[bootstrap]`": BootstrapConfig,
     "`[budget]`": BudgetConfig,
+    "`[goal]`": GoalConfig,
 }
 
 
@@ -49,11 +52,15 @@ def keys(title: str) -> list[str]:
     return [key for cell in cells for key in re.findall(r"`(\w+)`", cell)]
 
 
+_LISTS = ("models", "methods")
+
+
 def tables_of(model: type[BaseModel]) -> Iterator[str]:
     """The fields of the study that are tables with a heading of their own."""
-    yield from ("models", "methods")
+    yield from _LISTS
     for name, field in model.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+        kinds = get_args(field.annotation) or (field.annotation,)  # one that may be left out is `… | None`
+        if any(isinstance(kind, type) and issubclass(kind, BaseModel) for kind in kinds) and name not in _LISTS:
             yield name
 
 

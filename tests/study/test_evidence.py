@@ -16,7 +16,7 @@ from evenhand.core.readout import Readout
 from evenhand.core.record import Row
 from evenhand.judge.facts import GAP
 from evenhand.study.evidence import corrected, rows
-from evenhand.study.sweep import Candidate, sweep
+from evenhand.study.sweep import Aim, Candidate, sweep
 from evenhand.testing.measures import toy
 from oracles import paired_by_hand
 
@@ -105,7 +105,7 @@ def candidate(readouts: list[Readout], random: list[Readout] | None = None) -> C
 
 
 def test_the_sweep_and_the_rows_say_the_same_of_the_same_answers() -> None:
-    base, edited = sweep(candidate([BASE]), [candidate([EDIT], [RANDOM])], BOOT)
+    base, edited = sweep(candidate([BASE]), [candidate([EDIT], [RANDOM])], Aim(BOOT, {}))
     table = list(rows(MEASURES, SUBJECTS, BOOT))
     for subject, point in (("base", base.gap), ("edit", edited.gap), ("random", edited.random_gap)):
         row = one(table, measure=GAP, key="value.abs", variation="", subject=subject, against="")
@@ -114,7 +114,7 @@ def test_the_sweep_and_the_rows_say_the_same_of_the_same_answers() -> None:
 
 def test_the_sweep_is_the_mean_of_the_rows_over_contexts_and_groups() -> None:
     both = [readout(0.8, 5, groups=("a", "b", "d")), readout(0.5, 6, groups=("a", "b", "d"), context="e")]
-    base, _ = sweep(candidate(both), [candidate(both)], BOOT)
+    base, _ = sweep(candidate(both), [candidate(both)], Aim(BOOT, {}))
     table = [row for row in rows(MEASURES, {"base": both}, BOOT) if row.measure == GAP and row.key == "value.abs"]
     means = [row.estimate for row in table if not row.variation]
     assert len(means) == 4

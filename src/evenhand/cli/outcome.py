@@ -117,6 +117,7 @@ def _model(folder: Path, record: CellRecord) -> ModelConfig:
 
 def _table(judged: Sequence[tuple[Facts, Judgement]]) -> None:
     from evenhand.cli.screen import table
+    from evenhand.judge.goal import aimed, goal_name
 
     specs = [facts.cell.spec for facts, _ in judged]
     told = [name for name in ("model", "protocol", "seed") if len({_which(spec, name) for spec in specs}) > 1]
@@ -129,7 +130,17 @@ def _table(judged: Sequence[tuple[Facts, Judgement]]) -> None:
         for facts, judgement in judged
         for f in (*judgement.home, *judgement.away)
     ]  # fmt: skip
-    table("Mean absolute gap (sd) on names kept for the report; * is what the verdict is about", head, body)
+    if body:
+        table("Mean absolute gap (sd) on names kept for the report; * is what the verdict is about", head, body)
+    goals = [
+        [*(_which(facts.cell.spec, name) for name in told), facts.cell.spec.method, each.context, goal_name(facts),
+         str(facts.size_edited), *map(_number, (each.base, each.edit, each.change, each.random)), each.status]
+        for facts, _ in judged for each in aimed(facts)
+    ]  # fmt: skip
+    if goals:
+        head = [*told, "method", "fitted on", "goal", "units", "before", "after", "change", "random edit's change",
+                "finding"]  # fmt: skip
+        table("The goal on what was kept for the report", head, goals)
 
 
 def _which(spec: CellSpec, name: str) -> str:

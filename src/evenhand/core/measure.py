@@ -143,25 +143,28 @@ def measure(
                               estimate=estimate)  # fmt: skip
 
 
-def overall(each: Measure, readouts: Sequence[Readout], bootstrap: Bootstrap) -> Estimate:
-    """Return the mean absolute value of a `negate` measure over contexts, variations and groups, with one interval.
+def overall(
+    each: Measure, readouts: Sequence[Readout], bootstrap: Bootstrap, key: str = "value.abs"
+) -> Estimate:  # fmt: skip
+    """Return the mean of a measure over contexts, variations and groups compared, with one interval.
 
-    One draw of names weighs every context alike. Variations without a defined value are left out; NaN when all are. On
-    one context with two groups this is the row `value.abs` of `measure`, interval included.
+    `value.abs` is the absolute value of a `negate` measure; a level is that of all groups together. One draw of names
+    weighs every context alike. Variations without a defined value are left out; NaN when all are. On one context, and
+    with two groups compared, this is that row of `measure`, interval included.
     """
     cases = [case for readout in readouts for case in readout.cases]
     drawn = [
-        _columns(each, part, groups, cases, bootstrap)["value.abs"]
+        _columns(each, part, groups, cases, bootstrap)[key]
         for readout in readouts if readout.kind in each.kinds
         for variations in _parts((Subject("", readout),)).values()
-        for groups in _comparisons(each, readout.groups)
+        for groups in _comparisons(each, readout.groups)[: None if each.comparison else 1]
         for part in _holding(variations, groups).values()
     ]  # fmt: skip
     if not drawn:
         return Estimate(value=math.nan, unit=each.unit, level=bootstrap.level)
     mean = _mean(drawn)
     whole = _Drawn(mean.values, tuple(dict.fromkeys(mean.cases)))  # the reference group stands in every comparison
-    return _estimate(whole, bootstrap, each, "value.abs", difference=False)
+    return _estimate(whole, bootstrap, each, key, difference=False)
 
 
 def point(each: Measure, readout: Readout, reference: Readout | None = None) -> dict[str, float]:

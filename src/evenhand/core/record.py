@@ -50,6 +50,9 @@ class SweepPoint(Record):
     gap: Estimate
     """Mean absolute standardised gap over the fitted-on variations."""
     random_gap: Estimate
+    goal: Estimate = Estimate(value=math.nan)
+    """What the size was chosen by instead, where the study names a goal: its mean over the same variations."""
+    random_goal: Estimate = Estimate(value=math.nan)
     valid: Number
     """Share of valid answers."""
     perplexity_ratio: Number

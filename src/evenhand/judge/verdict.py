@@ -9,25 +9,26 @@ from typing import Literal
 
 from evenhand.core.estimate import Estimate
 from evenhand.judge.facts import NOTHING, Facts, Place, shown
+from evenhand.judge.goal import aimed, reached
 
 Status = Literal["no_answer", "undefined", "broken", "turned", "made", "grew", "fell", "chance", "alone", "held",
                  "nothing"]  # fmt: skip
 Kind = Literal["size_zero", "no_answer", "undefined", "broken", "turned", "made", "grew", "fell", "partly", "chance",
-               "alone", "held", "nothing"]  # fmt: skip
+               "alone", "held", "nothing", "better", "same", "worse"]  # fmt: skip
 Ability = Literal["valid", "options", "inlier", "accuracy", "perplexity"]
 Tone = Literal["good", "mixed", "bad", "none"]
 
 TONES: dict[Kind, Tone] = {
     "fell": "good", "partly": "mixed", "held": "mixed", "chance": "mixed", "alone": "mixed", "size_zero": "mixed",
     "nothing": "none", "no_answer": "none", "undefined": "none", "turned": "bad", "grew": "bad", "made": "bad",
-    "broken": "bad",
+    "broken": "bad", "better": "good", "same": "mixed", "worse": "bad",
 }  # fmt: skip
 LABELS: dict[Kind, str] = {
     "fell": "Gap fell", "partly": "Fell in part", "held": "No fall shown", "chance": "Not shown to beat chance",
     "alone": "Fell, without a random edit beside it",
     "size_zero": "Nothing edited", "nothing": "Nothing to remove", "no_answer": "Does not do the task",
     "undefined": "Undefined", "turned": "Went too far", "grew": "Gap grew", "made": "Made a gap",
-    "broken": "Broke the model",
+    "broken": "Broke the model", "better": "Better on its goal", "same": "No gain shown", "worse": "Worse on its goal",
 }  # fmt: skip
 FINDINGS: dict[Status, str] = {
     "no_answer": "the unedited model does not do this task", "undefined": "undefined",
@@ -150,9 +151,12 @@ def judge(facts: Facts, limits: Limits = Limits()) -> Judgement:
     away = tuple(_finding(facts, place, broken, limits) for place in facts.away)
     there = set(facts.contexts)
     everywhere = any(h.severity == 2 and h.context not in there for h in harms)
+    goal = aimed(facts)
     removed = [f.removed for f in home if f.status in ("fell", "chance", "alone", "held", "grew", "turned")]
     share = sum(removed) / len(removed) if removed else math.nan
-    return Judgement(_kind(facts, [f.status for f in home], everywhere), home, away, harms, share)
+    by_gap = _kind(facts, [f.status for f in home], everywhere)
+    kind = by_gap if not goal else "broken" if everywhere and not facts.unedited else reached(goal)
+    return Judgement(kind, home, away, harms, share)
 
 
 def _kind(facts: Facts, found: list[Status], broken: bool) -> Kind:

@@ -16,12 +16,14 @@ SUBJECTS = {"base": "unedited", "edit": "edited", "random": "random edit"}
 SYMBOLS = {"base": "circle-open", "edit": "circle", "random": "diamond"}
 
 
-def dose(points: Sequence[SweepPoint], noun: str) -> Figure:
-    """Gap and perplexity over the number of units switched off, beside random ones; the chosen size is marked."""
+def dose(points: Sequence[SweepPoint], noun: str, goal: str = "") -> Figure:
+    """Gap, or goal, and perplexity over the number of units switched off, beside random ones; the chosen is marked."""
+    ours = [p.goal if goal else p.gap for p in points]
+    what = goal or "size of the gap"
     sizes = [f"{p.units:,}" for p in points]
     data = [
-        *_band(sizes, [p.random_gap for p in points], "random", f"random {noun}"),
-        *_band(sizes, [p.gap for p in points], "edit", f"{noun} of the edit"),
+        *_band(sizes, [p.random_goal if goal else p.random_gap for p in points], "random", f"random {noun}"),
+        *_band(sizes, ours, "edit", f"{noun} of the edit"),
         {"type": "scatter", "mode": "lines+markers", "name": "perplexity", "showlegend": False, "x": sizes,
          "y": [finite(100 * (p.perplexity_ratio - 1)) for p in points], "yaxis": "y2", "line": {"color": "@edit"},
          "hovertemplate": f"%{{x}} {noun}: perplexity %{{y:+.1f}} %<extra></extra>"},
@@ -31,11 +33,11 @@ def dose(points: Sequence[SweepPoint], noun: str) -> Figure:
     if chosen is not None:
         mark = [{"type": "line", "xref": "x", "yref": "paper", "x0": chosen, "x1": chosen, "y0": 0, "y1": 1,
                  "line": {"color": "@text", "width": 1.5, "dash": "dot"}}]  # fmt: skip
-    first, best = points[0].gap, points[chosen].gap if chosen is not None else points[-1].gap
+    first, best = ours[0], ours[chosen if chosen is not None else -1]
     note = {"xref": "x", "yref": "paper", "x": chosen, "y": 1.0, "text": "chosen", "showarrow": False,
             "yanchor": "bottom", "font": {"color": "@text", "size": 12}}  # fmt: skip
     return {
-        "alt": f"Size of the gap over the number of {noun} switched off: {words.number(first.value)} with "
+        "alt": f"{what.capitalize()} over the number of {noun} switched off: {words.number(first.value)} with "
         f"{sizes[0]} {noun}, {words.number(best.value)} with {sizes[chosen if chosen is not None else -1]}.",
         "height": 430,
         "data": data,
@@ -43,7 +45,7 @@ def dose(points: Sequence[SweepPoint], noun: str) -> Figure:
             "shapes": mark, "annotations": [note] if chosen is not None else [],
             "legend": {"orientation": "h", "y": -0.2, "x": 0}, "margin": {"t": 26, "b": 90},
             "xaxis": {"type": "category", "title": {"text": f"{noun} switched off"}, "anchor": "y2"},
-            "yaxis": {"domain": [0.42, 1], "rangemode": "tozero", "title": {"text": "size of the gap (SD)"}},
+            "yaxis": {"domain": [0.42, 1], "rangemode": "tozero", "title": {"text": goal or "size of the gap (SD)"}},
             "yaxis2": {"domain": [0, 0.32], "title": {"text": "perplexity<br>change, %"}, "zeroline": True},
         },
     }  # fmt: skip

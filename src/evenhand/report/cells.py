@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from evenhand.judge.goal import goal_name
 from evenhand.judge.verdict import Finding
 from evenhand.report import cell_figures, provenance, tables, units, words
 from evenhand.report.figures import Figure, Judged
@@ -53,11 +54,12 @@ class Cell:
 def cell(draw: Draw, called: Called, judged: Judged, verdict: Verdict) -> Cell:
     """Return one edit, its figures drawn."""
     facts, record, home = judged.facts, judged.facts.cell, judged.judgement.home
-    draw(f"{called.id}-dose", cell_figures.dose(record.sweep, facts.noun) if record.sweep else None)
+    draw(f"{called.id}-dose", cell_figures.dose(record.sweep, facts.noun, goal_name(facts)) if record.sweep else None)
     draw(f"{called.id}-damage", cell_figures.damage(facts))
     by_layer = cell_figures.layers(record.per_layer, record.layer_sizes, facts.noun) if record.per_layer else None
     draw(f"{called.id}-layers", by_layer)
-    made = {"dose": tables.dose(record, facts.noun), "damage": tables.damage(facts), "means": tables.means(facts),
+    made = {"dose": tables.dose(record, facts.noun, goal_name(facts)), "damage": tables.damage(facts),
+            "means": tables.means(facts),
             "units": tables.units(record), "matrices": units.crowded(record.matrices),
             "measures": tables.measures(facts),
             "made": provenance.cell(judged.ref, record, called.method)}  # fmt: skip

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from evenhand.judge.goal import goal_name
 from evenhand.judge.verdict import Tone
 from evenhand.report import words
 from evenhand.report.cells import Cell
@@ -35,6 +36,9 @@ def best(cells: Sequence[Cell]) -> Best:
     able = [cell for cell in tried if cell.verdict.judgement.kind not in UNABLE]
     if not able:
         return Best(_speechless(tried), "none")
+    reached = next((cell for cell in able if cell.verdict.judgement.kind == "better"), None)
+    if reached is not None:
+        return Best("did better on the study's goal, beyond chance.", "good", reached.called.method.label, reached)
     found: list[tuple[float, Best]] = []
     for method in dict.fromkeys(cell.called.method for cell in able):
         own = [c for c in able if c.called.method == method and c.verdict.judgement.kind != "nothing"]
@@ -52,7 +56,8 @@ def best(cells: Sequence[Cell]) -> Best:
     if found:
         return max(found, key=lambda each: each[0])[1]
     said = [f"{n} × {c.lower()}" for c, n in Counter(x.verdict.judgement.label for x in tried).most_common()]
-    why = f"No method is shown to lower a gap beyond chance without breaking the model: {words.listing(said, 6)}."
+    aim = "do better on the study's goal" if goal_name(tried[0].judged.facts) else "lower a gap"
+    why = f"No method is shown to {aim} beyond chance without breaking the model: {words.listing(said, 6)}."
     return Best(why, "mixed")
 
 

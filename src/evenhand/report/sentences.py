@@ -12,6 +12,7 @@ from evenhand.judge.verdict import Finding, Judgement, Kind, Limits, Status, jud
 from evenhand.report import words
 from evenhand.report.costs import harm_words
 from evenhand.report.elsewhere import elsewhere
+from evenhand.report.goals import told
 from evenhand.report.phrases import as_fall, by_amount, control, fresh, from_to, gap, place, places, span, those
 
 ANSWERS = {
@@ -39,7 +40,7 @@ class Verdict:
 def say(facts: Facts) -> Verdict:
     """Return the verdict on one cell in words."""
     judgement = judge(facts)
-    first = _FIRST[judgement.kind](facts, judgement) + _careful(facts, judgement)
+    first = told(facts) or _FIRST[judgement.kind](facts, judgement) + _careful(facts, judgement)
     return Verdict(judgement, _sentence(first), _sentence(elsewhere(facts, judgement)))
 
 
@@ -201,5 +202,5 @@ def _held(facts: Facts, judgement: Judgement) -> str:
 _FIRST: dict[Kind, Callable[[Facts, Judgement], str]] = {
     "fell": _fell, "partly": _fell, "size_zero": _size_zero, "no_answer": _no_answer, "undefined": _undefined,
     "nothing": _nothing, "broken": _broken, "turned": _turned, "grew": _grew, "made": _made, "chance": _chance,
-    "alone": _alone, "held": _held,
+    "alone": _alone, "held": _held, "better": _undefined, "same": _undefined, "worse": _undefined,
 }  # fmt: skip

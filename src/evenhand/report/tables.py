@@ -96,14 +96,16 @@ def transfer(cells: Sequence[Judged]) -> Table:
     return Table("The maps", head, tuple(rows))
 
 
-def dose(cell: CellRecord, noun: str) -> Table:
-    """The sweep over sizes."""
+def dose(cell: CellRecord, noun: str, goal: str = "") -> Table:
+    """The sweep over sizes, by the gap or by the study's goal."""
     rows = tuple(
-        (f"{p.units:,}{' (chosen)' if p.chosen else ''}", words.percent(p.share), words.estimate(p.gap),
-         words.estimate(p.random_gap), words.percent(p.valid), words.percent(p.perplexity_ratio - 1, sign=True))
+        (f"{p.units:,}{' (chosen)' if p.chosen else ''}", words.percent(p.share),
+         words.estimate(p.goal if goal else p.gap), words.estimate(p.random_goal if goal else p.random_gap),
+         words.percent(p.valid), words.percent(p.perplexity_ratio - 1, sign=True))
         for p in cell.sweep
     )  # fmt: skip
-    head = (noun, f"share of all {noun}", "size of the gap, SD", f"same, random {noun}", "valid answers", "perplexity")
+    head = (noun, f"share of all {noun}", goal or "size of the gap, SD", f"same, random {noun}", "valid answers",
+            "perplexity")  # fmt: skip
     return Table("Sizes that were tried", head, rows)
 
 

@@ -65,8 +65,9 @@ def _rows(
     bench: Bench, spec: CellSpec, subjects: dict[str, list[Readout]], general: dict[str, list[Readout]]
 ) -> tuple[Row, ...]:
     bench.progress("intervals", 0, 1)
+    goal = bench.config.goal
     table = [
-        *rows(_measures(bench, bench.config.measures), subjects, bench.bootstrap(spec)),
+        *rows(_measures(bench, bench.config.measures), subjects, bench.bootstrap(spec), goal.measure if goal else ""),
         *rows(_measures(bench, bench.config.utility_measures), general, bench.bootstrap(spec)),
     ]
     bench.progress("intervals", 1, 1)

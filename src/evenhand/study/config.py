@@ -108,6 +108,16 @@ class BudgetConfig(Part):
     """Gaps (in standard deviations) closer than this count as equal, and the smaller edit wins."""
 
 
+class GoalConfig(Part):
+    """A measure that an edit is to raise or lower, and that its size is chosen by, in place of the gap."""
+
+    measure: str
+    key: str = "value"
+    better: Literal["high", "low"] = "high"
+    tolerance: float = Field(default=0.005, ge=0)
+    """Values closer than this count as equal, and the smaller edit wins."""
+
+
 class StudyConfig(Part):
     """A grid of cells: models × methods × what they are fitted on × seeds."""
 
@@ -127,6 +137,8 @@ class StudyConfig(Part):
     reading: ReadingConfig = ReadingConfig()
     bootstrap: BootstrapConfig = BootstrapConfig()
     budget: BudgetConfig = BudgetConfig()
+    goal: GoalConfig | None = None
+    """None: the size is chosen by the gap between groups."""
     measures: tuple[str, ...] = (
         "standardised_mean_difference", "ratio_of_means", "earth_movers_distance", "mean", "answer_shares",
         "inlier_ratio", "option_mass",
@@ -174,7 +186,10 @@ class StudyConfig(Part):
 
     @model_validator(mode="after")
     def _gap_is_measured(self) -> StudyConfig:
-        if "standardised_mean_difference" not in self.measures or "perplexity" not in self.utility_measures:
+        if self.goal is not None and self.goal.measure not in self.measures:
+            raise ValueError(f"measures must hold {self.goal.measure}, the goal that the size of an edit is chosen by")
+        gap = self.goal is not None or "standardised_mean_difference" in self.measures
+        if not gap or "perplexity" not in self.utility_measures:
             raise ValueError("measures must hold standardised_mean_difference, utility_measures perplexity: "
                              "the size of an edit is chosen by them")  # fmt: skip
         return self

@@ -133,9 +133,10 @@ def _check(config: StudyConfig, scenario: Scenario, utility: Scenario) -> int:
     """Return the number of cells per model, after everything that can be wrong without a model was looked at."""
     for name in (*config.measures, *config.utility_measures):
         find.build("measures", name)
-    if len(scenario.groups) < 2:
+    if config.goal is None and len(scenario.groups) < 2:
         raise UsageError(
-            f"scenario: {scenario.name!r} has {len(scenario.groups)} group(s); a study compares at least two"
+            f"scenario: {scenario.name!r} has {len(scenario.groups)} group(s); a study compares at least two. To "
+            "choose the size of an edit by something else, such as accuracy, name it under [goal]"
         )
     if not any(context.outcome == "sentence" for context in utility.contexts):
         raise UsageError(

@@ -19,9 +19,12 @@ BEYOND_CHANCE = (GAP, "perplexity")
 """What is also set against the random edit on the same names: what an edit is for, and what it costs anywhere."""
 
 
-def rows(measures: Mapping[str, Measure], subjects: Subjects, bootstrap: Bootstrap) -> Iterator[Row]:
-    """Yield the levels of every subject, the paired changes of all but `base`, and the edit less the random edit."""
-    beyond = {name: each for name, each in measures.items() if name in BEYOND_CHANCE}
+def rows(measures: Mapping[str, Measure], subjects: Subjects, bootstrap: Bootstrap, goal: str = "") -> Iterator[Row]:
+    """Yield the levels of every subject, the paired changes of all but `base`, and the edit less the random edit.
+
+    The last of the measures in BEYOND_CHANCE, and of the study's `goal`.
+    """
+    beyond = {name: each for name, each in measures.items() if name in (*BEYOND_CHANCE, goal)}
     for readouts in zip(*subjects.values(), strict=True):
         by_name = dict(zip(subjects, readouts, strict=True))
         sides = {name: Subject(name, readout, by_name["base"]) for name, readout in by_name.items()}

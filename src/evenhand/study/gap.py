@@ -1,4 +1,4 @@
-"""The number that an edit's size is chosen by: the mean absolute standardised gap, and what the edit damaged."""
+"""The number that an edit's size is chosen by: the mean absolute standardised gap, or a goal; and what it damaged."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import torch
 
 from evenhand import find
 from evenhand.core.bootstrap import Bootstrap
+from evenhand.core.errors import UsageError
 from evenhand.core.estimate import Estimate
 from evenhand.core.measure import overall, point
 from evenhand.core.readout import Readout
 from evenhand.judge.facts import GAP
+from evenhand.study.config import GoalConfig
 
 
 def mean_gap(readouts: Sequence[Readout], bootstrap: Bootstrap, settings: dict[str, Any] | None = None) -> Estimate:
@@ -22,6 +24,19 @@ def mean_gap(readouts: Sequence[Readout], bootstrap: Bootstrap, settings: dict[s
     `settings` are those of the measure, so that a size is chosen by the very number that is reported.
     """
     return overall(find.build("measures", GAP, settings), readouts, bootstrap)
+
+
+def goal_value(
+    readouts: Sequence[Readout], goal: GoalConfig, bootstrap: Bootstrap, settings: dict[str, Any] | None = None
+) -> Estimate:
+    """Return the mean of the goal's measure over contexts and variations, with one joint interval.
+
+    Raises UsageError for a key that the measure does not give.
+    """
+    try:
+        return overall(find.build("measures", goal.measure, settings), readouts, bootstrap, goal.key)
+    except KeyError as error:
+        raise UsageError(f"goal: measure {goal.measure!r} gives no {goal.key!r}; see docs/measures.md") from error
 
 
 def perplexity(readouts: Sequence[Readout]) -> float:

@@ -124,6 +124,8 @@ def _run(config: StudyConfig, method: MethodConfig) -> dict[str, Any]:
                  "units_shown", "units_explained"},
     )  # fmt: skip
     sizes = (config if method.sizes is None else method).model_dump(mode="json")["sizes"]
+    if config.goal is not None:  # absent without one, so that cells of before are found again
+        run["goal"] = config.goal.model_dump(mode="json")
     return run | {
         "sizes": sizes,
         "layers": method.layers and list(method.layers),

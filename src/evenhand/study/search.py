@@ -17,12 +17,11 @@ from evenhand.core.plugin import returned
 from evenhand.core.record import CellSpec, SweepPoint
 from evenhand.core.scenario import Scenario
 from evenhand.edits.scale import Scale
-from evenhand.judge.facts import GAP
 from evenhand.lm.model import LM
 from evenhand.study.bench import Bench
 from evenhand.study.config import Sizes
 from evenhand.study.readings import labelled, narrow, read_edits, selection_of, within_layers
-from evenhand.study.sweep import Candidate, choose, control, resolve, rule, sweep
+from evenhand.study.sweep import Aim, Candidate, choose, control, resolve, rule, sweep
 
 
 @dataclass(frozen=True)
@@ -54,13 +53,15 @@ def search(bench: Bench, spec: CellSpec) -> Found:
     with heard(bench.lm, f"{Path(spec.method).stem}: ") as told:
         edits = _fit(bench, spec, sizes)
     randoms = [control(edit, int(spec.hash[:12], 16)) for edit in edits]
-    settings = bench.config.measure_settings.get(GAP)
-    points = sweep(*_candidates(bench, spec, edits, randoms), bench.bootstrap(spec), settings)
+    goal = bench.config.goal
+    points = sweep(
+        *_candidates(bench, spec, edits, randoms), Aim(bench.bootstrap(spec), bench.config.measure_settings, goal)
+    )
     if sizes == "paper":
         best, note, said = 1, "", "The method's own size (its thresholds); nothing was chosen."
     else:
-        best, note = choose(points, bench.config.budget)
-        said = rule(bench.config.budget, bench.config.split.by)
+        best, note = choose(points, bench.config.budget, goal)
+        said = rule(bench.config.budget, bench.config.split.by, goal)
     points[best] = points[best].model_copy(update={"chosen": True})
     notes = [*([note] if note else []), *dict.fromkeys(told)]
     if spec.run["layers"] is not None:

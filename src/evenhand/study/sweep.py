@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,9 @@ from evenhand.core.readout import Readout
 from evenhand.core.record import SweepPoint
 from evenhand.core.select import matched_random
 from evenhand.edits.scale import Scale
-from evenhand.study.config import BudgetConfig, Sizes
-from evenhand.study.gap import mean_gap, perplexity, valid_share
+from evenhand.judge.facts import GAP, NOTHING
+from evenhand.study.config import BudgetConfig, GoalConfig, Sizes
+from evenhand.study.gap import goal_value, mean_gap, perplexity, valid_share
 
 GRID_SHARE, GRID_POINTS = 0.05, 14
 
@@ -56,21 +57,42 @@ class Candidate:
     texts: Sequence[Readout]
 
 
-def sweep(
-    base: Candidate, candidates: Sequence[Candidate], bootstrap: Bootstrap, gap_settings: dict[str, Any] | None = None
-) -> list[SweepPoint]:
+@dataclass(frozen=True)
+class Aim:
+    """What a size is chosen by: the gap, or the study's goal where it has one; and how both are measured."""
+
+    bootstrap: Bootstrap
+    settings: Mapping[str, dict[str, Any]]
+    """Measure → its settings."""
+    goal: GoalConfig | None = None
+
+    def gap(self, readouts: Sequence[Readout]) -> Estimate:
+        """Return the mean absolute gap; NaN without two groups."""
+        return mean_gap(readouts, self.bootstrap, self.settings.get(GAP))
+
+    def goal_value(self, readouts: Sequence[Readout]) -> Estimate:
+        """Return the mean of the goal's measure; NaN without a goal."""
+        if self.goal is None:
+            return NOTHING
+        return goal_value(readouts, self.goal, self.bootstrap, self.settings.get(self.goal.measure))
+
+
+def sweep(base: Candidate, candidates: Sequence[Candidate], aim: Aim) -> list[SweepPoint]:
     """Return one point per size, the unedited model (0 units) first; nothing is chosen yet."""
     before = perplexity(base.texts)
     points: list[SweepPoint] = []
     for each in (base, *candidates):
-        gap = mean_gap(each.bias, bootstrap, gap_settings)
-        random = gap if each is base else mean_gap(each.random, bootstrap, gap_settings) if each.random else None
+        ours = aim.gap(each.bias), aim.goal_value(each.bias)
+        beside = (aim.gap(each.random), aim.goal_value(each.random)) if each.random else (NOTHING, NOTHING)
+        random = ours if each is base else beside
         points.append(
             SweepPoint(
                 units=each.units,
                 share=each.share,
-                gap=gap,
-                random_gap=random or Estimate(value=math.nan),
+                gap=ours[0],
+                random_gap=random[0],
+                goal=ours[1],
+                random_goal=random[1],
                 valid=valid_share(each.bias),
                 perplexity_ratio=perplexity(each.texts) / before,
             )
@@ -78,40 +100,60 @@ def sweep(
     return points
 
 
-def rule(budget: BudgetConfig, by: str = "name") -> str:
+def rule(budget: BudgetConfig, by: str = "name", goal: GoalConfig | None = None) -> str:
     """Return the rule of `choose` in words, for the record; `by` says what the parts do not share."""
+    wanted = (
+        f"mean absolute gap is within {budget.tolerance:g} sd of the smallest gap"
+        if goal is None
+        else f"{_named(goal)} is within {goal.tolerance:g} of the {goal.better}est one"
+    )
     return (
         f"On {by}s that were neither fitted on nor reported on: among the sizes whose perplexity rises by at most "
         f"{budget.perplexity_rise:.1%} and whose share of valid answers falls by at most {budget.valid_drop:.1%}, the "
-        f"smallest one whose mean absolute gap is within {budget.tolerance:g} sd of the smallest gap. 0 units, the "
-        "unedited model, is one of the sizes."
+        f"smallest one whose {wanted}. 0 units, the unedited model, is one of the sizes."
     )
 
 
-def choose(points: Sequence[SweepPoint], budget: BudgetConfig) -> tuple[int, str]:
+def choose(points: Sequence[SweepPoint], budget: BudgetConfig, goal: GoalConfig | None = None) -> tuple[int, str]:
     """Return the index of the chosen point and a note when it is the unedited model.
 
-    The rule is the text of `rule`: the smallest size that minimises the mean absolute gap within the damage budget,
-    where gaps closer than `budget.tolerance` count as equal. A point whose gap or damage is undefined is not chosen.
+    The rule is the text of `rule`: the smallest size that minimises the mean absolute gap, or does best by the goal,
+    within the damage budget, where values closer than the tolerance count as equal. A point whose value or damage is
+    undefined is not chosen.
     """
     base = points[0]
-    if math.isnan(base.gap.value):
-        return 0, "The gap is undefined on the names kept for choosing (too few valid answers), so no size was chosen."
+    tolerance = budget.tolerance if goal is None else goal.tolerance
+    sign = -1.0 if goal is not None and goal.better == "high" else 1.0
+    values = [sign * (point.gap if goal is None else point.goal).value for point in points]
+    what = "gap" if goal is None else _named(goal)
+    if math.isnan(values[0]):
+        return (
+            0,
+            f"The {what} is undefined on the names kept for choosing (too few valid answers), so no size was chosen.",
+        )
     allowed = [
         i
         for i, point in enumerate(points)
         if i == 0
         or (
-            not math.isnan(point.gap.value)
+            not math.isnan(values[i])
             and point.perplexity_ratio <= 1 + budget.perplexity_rise
             and point.valid >= base.valid - budget.valid_drop
         )
     ]
-    smallest = min(points[i].gap.value for i in allowed)
-    best = min(allowed, key=lambda i: (points[i].gap.value > smallest + budget.tolerance, points[i].units))
+    smallest = min(values[i] for i in allowed)
+    best = min(allowed, key=lambda i: (values[i] > smallest + tolerance, points[i].units))
     if best:
         return best, ""
     refused = len(points) - len(allowed)
-    less = f"no size lowered the gap of {base.gap.value:.3g} sd by more than {budget.tolerance:g}"
+    less = (
+        f"no size lowered the gap of {base.gap.value:.3g} sd by more than {tolerance:g}"
+        if goal is None
+        else f"no size did better than {base.goal.value:.3g} in {what} by more than {tolerance:g}"
+    )
     why = f"{less} within the damage budget ({refused} of {len(points) - 1} sizes broke it)" if refused else less
     return 0, f"Nothing helped: {why}, so the unedited model was kept."
+
+
+def _named(goal: GoalConfig) -> str:
+    return goal.measure if goal.key == "value" else f"{goal.measure}.{goal.key}"
