@@ -71,7 +71,11 @@ def test_the_published_score_is_the_mean_over_cases_of_the_right_options_probabi
 
 def test_notes_say_how_far_each_layer_misses_its_sum() -> None:
     lm, scenario = tiny_lm("llama"), _two_each().only(variations=["car"])
+    told: list[str] = []
+    lm.notify = told.append
     rough, fine = (IntegratedGradients(rule=r, steps=n).score(lm, scenario) for r, n in (("riemann", 5), ("gauss", 8)))
+    assert len(told) == 1, "five left steps miss it by more than a tenth, eight nodes do not"
+    assert "so these cannot be trusted; raise `steps`" in told[0]
     paths = [site.path for site in lm.layout("neuron").sites]
     assert list(rough.notes["completeness"]) == paths
     for path in paths:

@@ -27,8 +27,11 @@ where a token of it is predicted, together. A T5 encoder predicts nothing: there
 does so in every layer, which also finds units that work where the name stands, not where the answer is given.
 Pitfalls: an answer that is certain has no gradient at w, which is why the path, not its end, is looked at, but a long
 one has a probability next to 0 and so have all scores; layers are no shares of one sum, each adds up to its own F(w) −
-F(b); left sums of few steps miss that by several per cent, look at the notes. One score per case and unit of a
-variation is held in memory.
+F(b); left sums of few steps miss that by several per cent. Where a layer writes most of what the next norm sees (often
+the first), F bends sharply near zero and few nodes miss the sum: on the planted model's loans layer 0 by 560 % with 8
+nodes, 27 % with 64 (the user is told), and it holds 5 of the first 6 units with either, where nothing was planted: far
+from any input the path scores what the layer does at all. `contrast` and a mean baseline find more there.
+One score per case and unit of a variation is held in memory.
 """
 
 from __future__ import annotations
@@ -53,6 +56,8 @@ from evenhand.lm.rows import Row, continuation_rows
 from evenhand.lm.tokens import render
 
 Target = Literal["favourable", "answer"]
+_MISSED = 0.1
+"""Beyond such a share the user is told that a layer's attributions do not add up."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,14 @@ class IntegratedGradients:
                 weight += abs(gap)
                 gaps[f"{part.cases[0].context}/{part.cases[0].variation}/{other}"] = gap
         error, moved = (torch.cat(each) for each in zip(*checks, strict=True))
-        notes = {**asdict(self), "gaps": gaps, "completeness": completeness(layout, error, moved)}
+        complete = completeness(layout, error, moved)
+        if missed := {path: each["relative"] for path, each in complete.items() if each["relative"] > _MISSED}:
+            worst = max(missed, key=missed.__getitem__)
+            lm.notify(
+                f"integrated_gradients: in {len(missed)} of {len(complete)} layers attributions miss their sum by more "
+                f"than {_MISSED:.0%} (by {missed[worst]:.0%} in {worst}), so these cannot be trusted; raise `steps`"
+            )
+        notes = {**asdict(self), "gaps": gaps, "completeness": complete}
         return Attribution(layout, (total / weight if weight else total).float(), "integrated_gradients", notes)
 
     def each(self, lm: LM, scenario: Scenario) -> Iterator[tuple[Scenario, Integrated]]:
