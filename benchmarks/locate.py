@@ -35,9 +35,10 @@ from evenhand.core.scenario import Context, Scenario
 from evenhand.core.select import top
 from evenhand.lm.direct import Parts, direct_parts
 from evenhand.lm.forward import score_options
-from evenhand.lm.integrated import Path, integrate
+from evenhand.lm.integrated import integrate
 from evenhand.lm.load import wrap
 from evenhand.lm.model import LM, Identity
+from evenhand.lm.paths import Path
 from evenhand.lm.rows import Row, Target
 from evenhand.lm.variants import Variant
 from evenhand.locate.crispr import Crispr
