@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 
 import pytest
 import torch
@@ -56,7 +57,7 @@ def _dense(table: dict[str, torch.Tensor], share: float, among: Among) -> set[in
     chosen: set[int] = set()
     for pool in _pools(table, among):
         ranked = sorted(pool, key=lambda entry: (-entry[0], entry[1]))
-        chosen |= {address for _, address in ranked[: int(share * len(pool))]}
+        chosen |= {address for _, address in ranked[: int(Fraction(str(share)) * len(pool))]}
     return chosen
 
 
@@ -66,7 +67,7 @@ def _addresses(pieces: Iterator[torch.Tensor]) -> set[int]:
 
 @pytest.mark.parametrize("among", AMONG)
 @pytest.mark.parametrize("ties", [False, True])
-@pytest.mark.parametrize("share", [0.0, 0.1, 0.15, 0.5, 1.0])
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.15, 0.5, 0.7, 1.0])
 def test_the_highest_share_equals_that_of_sorted_lists(among: Among, ties: bool, share: float) -> None:
     for seed in range(4):
         table = _table(seed, ties)

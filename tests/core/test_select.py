@@ -9,6 +9,7 @@ import torch
 
 from evenhand.core.component import Attribution, Layout, Selection, Site
 from evenhand.core.errors import UsageError
+from evenhand.core.highest import count_of
 from evenhand.core.select import describe, in_layers, matched_random, random, top, vote
 
 LAYOUT = Layout("neuron", (Site("a", 0, 6), Site("b", 1, 10), Site("c", 0, 4, 2, "encoder")))
@@ -28,6 +29,7 @@ def test_top_takes_the_highest_is_nested_and_share_floors(seed: int) -> None:
             assert scores.scores[chosen.mask].min() >= scores.scores[~chosen.mask].max()
             assert len(top(scores, count=k - 1) - chosen) == 0
     assert top(scores, share=0.49) == top(scores, count=9)
+    assert top(scores, share=0.15) == top(scores, count=3)
     assert top(Attribution(LAYOUT, scores.scores.exp()), count=7) == top(scores, count=7), "only the order counts"
 
 
@@ -38,6 +40,14 @@ def test_ties_break_by_address_and_undefined_scores_are_never_chosen() -> None:
     assert top(Attribution(LAYOUT, tied), count=19).units.tolist() == list(range(1, 20))
     with pytest.raises(UsageError, match="only 19 of 20"):
         top(Attribution(LAYOUT, tied), count=20)
+
+
+@pytest.mark.parametrize("size", [1, 20, 50, 100, 999, 11264, 4096 * 11008, 7 * 10**9])
+def test_a_share_is_of_the_number_that_was_written_and_not_of_its_rounding(size: int) -> None:
+    for thousandth in range(1001):
+        assert count_of(thousandth / 1000, size) == size * thousandth // 1000
+    for count in (0, 1, size // 3, size - 1, size):
+        assert count_of(count / size, size) == count
 
 
 @pytest.mark.parametrize(("count", "share"), [(None, None), (3, 0.1), (None, 1.5), (21, None), (-1, None)])

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from evenhand.core.component import Layout, Selection, Site
-from evenhand.core.highest import members, ordered, threshold
+from evenhand.core.highest import count_of, members, ordered, threshold
 
 Among = Literal["matrix", "row", "global"]
 _FINE = 20
@@ -51,12 +51,12 @@ class MatrixScores:
 def highest_share(scores: MatrixScores, share: float, among: Among) -> Iterator[Bool[Tensor, " _entry"]]:
     """Yield for each matrix which of its entries are among the `share` highest."""
     if among == "global":
-        end = threshold(scores, int(share * scores.layout.size))
+        end = threshold(scores, count_of(share, scores.layout.size))
         yield from (mask for mask, _ in members(scores, end))
         return
     for matrix in scores.matrices():
         pools = matrix if among == "row" else matrix.reshape(1, -1)
-        yield _highest(pools, int(share * pools.shape[1])).flatten()
+        yield _highest(pools, count_of(share, pools.shape[1])).flatten()
 
 
 def _highest(pools: Float[Tensor, "pool n"], count: int) -> Bool[Tensor, "pool n"]:

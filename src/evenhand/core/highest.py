@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -34,6 +35,11 @@ class Threshold(NamedTuple):
 
     key: int
     room: int
+
+
+def count_of(share: float, size: int) -> int:
+    """Return how many of `size` units a share of them is, floored: 0.29 of 100 is 29, though its product is below."""
+    return math.floor(share * size * (1 + 1e-12))
 
 
 def nested(scores: Scores, counts: Sequence[int]) -> list[Selection]:

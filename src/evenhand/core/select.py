@@ -9,7 +9,7 @@ import torch
 
 from evenhand.core.component import Layout, Selection, Site, called
 from evenhand.core.errors import UsageError
-from evenhand.core.highest import Scores, nested
+from evenhand.core.highest import Scores, count_of, nested
 
 
 def top(scores: Scores, count: int | None = None, share: float | None = None) -> Selection:
@@ -25,7 +25,7 @@ def _count(size: int, count: int | None, share: float | None) -> int:
         raise UsageError("give either a count or a share of units, not both")
     if share is not None and not 0 <= share <= 1:
         raise UsageError(f"a share lies between 0 and 1, not {share}")
-    k = count if count is not None else int(size * (share or 0.0))
+    k = count if count is not None else count_of(share or 0.0, size)
     if not 0 <= k <= size:
         raise UsageError(f"asked for {k} units of a space of {size}")
     return k

@@ -43,6 +43,7 @@ from torch import Tensor
 
 from evenhand.core.component import Selection, Space
 from evenhand.core.errors import UsageError
+from evenhand.core.highest import count_of
 from evenhand.core.scenario import Scenario
 from evenhand.edits.scale import Factor, Mechanism, Scale
 from evenhand.lm.model import LM
@@ -180,14 +181,14 @@ class SetDifference:
 
     def _count(self, lm: LM, tau: float) -> Float[Tensor, " unit"]:
         """A τ as a number of units of each unit's pool, at least one unless it is 0."""
-        sizes = self._sizes(lm)
+        sizes, place = self._sizes(lm).unique(return_inverse=True)
         if not 0 <= tau <= sizes.min():
             where = f"{self.space}s" + (" of a layer" if self.mode == "code" and self.space == "neuron" else "")
             raise UsageError(
                 f"set_difference: τ = {tau:g} is neither a share nor a number of the {int(sizes.min())} {where}"
             )
-        count = tau * sizes if tau < 1 else torch.full_like(sizes, tau)
-        return count.floor().clamp(min=1 if tau else 0)
+        counts = [count_of(tau, int(size)) if tau < 1 else int(tau) for size in sizes]
+        return torch.tensor(counts, dtype=torch.float64)[place].clamp(min=1 if tau else 0)
 
     def _admitted(self, lm: LM) -> Float[Tensor, " unit"]:
         """τmin as a number of units; where it is the larger τ, rounding must leave one beside the protected."""

@@ -13,6 +13,7 @@ from evenhand.core.bootstrap import Bootstrap
 from evenhand.core.edit import Edit
 from evenhand.core.errors import UsageError
 from evenhand.core.estimate import Estimate
+from evenhand.core.highest import count_of
 from evenhand.core.readout import Readout
 from evenhand.core.record import SweepPoint
 from evenhand.core.select import matched_random
@@ -29,10 +30,10 @@ def resolve(sizes: Sizes, space: int) -> tuple[int, ...]:
     if sizes == "paper":
         raise ValueError("the method's own size is not a list of sizes")
     if sizes == "grid":
-        top = max(1, int(space * GRID_SHARE))
+        top = max(1, count_of(GRID_SHARE, space))
         steps = [top ** (i / (GRID_POINTS - 1)) for i in range(GRID_POINTS)]
         return tuple(sorted({round(step) for step in steps}))
-    counts = {int(size) if isinstance(size, int) or size > 1 else int(size * space) for size in sizes}
+    counts = {int(size) if isinstance(size, int) or size > 1 else count_of(size, space) for size in sizes}
     if max(counts) > space:
         raise UsageError(f"sizes: asked for {max(counts)} units, but the model has {space} in this space")
     return tuple(sorted(counts - {0}))
