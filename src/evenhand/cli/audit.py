@@ -88,7 +88,8 @@ def audit(
         asked = options.open_scenario(scenario or "name_audit", context)
         if not asked.measures:
             _refuse(
-                "goes with benchmarks: --suite, or a --scenario that names its own measures",
+                "goes with benchmarks: --suite, or a --scenario that names its own measures, such as crows_pairs (for "
+                "a use case of yours beside an edit: evenhand run)",
                 out=out,
                 by_context=by_context or None,
                 edit=edit,

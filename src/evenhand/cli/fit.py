@@ -40,6 +40,7 @@ def fit(
     Example: evenhand fit planted --scenario planted --context loan --method contrast --units 12 --out loan_edit
     """
     from evenhand import find
+    from evenhand.cli.screen import working
     from evenhand.core.edit import Edit
     from evenhand.core.plugin import returned
     from evenhand.edits._file import save
@@ -56,7 +57,7 @@ def fit(
     texts = together(tuple(utility or ("neutral_text",)))
     lm = options.open_lm(model, chat, dtype=dtype, device=device, device_map=device_map, revision=revision,
                          trust_remote_code=trust_remote_code)  # fmt: skip
-    with heard(lm, f"{Path(method).stem}: ") as notes:
+    with working(lm, "no edit is saved"), heard(lm, f"{Path(method).stem}: ") as notes:
         if units is None:
             edit = returned(plan.fit(lm, asked, texts), Edit, plan, "fit")
         else:

@@ -46,6 +46,7 @@ def locate(
     Example: evenhand locate planted --scenario planted --context loan --top 10
     """
     from evenhand import find
+    from evenhand.cli.screen import working
     from evenhand.core.component import Attribution
     from evenhand.core.entries import MatrixScores
     from evenhand.core.plugin import returned
@@ -60,7 +61,8 @@ def locate(
     asked = options.open_scenario(scenario, context)
     lm = options.open_lm(model, chat, dtype=dtype, device=device, device_map=device_map, revision=revision,
                          trust_remote_code=trust_remote_code)  # fmt: skip
-    scored = plan.score(lm, asked)
+    with working(lm, "no score is kept"):
+        scored = plan.score(lm, asked)
     scores = scored if isinstance(scored, MatrixScores) else returned(scored, Attribution, plan, "score")
     if out is not None and isinstance(scores, MatrixScores):
         raise UsageError("--out: scores of single weights are as many as the model is large and are not written; "

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
+    from evenhand.lm.model import LM
+
+
+_QUIET = 30.0
+"""Seconds between two lines about the progress of work, where there is no terminal."""
+
 
 def notify(line: str) -> None:
     """Print one plain line on stderr."""
@@ -31,9 +37,14 @@ class Bars:
     cells: TaskID | None = None
     started: float = field(default_factory=time.monotonic)
     fresh: int = 0
+    said: float = field(default_factory=time.monotonic)
+    """When a line last said how far the work is; only where there is no terminal to draw bars on."""
 
     def progress(self, label: str, done: int, total: int) -> None:
-        """Show how far one piece of work is; a piece that is done disappears."""
+        """Show how far one piece of work is; a piece that is done disappears. In a log: a line now and then."""
+        if self.bars.disable and done < total and time.monotonic() - self.said > _QUIET:
+            self.said = time.monotonic()
+            self.line(f"{label}: {done} of {total}")
         if label not in self.inside:
             self.inside[label] = self.bars.add_task(label, total=total)
         self.bars.update(self.inside[label], completed=done, total=total)
@@ -66,6 +77,21 @@ def bars(what: str = "cells") -> Generator[Bars]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
         yield Bars(shown, what)
+
+
+@contextmanager
+def working(lm: LM, kept: str) -> Generator[None]:
+    """Show how far a locator or a method is with a model; Ctrl-C says what is kept of it, and exits with 130."""
+    import typer
+
+    from evenhand.cli.main import INTERRUPTED
+
+    try:
+        with bars() as shown, lm.reporting(shown.progress):
+            yield
+    except KeyboardInterrupt:
+        notify(f"stopped; {kept}")
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def clock(seconds: float) -> str:

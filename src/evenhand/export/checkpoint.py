@@ -109,7 +109,7 @@ def _check_target(lm: LM, target: Path, replace: bool) -> None:
         raise UsageError(f"{target}: is a file; give a folder")
     if target.is_dir() and any(target.iterdir()):
         if not replace:
-            raise UsageError(f"{target}: is not empty; give a new folder, or ask for it to be replaced")
+            raise UsageError(f"{target}: is not empty; give a new folder, or say --replace")
         if not (target / "config.json").is_file():
             raise UsageError(
                 f"{target}: holds no checkpoint (no config.json), so it is not replaced; empty it yourself"

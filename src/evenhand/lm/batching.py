@@ -49,6 +49,7 @@ def in_batches(lm: LM, work: Work[Item], progress: Progress = silent) -> None:
 
     `lm.budget` stays halved for later calls; `lm.notify` is told. Raises CannotRun when one row alone is too large.
     """
+    progress = lm.progress if progress is silent else progress
     waiting = sorted(_fitting(lm, work, list(work.items)), key=lambda item: work.cost(item).length)
     done, total = 0, len(waiting)
     while waiting:

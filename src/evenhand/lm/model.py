@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import nn
 
 from evenhand.core.component import Layout, Space
 from evenhand.core.errors import CannotRun
+from evenhand.core.progress import Progress, silent
 from evenhand.lm.family import Family, Kind, layout_of, transposed, writer_inputs, writer_outputs
 
 
@@ -36,7 +38,8 @@ class LM:
 
     `chat` says whether prompts go through the tokenizer's chat template; `budget` is the number of tokens forwarded at
     once (found by itself, halved when memory runs out); `notify` receives one plain line whenever something is decided
-    on the user's behalf; `edits` is the stack of edits applied right now.
+    on the user's behalf; `progress` is told how far work is whose caller asked for no report (`reporting`); `edits` is
+    the stack of edits applied right now.
     """
 
     model: Any
@@ -46,8 +49,18 @@ class LM:
     chat: bool = False
     budget: int = 8192
     notify: Callable[[str], None] = lambda line: None
+    progress: Progress = silent
     edits: list[object] = field(default_factory=list[object])
     _layouts: dict[Space, Layout] = field(default_factory=dict[Space, Layout], repr=False)
+
+    @contextmanager
+    def reporting(self, progress: Progress) -> Generator[None]:
+        """Let what runs in this block, a locator's or a method's work, report how far it is."""
+        before, self.progress = self.progress, progress
+        try:
+            yield
+        finally:
+            self.progress = before
 
     @property
     def kind(self) -> Kind:

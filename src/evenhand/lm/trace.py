@@ -82,7 +82,7 @@ def trace(
     Parameters get no gradient; flags, mode and random state are as before whenever a batch is handed out.
     Raises CannotRun when memory does not suffice for one case, or a writer was not reached.
     """
-    waiting = _by_case(rows)
+    waiting, progress = _by_case(rows), lm.progress if progress is silent else progress
     done, total = 0, len(waiting)
     if waiting:
         check_length(lm, max(row.length for row in waiting[-1]), "the longest prompt with its answer")

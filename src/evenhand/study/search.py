@@ -119,13 +119,14 @@ def _fit(bench: Bench, spec: CellSpec, sizes: Sizes) -> list[Edit]:
     method = method_of(spec)
     bias = bench.part(bench.scenario, "fit", spec.seed).only(spec.fitted_on, spec.variations)
     utility = _texts(bench.part(bench.utility, "fit", spec.seed))
-    if sizes == "paper":
-        edits = [returned(method.fit(bench.lm, bias, utility), Edit, method, "fit")]
-    else:
-        counts = resolve(sizes, bench.lm.layout(method.space).size)
-        edits = [returned(e, Edit, method, "path") for e in method.path(bench.lm, bias, utility, counts)]
-        if len(edits) != len(counts):
-            raise CannotRun(f"method {spec.method!r} returned {len(edits)} edits for {len(counts)} sizes")
+    counts = () if sizes == "paper" else resolve(sizes, bench.lm.layout(method.space).size)
+    with bench.lm.reporting(labelled(bench.progress, f"fit {spec.method}")):
+        if sizes == "paper":
+            edits = [returned(method.fit(bench.lm, bias, utility), Edit, method, "fit")]
+        else:
+            edits = [returned(e, Edit, method, "path") for e in method.path(bench.lm, bias, utility, counts)]
+    if counts and len(edits) != len(counts):
+        raise CannotRun(f"method {spec.method!r} returned {len(edits)} edits for {len(counts)} sizes")
     bench.progress(f"fit {spec.method}", 1, 1)
     layers = spec.run["layers"]
     return edits if layers is None else [within_layers(edit, layers, bench.lm) for edit in edits]
