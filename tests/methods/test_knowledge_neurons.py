@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import replace
 
@@ -93,6 +94,24 @@ def test_it_finds_the_neurons_that_carry_a_rigged_gap_and_the_path_too(toy: Rigg
     assert len(fitted.selection & carriers) >= len(carriers) / 2
     (edit,) = KnowledgeNeurons().path(toy.lm, toy.bias, toy.utility, [len(carriers)])
     assert len(edit.selection & carriers) >= len(carriers) / 2
+
+
+def test_missed_sums_and_another_baseline_are_told_by_fit_and_by_path() -> None:
+    lm, told = tiny_lm("llama"), list[str]()
+    lm.notify = told.append
+    rough = KnowledgeNeurons(mode="paper", steps=2)
+    rough.fit(lm, _small(), prose())
+    rough.path(lm, _small(), prose(), [3])
+    assert len(told) == 2
+    assert all(re.match(r"knowledge_neurons: in \d of 3 layers attributions miss their sum", line) for line in told)
+    gemma = tiny_lm("gemma2")
+    gemma.notify = told.append
+    assert len(KnowledgeNeurons(steps=32).fit(gemma, _small(), prose()).selection) > 0
+    assert told[2:] == [
+        "knowledge_neurons: a norm behind the writers makes nothing of a zero baseline; the mean is used"
+    ]
+    with pytest.raises(UsageError, match="use baseline 'mean'"):
+        KnowledgeNeurons(baseline="zero").fit(gemma, _small(), prose())
 
 
 def test_facts_of_few_prompts_are_left_out_and_named() -> None:

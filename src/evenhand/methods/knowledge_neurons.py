@@ -18,8 +18,9 @@ fact is that the reference group is ahead (or behind) in this question, one for 
 prompt is what it adds to that: its own minus the mean of the other group's if it is of the group ahead, the other way
 round if not, of the favourable outcome in nats, with 8 Gauss–Legendre nodes.
 
-Defaults, the paper's: threshold 0.2, share 0.7, 2 to 5 units per fact, relation 0.1, at least 3 prompts. `path` does
-not refine: it returns the n units of the highest mean attribution (`locate/integrated_gradients`).
+Defaults, the paper's: threshold 0.2, share 0.7, 2 to 5 units per fact, relation 0.1, at least 3 prompts. `steps` is the
+mode's. `baseline` is zero; where a norm stands behind the writer (Gemma 2 and 3) that means nothing, and it is the mean
+(`locate/integrated_gradients`). `path` does not refine: it returns the n units of the highest mean attribution.
 
 Differs from the paper: answers of several tokens, and no filter of prompts that the model answers wrongly. Where one
 share gives more than `most` units and the next fewer than `fewest`, it is the one that gives more.
@@ -47,9 +48,10 @@ from evenhand.core.select import top
 from evenhand.edits.scale import Factor, Mechanism, Scale
 from evenhand.lm.integrated import Integrated
 from evenhand.lm.model import LM
-from evenhand.locate.integrated_gradients import IntegratedGradients, contrasts
+from evenhand.locate.integrated_gradients import Baseline, IntegratedGradients, contrasts
 
 Share = Annotated[float, Field(gt=0, le=1)]
+_NAME = "knowledge_neurons"
 _STEPS = 20
 """Shares are moved by one part of so many."""
 
@@ -66,6 +68,9 @@ class KnowledgeNeurons:
     most: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5.0
     relation: Share = 0.1
     prompts: Annotated[int, Field(ge=1)] = 3
+    steps: Annotated[int, Field(ge=1)] | None = None
+    """Of the path; None: 20 in mode `paper`, 8 in mode `gap`."""
+    baseline: Baseline = "auto"
     factor: Factor = 0.0
     mechanism: Mechanism = "weight"
     """`activation` where the model's weights are offloaded or quantised."""
@@ -79,7 +84,7 @@ class KnowledgeNeurons:
         """Return the refined neurons' edit; raises UsageError where no fact has enough prompts."""
         relations: dict[str, list[Tensor]] = {}
         few: list[str] = []
-        for part, found in self._scores.each(lm, bias):
+        for part, found in self._scores.each(lm, bias, _NAME):
             if len(part.cases) < self.prompts:
                 few.append(f"{part.cases[0].context}/{part.cases[0].variation}")
                 continue
@@ -100,14 +105,14 @@ class KnowledgeNeurons:
 
     def path(self, lm: LM, bias: Scenario, utility: Scenario, sizes: Sequence[int]) -> list[Scale]:
         """Return for each size the units of the highest mean attribution."""
-        scores = self._scores.score(lm, bias)
+        scores = self._scores.score(lm, bias, _NAME)
         return [self._edit(top(scores, count=size)) for size in sizes]
 
     @property
     def _scores(self) -> IntegratedGradients:
         if self.mode == "paper":
-            return IntegratedGradients(self.space, "answer", "riemann", 20)
-        return IntegratedGradients(self.space)
+            return IntegratedGradients(self.space, "answer", "riemann", self.steps or 20, self.baseline)
+        return IntegratedGradients(self.space, steps=self.steps or 8, baseline=self.baseline)
 
     def _edit(self, selection: Selection) -> Scale:
         return Scale(selection, self.factor, self.mechanism)
