@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 from evenhand.core.case import Case
 from evenhand.core.component import Selection
-from evenhand.core.errors import UsageError
+from evenhand.core.errors import CannotRun, UsageError
 from evenhand.core.general import Generality, Limits
 from evenhand.core.scenario import Context, Scenario
 from evenhand.lm.forward import score_texts
@@ -33,7 +34,11 @@ def utility() -> Scenario:
 
 @pytest.fixture(scope="module")
 def lm() -> LM:
-    made = tiny_lm("llama")
+    return _made(torch.float32)
+
+
+def _made(dtype: torch.dtype) -> LM:
+    made = tiny_lm("llama", dtype=dtype)
     body: Any = made.model.model
     own = [FIRST, COMMA, ALWAYS, SINK]
     with torch.no_grad():
@@ -124,9 +129,35 @@ def test_limits_are_settings_and_the_same_seed_says_the_same(lm: LM) -> None:
     assert [one.reasons for one in checked(lm, few).values()] == [one.reasons for one in checked(lm, few).values()]
 
 
-def test_a_number_that_is_undefined_is_no_reason() -> None:
-    nan = float("nan")
-    assert Generality(0, "here", nan, nan, nan, nan, nan).judged(Limits(0.0, 0.0, 0.0)) == ()
+def test_undefined_damage_is_above_every_limit_and_an_undefined_share_is_no_reason() -> None:
+    nan, inf = float("nan"), float("inf")
+    assert Generality(0, "here", 0.0, nan, nan, nan, nan).judged(Limits(0.0, 0.0, 0.0)) == ()
+    for damage in (nan, inf):
+        (reason,) = Generality(0, "here", damage, nan, nan, nan, nan).judged(Limits(inf, 0.0, 0.0))
+        assert reason.endswith("in neutral text is undefined (numbers overflow)")
+
+
+def test_a_unit_without_which_numbers_overflow_is_general_and_hides_no_other() -> None:
+    """Two neurons that write huge numbers cancel; half precision cannot hold what one of them writes alone."""
+    half = _made(torch.float16)
+    mlp: Any = half.model.model.layers[LAYER].mlp
+    with torch.no_grad():
+        for unit, writes in ((0, 30000.0), (1, -30000.0)):
+            make(mlp, unit, ALWAYS, sensitive=8.0, writes=writes)
+    units = Selection.of(half.layout("neuron"), [LAYER * WIDTH + unit for unit in (0, UNITS["damaging"], 9)])
+    alone, damaging, harmless = Guard(randoms=WIDTH).check(half, units, utility())
+    assert math.isnan(alone.divergence)
+    assert alone.reasons[0].startswith("without it what the model predicts in neutral text is undefined")
+    assert damaging.reasons[0].startswith("neutral text moves by"), "the other of the two is among the random units"
+    assert harmless.reasons == ()
+
+
+def test_a_model_that_predicts_nothing_on_the_texts_is_refused() -> None:
+    broken = _made(torch.float16)
+    with torch.no_grad():
+        broken.model.model.embed_tokens.weight.fill_(float("inf"))
+    with pytest.raises(CannotRun, match="predicts no token of the neutral texts"):
+        Guard(randoms=20).check(broken, Selection.of(broken.layout("neuron"), [0]), utility())
 
 
 def test_neutral_text_is_needed(lm: LM) -> None:

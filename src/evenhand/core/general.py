@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -26,7 +27,7 @@ class Generality:
     place: str
     """Where that is, in words."""
     divergence: float
-    """KL(model as it stands ‖ without the unit) per token, nats."""
+    """KL(model as it stands ‖ without the unit) per token, nats; NaN where the model predicts nothing without it."""
     loss: float
     """Rise of the loss without the unit, nats per token."""
     first: float
@@ -38,9 +39,14 @@ class Generality:
     reasons: tuple[str, ...] = ()
 
     def judged(self, limits: Limits) -> tuple[str, ...]:
-        """Return the reasons for which it counts as general; a number that is NaN is none."""
+        """Return the reasons for which it counts as general.
+
+        Damage that is not finite is above every limit; a share or an activation that is undefined is no reason.
+        """
         found: list[str] = []
-        if self.divergence > limits.damage:
+        if not math.isfinite(self.divergence):
+            found.append("without it what the model predicts in neutral text is undefined (numbers overflow)")
+        elif self.divergence > limits.damage:
             found.append(
                 f"neutral text moves by {self.divergence:.2g} nats per token without it, by up to {limits.damage:.2g} "
                 "without random units"

@@ -4,7 +4,8 @@ Yu and Ananiadou (arXiv 2501.14457, abstract) say that editing even a few "gener
 say in public how these are told apart. Here a unit is general for any of three reasons, each measured on neutral text:
 
 - **damage**: switched off alone (exactly, at all positions) it moves the next-token distributions by more than the
-  0.99 quantile of random units of the same layers does;
+  0.99 quantile of random units of the same layers does, or leaves them undefined (half precision overflows; such
+  random units are not counted, so that they do not raise the limit);
 - **sinks**: more than half of its |activation| is on the first token of a text, or on delimiters (attention sinks);
 - **massive**: its largest |activation| is more than 100 times that of the median random unit (Sun et al. 2024,
   arXiv 2402.17762, call numbers of the residual stream massive above 1,000 times the median; units are ours).
@@ -26,7 +27,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from evenhand.core.component import Selection
-from evenhand.core.errors import UsageError
+from evenhand.core.errors import CannotRun, UsageError
 from evenhand.core.general import Generality, Limits
 from evenhand.core.scenario import Scenario
 from evenhand.lm.drivers import Activity, activity, text_rows
@@ -53,7 +54,8 @@ class Guard:
     def check(self, lm: LM, units: Selection, utility: Scenario) -> list[Generality]:
         """Return what each selected unit does on the running texts of a scenario, in the order of their addresses.
 
-        Not for the space `weight`. Raises UsageError for a scenario without running text.
+        Not for the space `weight`. Raises UsageError for a scenario without running text,
+        CannotRun where the model itself predicts nothing on it.
         """
         texts = spread([case.prompt for case in utility.cases if not case.options], self.texts)
         if not texts:
@@ -69,7 +71,8 @@ class Guard:
         divergence, loss = _damage(lm, either, texts)
         active = activity(lm, _rows(lm, texts), either, top=1)
         peaks = _peaks(active)
-        limits = Limits(_quantile(divergence[compared], self.quantile), self.sinks, self.massive)
+        yardstick = divergence[compared & divergence.isfinite()]
+        limits = Limits(_quantile(yardstick, self.quantile), self.sinks, self.massive)
         median = float(peaks[compared].median()) or math.nan
         found: list[Generality] = []
         for place, unit, i in zip(_places(units), units.units, chosen.nonzero()[:, 0], strict=True):
@@ -107,9 +110,15 @@ def _damage(lm: LM, units: Selection, texts: Sequence[str]) -> tuple[Float[Tenso
     """KL per token and rise of the loss (nats per token) when each unit alone is switched off."""
     alone = [Variant(Selection.of(units.layout, [int(unit)])) for unit in units.units]
     base, *found = score_texts(lm, texts, [None, *alone])
-    tokens = base.tokens.sum()
-    divergence = torch.stack([one.kl.nansum() for one in found]) / tokens
-    return divergence, torch.stack([(base.logp - one.logp).nansum() for one in found]) / tokens
+    read = ~base.logp.isnan()  # NaN of a variant alone is damage, NaN of the model or of a text without tokens is not
+    if not read.any():
+        raise CannotRun(
+            f"{lm.identity.source}: predicts no token of the neutral texts (too short, or numbers overflow), so that "
+            "general units cannot be told from others; give texts of a few sentences, or another dtype"
+        )
+    tokens = base.tokens[read].sum()
+    divergence = torch.stack([one.kl[read].sum() for one in found]) / tokens
+    return divergence, torch.stack([(base.logp - one.logp)[read].sum() for one in found]) / tokens
 
 
 def _rows(lm: LM, texts: Sequence[str]) -> list[Row]:
@@ -127,7 +136,7 @@ def _peaks(active: Activity) -> Float[Tensor, " unit"]:
 
 def _quantile(values: Float[Tensor, " n"], q: float) -> float:
     # The next value above: of few random units it is the largest, so that none is general by rounding.
-    return float(values.double().quantile(q, interpolation="higher"))
+    return float(values.double().quantile(q, interpolation="higher")) if len(values) else math.nan
 
 
 def _places(units: Selection) -> list[str]:
