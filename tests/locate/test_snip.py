@@ -15,7 +15,7 @@ from evenhand.locate.snip import Snip
 from evenhand.testing.tiny import tiny_lm
 from oracles.gates import gate_gradient, option_logp
 from oracles.people import use_case
-from oracles.weights import snip
+from oracles.weights import answer_places, own_answer, snip
 
 
 @pytest.mark.parametrize(
@@ -27,9 +27,8 @@ def test_scores_are_mean_absolute_gate_gradients_of_the_own_answer(space: Any, n
     assert isinstance(found, Attribution)
     total = torch.zeros(found.layout.size, dtype=torch.float64)
     for case in scenario.cases:
-        with torch.no_grad():
-            best = max(case.options, key=lambda option: float(option_logp(lm, case.prompt, option)))
-        tokens = sum(len(row.targets) for row in answer_rows(lm, scenario.where(lambda c, x=case: c == x)))
+        best = own_answer(lm, case)
+        tokens = len(answer_places(lm, case.prompt, best))
         _, gradient = gate_gradient(
             lm, found.layout, lambda x=case, b=best, n=tokens: -option_logp(lm, x.prompt, b) / n
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -24,6 +25,17 @@ def test_scores_equal_the_loop(name: str, tokens: Any) -> None:
     for site, scores in zip(found.layout.sites, found.matrices(), strict=True):
         torch.testing.assert_close(scores, expected[site.path], atol=1e-6, rtol=1e-4)
         assert bool((scores >= 0).all())
+
+
+@pytest.mark.parametrize("option", [" yes", " no, it is late"])
+def test_a_masked_model_reads_every_case_once_however_long_its_answer(option: str) -> None:
+    """‖X‖² of prompt and answer is that of the one text, not of a copy for each token that is masked."""
+    lm, case = tiny_lm("bert"), replace(use_case().cases[0], options=(option, option))
+    one = replace(use_case(), cases=(case,), groups=("a",))
+    text = replace(one, cases=(replace(case, prompt=case.prompt + option),))
+    read, written = Wanda().score(lm, one), Wanda(tokens="prompt").score(lm, text)
+    for scores, expected in zip(read.matrices(), written.matrices(), strict=True):
+        torch.testing.assert_close(scores, expected)
 
 
 def _norms(lm: LM, part: Any) -> dict[str, torch.Tensor]:

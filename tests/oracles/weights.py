@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import torch
 
+from evenhand.core.case import Case
 from evenhand.core.scenario import Scenario
-from evenhand.lm.answers import answer_rows
 from evenhand.lm.model import LM
-from evenhand.lm.rows import Row, prompt_rows
 from oracles.gates import option_logp, writer_inputs
 
 Table = dict[str, torch.Tensor]
@@ -22,18 +22,51 @@ def weight(lm: LM, path: str) -> torch.Tensor:
     return (module.weight.T if type(module).__name__ == "Conv1D" else module.weight).detach()
 
 
+def answer_places(lm: LM, prompt: str, option: str) -> list[int]:
+    """Where in the tokens of prompt and option together the option's own are; of T5 in the decoder, after its start."""
+    if lm.kind == "encoder-decoder":
+        return [1 + i for i in range(len(lm.tokenizer(option, add_special_tokens=False)["input_ids"]))]
+    offsets = lm.tokenizer(prompt + option, return_offsets_mapping=True)["offset_mapping"]
+    return [i for i, (start, end) in enumerate(offsets) if end > len(prompt) and end > start]
+
+
+def own_answer(lm: LM, case: Case) -> str:
+    """The likeliest option; a text has none and is its own."""
+    with torch.no_grad():
+        return max(case.options, key=lambda option: float(option_logp(lm, case.prompt, option)), default="")
+
+
+def _counted(lm: LM, case: Case, tokens: str) -> tuple[dict[str, Any], slice, slice]:
+    """What the model is given for a case, and which tokens count in its encoder and in its (only) other stack."""
+    tokenizer, option = lm.tokenizer, "" if tokens == "prompt" else own_answer(lm, case)
+    whole, nothing = slice(None), slice(0)
+    if lm.kind == "encoder-decoder":
+        said = [lm.model.config.decoder_start_token_id, *tokenizer(option, add_special_tokens=False)["input_ids"]]
+        given = {"input_ids": torch.tensor([tokenizer(case.prompt)["input_ids"]]),
+                 "decoder_input_ids": torch.tensor([said])}  # fmt: skip
+        return given, nothing if tokens == "answer" else whole, slice(1, None) if tokens == "answer" else whole
+    ids = tokenizer(case.prompt + option)["input_ids"]
+    if lm.kind == "causal" and not case.options:
+        ids = ids[:-1]  # A text's last token is said, but nothing is read there.
+    given = {"input_ids": torch.tensor([ids])}
+    if tokens != "answer":
+        return given, whole, whole
+    # The end token of a masked model stands behind the answer and counts with it.
+    after = slice(answer_places(lm, case.prompt, option)[0], None)
+    return given, after, after
+
+
 def wanda(lm: LM, scenario: Scenario, tokens: str) -> Table:
-    """|W| times the root of the summed squares of its inputs per prompt."""
+    """|W| times the root of the summed squares of its inputs per prompt, each case read once, as it is written."""
     layout = lm.layout("weight")
-    rows = prompt_rows(lm, scenario.cases) if tokens == "prompt" else answer_rows(lm, scenario)
     squares: Table = {}
-    for row in rows:
-        given: dict[str, Any] = {"input_ids": torch.tensor([row.ids])}
-        if row.decoder:
-            given["decoder_input_ids"] = torch.tensor([row.decoder])
+    for case in scenario.cases:
+        given, in_encoder, elsewhere = _counted(lm, case, tokens)
         inputs = writer_inputs(lm, layout, **given)
         for site in layout.sites:
-            x = inputs[site.path][list(row.places(site.sees or site.stack, tokens))]
+            # In T5's decoder, keys and values of the attention to the encoder read the encoder.
+            reads_encoder = re.search(r"^encoder\.|EncDecAttention\.[kv]$", site.path) is not None
+            x = inputs[site.path][in_encoder if reads_encoder else elsewhere]
             squares[site.path] = squares.get(site.path, 0) + x.square().sum(0)  # type: ignore[assignment]
     n = len(scenario.cases)
     return {path: weight(lm, path).abs() * (square / n).sqrt() for path, square in squares.items()}
@@ -56,10 +89,8 @@ def snip(lm: LM, scenario: Scenario) -> Table:
     parameters: list[Any] = [lm.module(site.path).weight for site in sites]
     total: Table = {}
     for case in scenario.cases:
-        with torch.no_grad():
-            best = max(case.options, key=lambda option: float(option_logp(lm, case.prompt, option)))
-        rows: list[Row] = answer_rows(lm, scenario.where(lambda c, x=case: c == x))
-        loss = -option_logp(lm, case.prompt, best) / sum(len(row.targets) for row in rows)
+        best = own_answer(lm, case)
+        loss = -option_logp(lm, case.prompt, best) / len(answer_places(lm, case.prompt, best))
         for site, parameter, slope in zip(sites, parameters, torch.autograd.grad(loss, parameters), strict=True):
             stored = (slope * parameter.detach()).abs()
             as_out_in = stored.T if type(lm.module(site.path)).__name__ == "Conv1D" else stored

@@ -35,6 +35,23 @@ def answer_rows(lm: LM, scenario: Scenario, *, names: bool = False, most_tokens:
     return rows
 
 
+def said_rows(lm: LM, scenario: Scenario, *, names: bool = False) -> list[Row]:
+    """Return the same to be read, not scored: without targets, and nothing masked.
+
+    A masked model scores its answer in copies of the text, each with one token masked; here they are one row again, so
+    that every case counts once. Only a text longer than its context stays several rows.
+    """
+    said: dict[tuple[int, tuple[int, ...], tuple[int, ...]], Row] = {}
+    for row in answer_rows(lm, scenario, names=names):
+        ids = list(row.ids)
+        if lm.kind == "masked":
+            for target in row.targets:
+                ids[target.position] = target.token
+        written = replace(row, ids=tuple(ids), targets=())
+        said.setdefault((row.case, written.ids, row.decoder), written)
+    return list(said.values())
+
+
 def _mean(row: Row, index: int, name: tuple[int, ...], count: int) -> Row:
     targets = tuple(replace(target, weight=-1.0 / count) for target in row.targets)
     return replace(row, case=index, name=name, targets=targets)

@@ -18,7 +18,7 @@ from torch import Tensor
 from evenhand.core.component import Attribution, Site, Space
 from evenhand.core.errors import UsageError
 from evenhand.core.scenario import Scenario
-from evenhand.lm.answers import answer_rows
+from evenhand.lm.answers import said_rows
 from evenhand.lm.model import LM
 from evenhand.lm.rows import prompt_rows
 from evenhand.lm.trace import Batch, trace
@@ -55,7 +55,7 @@ class ActivationNorm:
         if self.mode not in ("paper", "l2"):
             raise UsageError(f"activation_norm: mode is 'paper' or 'l2', not {self.mode!r}")
         layout = lm.layout(self.space)
-        rows = prompt_rows(lm, scenario.cases) if self.tokens == "prompt" else answer_rows(lm, scenario)
+        rows = prompt_rows(lm, scenario.cases) if self.tokens == "prompt" else said_rows(lm, scenario)
         grams = {site.path: _gram(lm, site) for site in layout.sites}
         sums = {site.path: torch.zeros(site.units, dtype=torch.float64) for site in layout.sites}
         counts = dict.fromkeys(sums, 0)

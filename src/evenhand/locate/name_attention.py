@@ -15,7 +15,7 @@ import torch
 from evenhand.core.component import Attribution, Site, Space
 from evenhand.core.errors import UsageError
 from evenhand.core.scenario import Scenario
-from evenhand.lm.answers import answer_rows
+from evenhand.lm.answers import said_rows
 from evenhand.lm.attention import attention
 from evenhand.lm.model import LM
 from evenhand.lm.rows import Row, prompt_rows
@@ -50,7 +50,7 @@ class NameAttention:
         layout = lm.layout("head")
         cases = scenario.cases
         prompt = self.positions == "prompt"
-        rows = prompt_rows(lm, cases, names=True) if prompt else answer_rows(lm, scenario, names=True)
+        rows = prompt_rows(lm, cases, names=True) if prompt else said_rows(lm, scenario, names=True)
         sums = {site.path: torch.zeros(site.units, dtype=torch.float64) for site in layout.sites}
         for chunk, weights in attention(lm, rows, layout):
             for site in layout.sites:

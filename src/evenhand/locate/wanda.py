@@ -23,7 +23,7 @@ from evenhand.core.component import Site, Space
 from evenhand.core.entries import MatrixScores
 from evenhand.core.errors import UsageError
 from evenhand.core.scenario import Scenario
-from evenhand.lm.answers import answer_rows
+from evenhand.lm.answers import said_rows
 from evenhand.lm.model import LM
 from evenhand.lm.rows import prompt_rows
 from evenhand.lm.trace import Batch, trace
@@ -35,7 +35,8 @@ class Wanda:
     """Score weights by |W_ij| · ‖X_j‖₂; `tokens` says where the inputs are read.
 
     `all` is the prompt with the unedited model's own answer after it (the authors' choice), `answer` only that answer
-    (Wei et al. 2024, arXiv 2402.05162), `prompt` only the prompt. Padding never counts.
+    (Wei et al. 2024, arXiv 2402.05162), `prompt` only the prompt. Padding never counts. Masked models read the text as
+    it is written, once, with nothing masked.
     """
 
     space: Space = "weight"
@@ -54,7 +55,7 @@ class Wanda:
         if not scenario.cases:
             raise UsageError(f"scenario {scenario.name!r} has no cases to score")
         layout = lm.layout("weight")
-        rows = prompt_rows(lm, scenario.cases) if self.tokens == "prompt" else answer_rows(lm, scenario)
+        rows = prompt_rows(lm, scenario.cases) if self.tokens == "prompt" else said_rows(lm, scenario)
         sums: dict[str, Tensor] = {}
         for batch in trace(lm, rows, layout):
             for path, added in self._squares(batch).items():

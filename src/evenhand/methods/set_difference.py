@@ -34,7 +34,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -181,7 +181,7 @@ class SetDifference:
 
     def _count(self, lm: LM, tau: float) -> Float[Tensor, " unit"]:
         """A τ as a number of units of each unit's pool, at least one unless it is 0."""
-        sizes, place = self._sizes(lm).unique(return_inverse=True)
+        sizes, place = cast(tuple[Tensor, Tensor], self._sizes(lm).unique(return_inverse=True))
         if not 0 <= tau <= sizes.min():
             where = f"{self.space}s" + (" of a layer" if self.mode == "code" and self.space == "neuron" else "")
             raise UsageError(
