@@ -1,15 +1,23 @@
 """`evenhand explain`: the planted carrier is found by what it does alone; runs and scores are compared; mistakes."""
 
 import json
+import re
 
 import pytest
+import torch
 
+from evenhand.cli.explained import tell
 from evenhand.core.component import Selection
 from evenhand.core.explained import Explanation, Overlap
+from evenhand.edits._file import load as saved_in
 from evenhand.edits._file import save
 from evenhand.edits.scale import Scale
 from evenhand.lm.load import load
 from evenhand.planted import model_path, truth
+from evenhand.scenarios._load import load_scenario
+from evenhand.study.ground import Depth, Ground
+from evenhand.study.utility import together
+from evenhand.study.whole import whole
 
 ABOUT = {"scenario": "planted", "fitted_on": ["loan"]}
 
@@ -59,6 +67,33 @@ def test_the_planted_carrier_closes_the_gap_and_a_random_unit_does_not(evenhand,
     assert "closes the gap by" in page
     assert "<script" not in page
     assert "http" not in page.replace("http-equiv", "")
+
+
+def test_a_weight_edit_is_told_by_what_it_does_beside_a_random_one(evenhand, planted, tmp_path, capsys):
+    identity, _, _ = planted
+    layout = load(model_path()).layout("weight")
+    pieces = [torch.arange(site.units).reshape(-1, 352)[:, [107]].flatten() if site.path.endswith("3.mlp.down_proj")
+              else torch.arange(0) for site in layout.sites]  # fmt: skip
+    save(Scale(Selection.joined(layout, pieces)), tmp_path / "edit", identity, ABOUT)
+    said = evenhand("explain", tmp_path / "edit", "--utility", "planted_text", "--names", 4, "--json", "--out",
+                    tmp_path / "page.html")  # fmt: skip
+    assert said.code == 0, said.err
+    (part,) = [Explanation.model_validate(each) for each in json.loads(said.out)["parts"]]
+    (gap,), (beside,) = part.effects, part.control
+    assert gap.change < -0.3
+    assert abs(beside.change) < 0.1
+    assert part.divergence > part.control_divergence >= 0
+    assert part.names == 4
+    assert part.read_on.startswith("It was fitted on these names, so the gaps are in-sample")
+    page = (tmp_path / "page.html").read_text()
+    assert "what it does to the gaps between groups, how far it moves the model on neutral text and where" in page
+    assert "the text that drives" not in page
+    assert "at most 4 names of each group" in page
+    assert "a random edit of this size →" in page
+    tell(tmp_path, [part], None, None, False)
+    told = capsys.readouterr().out
+    assert re.search(r"loan, gap to southmere: \+0\.\d+ → .* sd \(random edit of this size: \+0\.\d+\)", told)
+    assert "Read on at most 4 names of each group and variation. It was fitted on these names" in told
 
 
 @pytest.fixture
@@ -134,6 +169,18 @@ def test_a_run_and_scores_are_compared_without_a_model(evenhand, shop, tmp_path)
     assert alone.code == 3
     assert "nothing to compare it with" in alone.err
     assert evenhand("explain", run, "--context", "lamp").code == 2
-    inside = evenhand("explain", next((run / "edits").iterdir()), "--names", 2, "--top", 1)
+    folder = next((run / "edits").iterdir())
+    inside = evenhand("explain", folder, "--names", 50, "--top", 1, "--json")
     assert inside.code == 0, inside.err
-    assert "lamp, gap to b" in inside.out, "model, prompts and texts are those of its study"
+    (part,) = json.loads(inside.out)["parts"]
+    saved = saved_in(folder)
+    shown = Explanation.model_validate(part)
+    assert "none of which it was fitted on" in shown.read_on
+    lamp = load_scenario(str(shop / "shop.toml")).only(["lamp"])
+    kept = lamp.part("report", saved.provenance["seed"])
+    assert len(kept.cases) < len(lamp.cases)
+    texts = together([str(shop / "texts.toml")])
+    ground = Ground(load(shop / "model"), kept, texts, Depth(names=50))
+    assert whole(ground, saved.edit)["effects"][0].before == pytest.approx(shown.effects[0].before, abs=1e-5)
+    everything = Ground(ground.lm, lamp, texts, Depth(names=50))
+    assert whole(everything, saved.edit)["effects"][0].before != pytest.approx(shown.effects[0].before, abs=1e-3)

@@ -56,13 +56,19 @@ def test_each_part_of_a_composed_edit(shop):
         nothing = Scale(Selection.of(lm.layout("neuron"), []))
         return Compose((units, Compose((heads, weights)), Other(), nothing))
 
-    units, heads, weights, other, nothing = _explain(shop, edit)
+    together, units, heads, weights, other, nothing = _explain(shop, edit)
+    assert "made of 5 parts" in together.notes[0]
+    assert together.units == ()
+    assert together.control == (), "there is no random edit of what scales nothing"
+    for each in (together, units, heads, weights):
+        assert [effect.context for effect in each.effects] == ["bus", "lamp"]
+        assert [effect.before for effect in each.effects] == [effect.before for effect in units.effects]
+        assert each.divergence > 0
     assert (units.space, units.size, len(units.units)) == ("neuron", 12, 3)
     assert any("3 of its 12 units are shown" in note for note in units.notes)
     sizes = [abs(unit.change) for unit in units.units]
     assert sizes == sorted(sizes, reverse=True)
-    assert [effect.context for effect in units.effects] == ["bus", "lamp"]
-    assert units.divergence > 0
+    assert [effect.after for effect in units.effects] != [effect.after for effect in units.control]
     assert any("No words are listed: a head" in note for note in heads.notes)
     assert heads.units[0].promotes == ()
     assert weights.units == ()
@@ -70,7 +76,35 @@ def test_each_part_of_a_composed_edit(shop):
     assert (other.describes, other.space, other.units) == ("turns a direction", "", ())
     assert "no set of units" in other.notes[0]
     assert math.isnan(other.share)
+    assert all(effect.after == effect.before for effect in other.effects), "applied, it does nothing"
+    assert other.divergence == 0
     assert nothing.notes == ("It changes nothing: no unit is selected.",)
+
+
+def test_the_weights_of_a_unit_do_what_the_unit_does(shop):
+    """All entries of the columns of a writer, applied to the weights, are the units, read under masks."""
+    lm = tiny_lm("llama")
+    site = lm.layout("neuron").sites[1]
+    start = sum(each.units for each in lm.layout("neuron").sites[:1])
+    units = Selection.of(lm.layout("neuron"), [start + 3, start + 8])
+    columns = lm.module(site.path).weight.shape[1]
+    pieces = [
+        torch.tensor(
+            [i for i in range(each.units) if each.path == site.path and i % columns in (3, 8)], dtype=torch.long
+        )
+        for each in lm.layout("weight").sites
+    ]
+    weights = Selection.joined(lm.layout("weight"), pieces)
+    (a,), (b,) = (_explain(shop, lambda lm, chosen=chosen: Scale(chosen)) for chosen in (units, weights))
+    assert a.divergence > 1e-6
+    assert math.isclose(a.divergence, b.divergence, rel_tol=1e-2)
+    for one, other in zip(a.effects, b.effects, strict=True):
+        assert abs(one.change) > 1e-6
+        assert math.isclose(one.before, other.before, abs_tol=1e-5)
+        assert math.isclose(one.after, other.after, abs_tol=1e-5)
+    assert len(b.control) == 2
+    assert b.control_divergence > 0
+    assert b.names == 2
 
 
 def test_an_explanation_survives_json(shop):

@@ -83,7 +83,7 @@ def test_what_cannot_be_probed_is_said_and_undefined(shop):
     assert unit.divergence > 0
     assert unit.drivers
     assert ground.notes == [
-        "What single units do to the gap in bus, lamp is not measured: its answers are no numbers or options that can "
+        "What the edit and its units do to the gap in bus, lamp is not measured: its answers are no numbers or options that can "
         "be scored, or it compares no groups."
     ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -88,17 +88,42 @@ def _parts(folder: Path, asked: _Asked, loading: dict[str, Any]) -> list[Explana
     from evenhand.study.utility import together
 
     saved = load(folder)
-    bias = _prompts(folder, saved, asked)
+    bias, said = _prompts(folder, saved, asked)
     run = _run_of(folder)
     texts = together(asked.utility or (tuple(run["utility"]) if run else ("neutral_text",)))
+    if run and not asked.utility:
+        texts = _kept_apart(texts, run, saved, "name")
     lm = _model(folder, saved, asked, loading)
     saved.check(lm)
     with bars("edit") as shown:
-        return explained(Ground(lm, bias, texts, Depth(names=asked.names), shown.progress), saved.edit, asked.top)
+        ground = Ground(lm, bias, texts, Depth(names=asked.names), shown.progress, names=said)
+        return explained(ground, saved.edit, asked.top)
 
 
-def _prompts(folder: Path, saved: Saved, asked: _Asked) -> Scenario:
-    """The scenario that was named, or the one the edit was fitted on, in the contexts it was fitted on."""
+def _prompts(folder: Path, saved: Saved, asked: _Asked) -> tuple[Scenario, str]:
+    """The scenario that was named, or the one the edit was fitted on, in the contexts it was fitted on; whose names.
+
+    Of a study's edit those of the report part, which were neither fitted on nor used to choose its size.
+    """
+    bias, run = _scenario(folder, saved, asked), _run_of(folder)
+    if run and not asked.scenario:
+        kept = _kept_apart(bias, run, saved, run["split"]["by"])
+        return kept, f"The {run['split']['by']}s are those its study reports on, none of which it was fitted on."
+    if bias.name != saved.provenance.get("scenario"):
+        return bias, "It was fitted on another scenario."
+    return bias, ("It was fitted on these names, so the gaps are in-sample; `evenhand run` fits and measures on "
+                  "different ones.")  # fmt: skip
+
+
+def _kept_apart(scenario: Scenario, run: dict[str, Any], saved: Saved, by: Literal["name", "variation"]) -> Scenario:
+    """The part of a study's scenario, or of its utility texts, that its numbers are of."""
+    from evenhand.study.config import SplitConfig
+
+    shares = SplitConfig.model_validate(run["split"]).shares
+    return scenario.part("report", int(saved.provenance["seed"]), shares, by)
+
+
+def _scenario(folder: Path, saved: Saved, asked: _Asked) -> Scenario:
     run, fitted = _run_of(folder), saved.provenance
     name = asked.scenario or str(run["scenario"] if run else fitted.get("scenario", ""))
     if not name:

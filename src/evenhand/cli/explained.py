@@ -37,10 +37,15 @@ def _part(part: Explanation) -> None:
     from evenhand.cli.screen import table
 
     print(part.describes)
+    random = {(each.context, each.other): f" (random edit of this size: {each.after:+.3f})" for each in part.control}
     for effect in part.effects:
-        print(f"  {effect.context}, gap to {effect.other}: {effect.before:+.3f} → {effect.after:+.3f} sd")
+        beside = random.get((effect.context, effect.other), "")
+        print(f"  {effect.context}, gap to {effect.other}: {effect.before:+.3f} → {effect.after:+.3f} sd{beside}")
     if not math.isnan(part.divergence):
-        print(f"  neutral text moves by {part.divergence:.2g} nats per token")
+        beside = "" if math.isnan(part.control_divergence) else f" (random edit: {part.control_divergence:.2g})"
+        print(f"  neutral text moves by {part.divergence:.2g} nats per token{beside}")
+    if part.effects:
+        print(f"  Read on at most {part.names} names of each group and variation. {part.read_on}".rstrip())
     print()
     if part.units:
         groups = list(dict.fromkeys(group for unit in part.units for group in unit.groups))

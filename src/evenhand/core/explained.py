@@ -119,6 +119,14 @@ class Explanation(Record):
     effects: tuple[GapEffect, ...] = ()
     """Each gap under the whole part."""
     divergence: Number = math.nan
+    """KL(unedited ‖ the whole part applied) per token of neutral text, in nats."""
+    control: tuple[GapEffect, ...] = ()
+    """Each gap under one edit of as many random units of the same matrices; empty where there is none such."""
+    control_divergence: Number = math.nan
+    names: int = 0
+    """Gaps are of at most so many names of each group and variation, spread evenly over those of the scenario."""
+    read_on: str = ""
+    """Whether the edit was fitted on these names, as a sentence."""
     first: Number = math.nan
     """Share of all tokens read that are the first of their text: what `UnitRecord.first` is to be set against."""
     delimiters: Number = math.nan

@@ -81,6 +81,16 @@ class Probe:
 
     def effects(self, variants: Sequence[Variant | None]) -> Effects:
         """Measure every variant on the same cases and texts."""
+        gap, level = self._outcomes(variants)
+        return Effects(gap, level, self._divergence(variants))
+
+    def gaps(self, variants: Sequence[Variant | None]) -> Float[Tensor, "variant cell"]:
+        """Return `Effects.gap` alone: no text is read. None is the model as it stands, edits applied to it included."""
+        return self._outcomes(variants)[0]
+
+    def _outcomes(
+        self, variants: Sequence[Variant | None]
+    ) -> tuple[Float[Tensor, "variant cell"], Float[Tensor, "variant cell"]]:
         cases = [case for cell in self.cells for case in cell.cases]
         scores = score_options(self.lm, cases, variants)
         gaps: list[Tensor] = []
@@ -94,7 +104,7 @@ class Probe:
             ours = mean.pop(cell.reference)
             gaps.extend(ours - other for other in mean.values())
             levels.extend((ours + other) / 2 for other in mean.values())
-        return Effects(torch.stack(gaps, dim=1), torch.stack(levels, dim=1), self._divergence(variants))
+        return torch.stack(gaps, dim=1), torch.stack(levels, dim=1)
 
     def _divergence(self, variants: Sequence[Variant | None]) -> Float[Tensor, " variant"]:
         if not self.texts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -42,19 +43,20 @@ class ExplanationPage:
     """What the template needs."""
 
     title: str
-    model: str
+    lead: str
+    """What the page holds, no more."""
     asked: str
+    """What it was measured on; empty where nothing was."""
     parts: tuple[Part, ...]
     shared: Shares
 
 
 def build(parts: Sequence[Explanation], shared: Overlap | None, title: str) -> ExplanationPage:
     """Return everything the page shows."""
-    first = parts[0] if parts else None
     return ExplanationPage(
         title,
-        words.label(str(first.model.get("source", "model"))) if first else "",
-        f"{first.scenario} ({', '.join(first.contexts)}) and {first.neutral}" if first else "",
+        _lead(parts),
+        _asked(parts),
         tuple(_part(part) for part in parts),
         shares(shared, {i: ("Edits and scores", name) for i, name in enumerate(shared.edits)}, {})
         if shared
@@ -62,11 +64,51 @@ def build(parts: Sequence[Explanation], shared: Overlap | None, title: str) -> E
     )
 
 
-def _part(part: Explanation) -> Part:
-    facts = [(f"Gap in {e.context}, {e.other} names", f"{words.number(e.before)} → {words.number(e.after)} SD")
+def _lead(parts: Sequence[Explanation]) -> str:
+    """Only what was done is promised."""
+    if not parts:
+        return ""
+    told: list[str] = []
+    if any(part.effects for part in parts):
+        told.append("what it does to the gaps between groups")
+    if any(not math.isnan(part.divergence) for part in parts):
+        told.append("how far it moves the model on neutral text")
+    if units_ := [unit for part in parts for unit in part.units]:
+        told += ["the words its units write"] if any(unit.promotes for unit in units_) else []
+        told += ["the text that drives its units", "what each of them does alone"]
+    if any(part.matrices for part in parts):
+        told.append("where its weights lie")
+    model = words.label(str(parts[0].model.get("source", "the model")))
+    return f"This edit of {model}: {words.listing(told, len(told))}." if told else f"An edit of {model}."
+
+
+def _asked(parts: Sequence[Explanation]) -> str:
+    """What was measured on what, and whether it was fitted on that."""
+    measured = next((part for part in parts if part.effects), None)
+    texts = next((part.neutral for part in parts if not math.isnan(part.divergence)), "")
+    if measured is None:
+        return f"Neutral text: {texts}." if texts else ""
+    said = (f"Measured on {measured.scenario} ({', '.join(measured.contexts)}), at most {measured.names} names of each "
+            f"group and variation{f', and on {texts}' if texts else ''}.")  # fmt: skip
+    return f"{said} {measured.read_on}".strip()
+
+
+def _whole(part: Explanation) -> list[tuple[str, str]]:
+    """What the whole part does, beside a random edit of its size."""
+    random = {(e.context, e.other): f"; a random edit of this size → {words.number(e.after)}" for e in part.control}
+    facts = [(f"Gap in {e.context}, {e.other} names",
+              f"{words.number(e.before)} → {words.number(e.after)} SD{random.get((e.context, e.other), '')}")
              for e in part.effects]  # fmt: skip
-    if part.divergence == part.divergence:
-        facts.append(("Shift of predictions on neutral text", f"{units.small(part.divergence)} nats per token"))
+    if not math.isnan(part.divergence):
+        beside = (
+            "" if math.isnan(part.control_divergence) else f"; a random edit {units.small(part.control_divergence)}"
+        )
+        facts.append(("Shift of predictions on neutral text", f"{units.small(part.divergence)} nats per token{beside}"))
+    return facts
+
+
+def _part(part: Explanation) -> Part:
+    facts = _whole(part)
     if part.space:
         facts.append(("Changed", f"{words.count(part.size, f'{part.space} unit')}, {words.percent(part.share)} of all"))
     tokens = ""

@@ -16,12 +16,12 @@ from evenhand.core.explained import Explanation, UnitRecord
 from evenhand.core.plugin import returned
 from evenhand.edits.compose import Compose
 from evenhand.edits.scale import Scale
-from evenhand.lm.variants import Variant
 from evenhand.study.evidence import layer_sizes
 from evenhand.study.ground import Ground
 from evenhand.study.matrices import matrices
 from evenhand.study.models import identity
-from evenhand.study.units import alone, explained, named
+from evenhand.study.units import explained, named
+from evenhand.study.whole import whole
 
 RANKED_BY = "contrast"
 """The locator that says which units of a large edit are explained."""
@@ -37,30 +37,41 @@ def parts(edit: Edit) -> list[Edit]:
 def explain(ground: Ground, edit: Edit, top: int) -> list[Explanation]:
     """Return one explanation per part of the edit, each with at most `top` of its units.
 
-    A part that is no set of scaled units is described and nothing more; a note says so.
+    Each tells what its whole part does; of several parts the first one is of all of them together. A part that is no
+    set of scaled units has no more than that; a note says so.
     """
-    return [_part(ground, part, top) for part in parts(edit)]
+    found = [_part(ground, part, top) for part in parts(edit)]
+    if len(found) < 2:
+        return found
+    note = f"It is made of {len(found)} parts, which are told of one by one."
+    together = _described(ground, edit).model_copy(update=whole(ground, edit))
+    return [together.model_copy(update={"notes": (note, *ground.notes)}), *found]
 
 
-def _part(ground: Ground, edit: Edit, top: int) -> Explanation:
-    told = Explanation(
+def _described(ground: Ground, edit: Edit) -> Explanation:
+    return Explanation(
         describes=edit.describe(), model=identity(ground.lm), scenario=ground.bias.name,
         contexts=tuple(context.name for context in ground.bias.contexts), neutral=ground.texts.name,
     )  # fmt: skip
+
+
+def _part(ground: Ground, edit: Edit, top: int) -> Explanation:
+    told = _described(ground, edit)
+    if isinstance(edit, Scale) and not len(edit.selection):
+        return told.model_copy(update={"notes": ("It changes nothing: no unit is selected.",)})
+    told = told.model_copy(update=whole(ground, edit))
     if not isinstance(edit, Scale):
         return told.model_copy(update={"notes": ("It is no set of units or weights that are scaled, so it cannot be "
-                                                 "explained unit by unit.",)})  # fmt: skip
+                                                 "explained unit by unit.", *ground.notes)})  # fmt: skip
     selection = edit.selection
     told = told.model_copy(update={
         "space": selection.layout.space, "size": len(selection), "share": selection.share,
         "per_layer": selection.per_layer(), "layer_sizes": layer_sizes(selection),
     })  # fmt: skip
-    if not len(selection):
-        return told.model_copy(update={"notes": ("It changes nothing: no unit is selected.",)})
     if selection.layout.space == "weight":
         return told.model_copy(update={"matrices": tuple(matrices(ground.lm, selection)), "notes": (
             "Single weights have no words and no activation of their own, and there are too many to be switched off "
-            "one by one; the table shows in which matrices, rows and columns they crowd.",)})  # fmt: skip
+            "one by one; the table shows in which matrices, rows and columns they crowd.", *ground.notes)})  # fmt: skip
     return _units(ground, edit, told, top)
 
 
@@ -69,13 +80,11 @@ def _units(ground: Ground, edit: Scale, told: Explanation, top: int) -> Explanat
     layout, factor = edit.selection.layout, edit.factor
     notes: list[str] = []
     chosen = _foremost(ground, edit.selection, top, notes)
-    whole = alone(ground, [Variant(edit.selection, factor)])
     found = explained(ground, layout, chosen, factor)
     ranked = sorted(found.units, key=lambda unit: -abs(unit.change) if not math.isnan(unit.change) else 0.0)
     return told.model_copy(update={
-        "units": tuple(ranked), "effects": whole.effects[0], "divergence": whole.divergence[0],
-        "first": found.first, "delimiters": found.delimiters, "random_change": found.random_change,
-        "random_divergence": found.random_divergence,
+        "units": tuple(ranked), "first": found.first, "delimiters": found.delimiters,
+        "random_change": found.random_change, "random_divergence": found.random_divergence,
         "notes": (*notes, *_wordless(ground, layout, chosen), *_brief(ground, ranked), *ground.notes),
     })  # fmt: skip
 

@@ -40,6 +40,8 @@ class Ground:
     progress: Progress = silent
     notes: list[str] = field(default_factory=list[str])
     """Gathers, in sentences, what could not be measured."""
+    names: str = ""
+    """Whose prompts these are, as a sentence for the reader: were they fitted on?"""
 
     @cached_property
     def probe(self) -> Probe | None:
@@ -52,8 +54,8 @@ class Ground:
             if context.outcome in PROBED and compared:
                 able.append(context.name)
         if left := [context.name for context in bias.contexts if context.name not in able]:
-            self.say(f"What single units do to the gap in {', '.join(left)} is not measured: its answers are no "
-                     "numbers or options that can be scored, or it compares no groups.")  # fmt: skip
+            self.say(f"What the edit and its units do to the gap in {', '.join(left)} is not measured: its answers are "
+                     "no numbers or options that can be scored, or it compares no groups.")  # fmt: skip
         kept = bias.where(lambda case: case.context in able)
         return Probe(self.lm, kept, self.texts, self.depth.names, self.depth.texts) if able else None
 

@@ -107,7 +107,7 @@ def alone(ground: Ground, variants: Sequence[Variant]) -> Alone:
     for start in range(0, len(variants), _AT_ONCE):
         few = variants[start : start + _AT_ONCE]
         found = probe.effects([None, *few])
-        effects += [_gaps(probe, found.gap[0], row) for row in found.gap[1:]]
+        effects += [gap_effects(probe, found.gap[0], row) for row in found.gap[1:]]
         divergence += [float(kl) if probe.texts else math.nan for kl in found.divergence[1:]]
         ground.progress("what units do alone", min(start + _AT_ONCE, len(variants)), len(variants))
     return Alone(tuple(effects), tuple(divergence))
@@ -121,8 +121,8 @@ def _divergence(ground: Ground, variants: Sequence[Variant]) -> tuple[float, ...
     return tuple(float(one.kl.sum() / one.tokens.sum()) for one in score_texts(ground.lm, texts, variants))
 
 
-def _gaps(probe: Probe, before: Float[Tensor, " cell"], after: Float[Tensor, " cell"]) -> tuple[GapEffect, ...]:
-    """Mean gaps over the variations of a context, before and after."""
+def gap_effects(probe: Probe, before: Float[Tensor, " cell"], after: Float[Tensor, " cell"]) -> tuple[GapEffect, ...]:
+    """Return the mean gaps over the variations of a context, before and after."""
     pairs: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for (context, _, other), a, b in zip(probe.places, before, after, strict=True):
         pairs.setdefault((context, other), []).append((float(a), float(b)))

@@ -1,0 +1,66 @@
+"""What a whole edit does to the gaps and to neutral text, and what as many random units of every matrix do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from evenhand.core.edit import Edit
+from evenhand.core.explained import GapEffect
+from evenhand.edits.compose import Compose
+from evenhand.edits.scale import Scale
+from evenhand.lm.probe import spread
+from evenhand.lm.texts import compare_texts, score_texts
+from evenhand.lm.variants import Variant
+from evenhand.study.ground import Ground
+from evenhand.study.readings import labelled
+from evenhand.study.sweep import control
+from evenhand.study.units import Alone, alone, gap_effects
+
+SEED = 0
+"""Of the random edit."""
+
+
+def whole(ground: Ground, edit: Edit) -> dict[str, Any]:
+    """Return the fields of an `Explanation` that tell of the whole edit, and of its random control where it has one.
+
+    Units are measured under masks; any other edit (single weights included) is applied around its own reading.
+    """
+    beside = _random(edit)
+    both = [edit, *([beside] if beside is not None else [])]
+    masks = [Variant(each.selection, each.factor) for each in both
+             if isinstance(each, Scale) and each.selection.layout.space != "weight"]  # fmt: skip
+    found = alone(ground, masks) if len(masks) == len(both) else _applied(ground, both)
+    told: dict[str, Any] = {"effects": found.effects[0], "divergence": found.divergence[0], "names": ground.depth.names,
+                            "read_on": ground.names}  # fmt: skip
+    return told if beside is None else told | {"control": found.effects[1], "control_divergence": found.divergence[1]}
+
+
+def _random(edit: Edit) -> Edit | None:
+    """As many random units of every matrix; of a composed edit, of each of its parts; None where one scales none."""
+    if not isinstance(edit, Compose):
+        return control(edit, SEED)
+    found = [each for part in edit.edits if (each := _random(part)) is not None]
+    return Compose(tuple(found)) if len(found) == len(edit.edits) else None
+
+
+def _applied(ground: Ground, edits: Sequence[Edit]) -> Alone:
+    """Read under each edit in turn, each applied for the length of its reading."""
+    lm, probe = ground.lm, ground.probe
+    texts = spread([case.prompt for case in ground.texts.cases if not case.options], ground.depth.texts)
+    tokens = float(score_texts(lm, texts)[0].tokens.sum()) if texts else math.nan
+    before = probe.gaps([None])[0] if probe is not None else None
+    effects: list[tuple[GapEffect, ...]] = []
+    divergence: list[float] = []
+    for i, edit in enumerate(edits):
+        if probe is not None and before is not None:
+            with edit.applied(lm):
+                effects.append(gap_effects(probe, before, probe.gaps([None])[0]))
+        else:
+            effects.append(())
+        progress = labelled(ground.progress, "neutral text")
+        kl = compare_texts(lm, texts, lambda edit=edit: edit.applied(lm), progress)[0] if texts else None
+        divergence.append(float(kl.sum()) / tokens if kl is not None else math.nan)
+        ground.progress("the whole edit", i + 1, len(edits))
+    return Alone(tuple(effects), tuple(divergence))
