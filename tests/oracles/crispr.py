@@ -42,7 +42,7 @@ def products(lm: LM, layout: Layout, case: Case, option: int, end: int | None) -
     for site in layout.sites:
         out, slope = outputs[site.path], outputs[site.path].grad
         assert slope is not None, site.path
-        product = (out.detach() * slope)[0].double()
+        product = (out.detach() * slope).reshape(-1, out.shape[-1]).double()  # OPT has no axis of rows in its MLP
         # The option's last token predicts nothing: no score depends on what is said there.
         found.append(product[:-1] if lm.kind == "causal" else product)
     return float(value.detach()), found
