@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from evenhand.core.component import Site
 from evenhand.core.errors import CannotRun
+from evenhand.lm.attention import eager
 from evenhand.lm.direct import Parts, through
 from evenhand.lm.model import LM
 from evenhand.lm.rows import Row
@@ -68,7 +69,8 @@ def _fed(lm: LM, found: Sources, site: Site, chosen: Int[Tensor, "some 3"]) -> d
     row, source, column = chosen.T
     values = ValueMap.of(lm, site)
     stack = next(each.sees or each.stack for each in lm.layout("row").sites if each.path == values.path)
-    stream = stream_at(lm, found.rows, [(int(r), int(s)) for r, s in chosen[:, :2]], stack)
+    with eager(lm):
+        stream = stream_at(lm, found.rows, [(int(r), int(s)) for r, s in chosen[:, :2]], stack)
     read = stream.before(site.path) if stack == site.stack else stream.end
     norm, size = _norm(lm, site, read, found.entries[site.path][row, source], stack)
     amount = found.weights[site.path][row, source, column] * found.slopes[site.path][row, column]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from evenhand.core.component import Layout, Site
 from evenhand.core.errors import CannotRun
-from evenhand.lm.attention import attention
+from evenhand.lm.attention import attention, eager
 from evenhand.lm.direct import Reader, target_weights, values_of
 from evenhand.lm.model import LM
 from evenhand.lm.rows import Row
@@ -104,6 +104,7 @@ def _batch(
         return hook
 
     with ExitStack() as hooks:
+        hooks.enter_context(eager(reader.lm))  # in half precision another implementation rounds values differently
         for each in maps.values():
             hooks.callback(reader.lm.module(each.path).register_forward_hook(catch(each.path)).remove)
         found = read_out(reader.lm, rows, reader.tail)
