@@ -68,6 +68,38 @@ def test_a_general_unit_is_left_alone_and_told_and_only_with_the_guard(toy: Rigg
     assert told == []
 
 
+def test_every_excluded_candidate_is_told_with_its_reason(toy: Rigged) -> None:
+    """All that fire anywhere are general here, which are more than a few."""
+    _, told = _fitted(toy, dataclasses.replace(FEW, massive=1e-9), toy.utility)
+    line = next(line for line in told if "are general and left alone" in line)
+    count = int(re.match(r"neuron_editing: (\d+) of", line)[1])  # type: ignore[index]
+    assert count > 6
+    assert len(set(re.findall(r"decoder\.\d neuron \d+ \(", line))) == count
+    assert line.count("its largest activation is") == count
+
+
+def test_a_path_beyond_the_guarded_candidates_says_how_many_it_never_saw(toy: Rigged) -> None:
+    told: list[str] = []
+    toy.lm.notify = told.append
+    size = toy.lm.layout("neuron").size
+    FEW.path(toy.lm, toy.bias, toy.utility, [1, 2])
+    assert not any("goes on" in line for line in told), "as many as there are candidates left"
+    told.clear()
+    FEW.path(toy.lm, toy.bias, _massive(toy), [2, size])
+    excluded = int(re.match(r"neuron_editing: (\d+) of \d+ candidates that close", told[0])[1])  # type: ignore[index]
+    left = int(re.match(r"neuron_editing: (\d+) candidates close the gap and pass the guard; ", told[1])[1])  # type: ignore[index]
+    assert f"the largest edit ({size} units) goes on with {size - left - excluded} never tried or of no help" in told[1]
+    assert (
+        f"which the guard has not seen, and {excluded} that the guard excluded; try more candidates (now 12)" in told[1]
+    )
+    dataclasses.replace(FEW, guard=False).path(toy.lm, toy.bias, toy.utility, [size - 1])
+    assert len(told) == 3
+    assert "guard" not in told[2]
+    assert (
+        f"({size - 1} units) goes on with {size - 1 - int(told[2].split()[1])} never tried or of no help; " in told[2]
+    )
+
+
 def test_general_candidates_come_last_on_the_path(toy: Rigged) -> None:
     carriers, size = toy.carriers["neuron"], toy.lm.layout("neuron").size
     sizes = [3, 6, size - 8, size]

@@ -119,6 +119,19 @@ def test_a_use_case_without_answers_is_a_word_in_the_map(tmp_path: Path) -> None
     assert {"x": 4, "y": 0, "text": "no answer"}.items() <= drawn["layout"]["annotations"][0].items()
 
 
+def test_a_long_note_is_folded_and_whole(tmp_path: Path) -> None:
+    run = made.build(tmp_path / "run", models=("one",), fitted=FEW)
+    record = RunRecord.model_validate_json((run / "run.json").read_text())
+    long = "; ".join(
+        f"decoder.1 neuron {i} (its largest activation is 4096 times that of the median)" for i in range(40)
+    )
+    cell = made.cell(made.World(), "one").model_copy(update={"notes": ("A short one.", long)})
+    (run / "cells" / f"{record.cells[0].hash}.json").write_text(cell.model_dump_json())
+    page = own_part(html(build(load(run))))
+    assert '<p class="fine">A short one.</p>' in page
+    assert f'<details class="fine"><summary>{long[:160]}…</summary>{long}</details>' in page
+
+
 def test_limits_follow_from_the_run(page: Page) -> None:
     said = " ".join(page.limits)
     assert "8 white and 8 black" in said

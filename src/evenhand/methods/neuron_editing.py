@@ -13,10 +13,11 @@ What `reconstruction` does; a gap is mean favourable outcome of the first group 
 2. each candidate is switched off alone, exactly, many side by side (`locate/ablation`): causal(u) = Σ gap · (gap − gap
    without u) / Σ |gap| over context × variation × other group; those at or below 0 are dropped (`logit`: no causal
    score, the order is that of the logit score). `positions`: at all positions, or at the last one of the prompt only;
-3. the guard (`evenhand.lm.general`): of these, units that neutral text needs are excluded, and `lm.notify` says which
-   and why;
+3. the guard (`evenhand.lm.general`): of these, units that neutral text needs are excluded, and `lm.notify` says of each
+   why;
 4. the first `units` of those left, by causal (`logit`: logit) score, are multiplied by `factor`. `path` goes on with
-   units never tried, candidates that do not help, and last of all the general ones.
+   units never tried, candidates that do not help, and last of all the general ones. The guard has seen neither of
+   the first two, and `lm.notify` says how many they are: raise `candidates` for longer guarded paths.
 
 `cna`: importance of the favourable option's first token, log p(w | stream + unit) − log p(w | stream), in prompts about
 the first group minus that about the other, on the scenario's first variation only, weighted by the gap, so that it
@@ -62,8 +63,6 @@ from evenhand.locate.logit_score import LogitScore
 Count = Annotated[int, Field(ge=1)]
 _EXACT = 1000
 """Units of each prompt whose importance is computed by the full softmax (`cna`)."""
-_SHOWN = 5
-"""Excluded units that are told one by one."""
 
 
 @dataclass(frozen=True)
@@ -91,24 +90,26 @@ class NeuronEditing:
 
     def fit(self, lm: LM, bias: Scenario, utility: Scenario) -> Scale:
         """Return the edit of at most `units` units, none of which is general while the guard is on."""
-        order, left = self._order(lm, bias, utility)
-        return self._edit(lm, order[: min(self.units, left)])
+        order = self._order(lm, bias, utility)
+        return self._edit(lm, order.units[: min(self.units, order.left)])
 
     def path(self, lm: LM, bias: Scenario, utility: Scenario, sizes: Sequence[int]) -> list[Scale]:
-        """Return the first n units of one order, for each n in `sizes`; what comes after the candidates is a filler."""
+        """Return the first n units of one order, for each n in `sizes`; `lm.notify` is told of fillers among them."""
         size = lm.layout(self.space).size
         if max(sizes, default=0) > size:
             raise UsageError(f"neuron_editing: asked for {max(sizes)} units of a space of {size}")
-        order, _ = self._order(lm, bias, utility)
-        return [self._edit(lm, order[:n]) for n in sizes]
+        order = self._order(lm, bias, utility)
+        largest = max(sizes, default=0)
+        if self.mode == "reconstruction" and largest > order.left:
+            lm.notify(self._filled(order, largest))
+        return [self._edit(lm, order.units[:n]) for n in sizes]
 
     def _edit(self, lm: LM, units: Sequence[int]) -> Scale:
         return Scale(Selection.of(lm.layout(self.space), list(units)), self.factor, self.mechanism)
 
-    def _order(self, lm: LM, bias: Scenario, utility: Scenario) -> tuple[list[int], int]:
-        """All units, best first, and how many of the first are candidates that help and may be edited."""
+    def _order(self, lm: LM, bias: Scenario, utility: Scenario) -> _Order:
         if self.mode == "cna":
-            return _ranked(self._cna(lm, bias))
+            return _Order(*_ranked(self._cna(lm, bias)))
         scores = self._scores(lm, bias)
         score, pool = scores[0], _in_turn([_ranked(each) for each in scores], self.candidates)
         exact = [float(score[unit]) for unit in pool] if self.strategy == "logit" else self._causal(lm, bias, pool)
@@ -121,7 +122,8 @@ class NeuronEditing:
         tried = set(pool)
         rest = [unit for unit in _ranked(score)[0] if unit not in tried]
         useless = [unit for unit in pool if not causal[unit] > 0]
-        return [*left, *rest, *useless, *(unit for unit in helping if unit in general)], len(left)
+        units = [*left, *rest, *useless, *(unit for unit in helping if unit in general)]
+        return _Order(units, len(left), len(general))
 
     def _cna(self, lm: LM, bias: Scenario) -> Float[Tensor, " unit"]:
         if not bias.contexts:
@@ -161,6 +163,17 @@ class NeuronEditing:
             lm.notify(_told([general[unit] for unit in pool if unit in general], len(pool)))
         return set(general)
 
+    def _filled(self, order: _Order, largest: int) -> str:
+        unseen = min(largest, len(order.units) - order.general) - order.left
+        passed, seen = (" and pass the guard", ", which the guard has not seen") if self.guard else ("", "")
+        told = f"{unseen} never tried or of no help{seen}"
+        if refused := largest - order.left - unseen:
+            told += f", and {refused} that the guard excluded"
+        return (
+            f"neuron_editing: {order.left} candidates close the gap{passed}; the largest edit ({largest} units) goes "
+            f"on with {told}; try more candidates (now {self.candidates}) or smaller sizes"
+        )
+
     def _nothing(self, pool: int, helping: int) -> str:
         if not pool:
             return "neuron_editing: no unit adds to the gap, so there is none to edit"
@@ -170,6 +183,17 @@ class NeuronEditing:
             f"neuron_editing: every candidate that closes the gap is general ({helping} of {pool}), so none is edited; "
             f"try more candidates (now {self.candidates}), other limits, or guard = false"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """All units, best first."""
+
+    units: list[int]
+    left: int
+    """How many of the first are candidates that help and may be edited."""
+    general: int = 0
+    """How many of the last the guard excluded."""
 
 
 def _ranked(scores: Float[Tensor, " unit"]) -> tuple[list[int], int]:
@@ -185,7 +209,5 @@ def _in_turn(orders: Sequence[tuple[list[int], int]], count: int) -> list[int]:
 
 
 def _told(general: Sequence[Generality], pool: int) -> str:
-    first = "; ".join(map(str, general[:_SHOWN]))
-    more = f"; and {len(general) - _SHOWN} more" if len(general) > _SHOWN else ""
     found = f"{len(general)} of {pool} candidates that close the gap are general and left alone"
-    return f"neuron_editing: {found}: {first}{more}"
+    return f"neuron_editing: {found}: {'; '.join(map(str, general))}"
