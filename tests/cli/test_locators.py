@@ -52,7 +52,7 @@ def test_single_weights_are_shown_by_row_and_column_with_the_share_of_every_kind
     said = evenhand(*asked)
     assert said.code == 0, said.err
     size = load(shop / "model").layout("weight").size
-    assert f"{size // 100} of {size} weights" in said.out
+    assert f"{size // 100:,} of {size:,} weights" in said.out
     assert "mlp.down_proj: " in said.out
     assert len(said.out.splitlines()) < 60
     units = json.loads(evenhand(*asked, "--json").out)["units"]
@@ -60,9 +60,31 @@ def test_single_weights_are_shown_by_row_and_column_with_the_share_of_every_kind
     assert {"path", "unit", "row", "column", "score"} <= units[0].keys()
     assert units[0]["score"] == max(unit["score"] for unit in units)
     assert f"{units[0]['row']}, {units[0]['column']}  " in said.out.splitlines()[2]
-    refused = evenhand(*asked, "--out", tmp_path / "scores.safetensors")
-    assert refused.code == 2
-    assert "evenhand fit" in refused.err
+    assert "promotes" not in said.out, "single weights write no words, and a column of nothing says nothing"
+    few = evenhand(*asked[:-1], 4).out.splitlines()[-1]
+    assert few.startswith(f"4 of {size:,} weights (0.0")
+    assert not re.search(r" 0\.0+%", few), few
+
+
+def test_out_is_looked_at_before_the_work(evenhand, shop, tmp_path, monkeypatch):
+    """A folder, a place that cannot be written, a file that is there, scores that are not written: before a model."""
+    (tmp_path / "there.safetensors").write_bytes(b"mine")
+    asked = ("locate", shop / "model", "-s", shop / "shop.toml", "-c", "lamp", "--out")
+    with monkeypatch.context() as patched:
+        patched.setattr("evenhand.cli.options.open_lm", lambda *_, **__: pytest.fail("a model was loaded"))
+        for code, out, text, more in (
+            (2, tmp_path, "is a folder", ()),
+            (2, tmp_path / "there.safetensors", "--replace", ()),
+            (3, tmp_path / "there.safetensors" / "a.safetensors", "cannot be written", ()),
+            (3, "/proc/a.safetensors", "cannot be written", ()),
+            (2, tmp_path / "scores.safetensors", "evenhand fit", ("-l", "wanda")),
+        ):
+            said = evenhand(*asked, out, *more)
+            assert (said.code, said.out) == (code, ""), said
+            assert text in said.err, said.err
+    assert (tmp_path / "there.safetensors").read_bytes() == b"mine"
+    assert evenhand(*asked, tmp_path / "there.safetensors", "--replace").code == 0
+    assert (tmp_path / "there.safetensors").stat().st_size > 100
 
 
 def test_weights_are_fitted_from_the_command_line(evenhand, shop, tmp_path):
@@ -70,4 +92,5 @@ def test_weights_are_fitted_from_the_command_line(evenhand, shop, tmp_path):
                     "--set", "modules=mlp", "--units", 40, "--out", tmp_path / "edit")  # fmt: skip
     assert said.code == 0, said.err
     assert "switches off 40 of " in said.out
-    assert "self_attn.q_proj: 0.00%" in said.out
+    assert "self_attn" not in said.out, "nothing is switched off there"
+    assert "mlp.down_proj: " in said.out

@@ -101,3 +101,10 @@ def test_random_is_uniform_and_seeded() -> None:
 def test_description_names_size_share_and_layers() -> None:
     assert describe(Selection.of(LAYOUT, [0, 7])) == "2 of 20 neuron units (10.000%); decoder.0: 1, decoder.1: 1"
     assert describe(Selection.of(LAYOUT, [])).endswith("none")
+
+
+def test_few_of_many_weights_are_not_told_as_none():
+    sites = tuple(Site(f"model.layers.{i}.mlp.down_proj", layer=i, units=3_000_000) for i in range(2))
+    chosen = Selection.of(Layout("weight", sites), [3_000_001])
+    assert describe(chosen) == "1 of 6,000,000 weights (0.000017%); decoder.1: 0.000033%; mlp.down_proj: 0.000017%"
+    assert describe(Selection.of(Layout("weight", sites), [])) == "0 of 6,000,000 weights (0.000%); none; none"

@@ -122,7 +122,7 @@ def test_the_edit_puts_zeros_where_it_says_and_they_are_told_by_layer_and_module
     share = len([1 for path, _ in _chosen(edit) if "c_fc" in path]) / (3 * 32 * 48)
     assert f"mlp.c_fc: {share:.2%}" in line
     assert any("of the input columns" in each for each in said)
-    assert edit.describe().startswith(f"switches off {len(edit.selection)} of {edit.selection.layout.size} weights (")
+    assert edit.describe().startswith(f"switches off {len(edit.selection)} of {edit.selection.layout.size:,} weights (")
 
 
 def test_what_cannot_be_asked_is_refused() -> None:

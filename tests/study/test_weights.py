@@ -70,7 +70,9 @@ def test_the_checkpoint_holds_the_zeros_and_an_audit_sees_the_edit(cell: Any, tm
     done = checkpoint(lm, edit, tmp_path / "out", ModelCard())
     assert done.checked.entries == len(edit.selection)
     assert done.checked.effect > 0
-    assert f"{len(edit.selection)} of {edit.selection.layout.size} weights" in (tmp_path / "out/README.md").read_text()
+    assert (
+        f"{len(edit.selection):,} of {edit.selection.layout.size:,} weights" in (tmp_path / "out/README.md").read_text()
+    )
     _file.save(edit, tmp_path / "edit", lm.identity.to_json(), {})
     saved = _file.load(tmp_path / "edit")
     assert torch.equal(saved.edit.selection.units, edit.selection.units)  # type: ignore[attr-defined]

@@ -39,6 +39,7 @@ def locate(
     revision: options.Revision = None,
     trust_remote_code: options.TrustRemoteCode = False,
     out: Annotated[Path | None, typer.Option(help="Write all scores to this .safetensors file.")] = None,
+    replace: options.Replace = False,
     json_: options.Json = False,
 ) -> None:
     """Score every unit of a model and show the highest.
@@ -55,24 +56,26 @@ def locate(
 
     if top >= 1 and not top.is_integer():
         raise UsageError(f"--top {top:g}: write a whole number of units, or a share of all units below 1, such as 0.01")
+    if out is not None:
+        options.check_out(out, replace)
     wanted = options.layers_of(layers)
     settings = options.settings(set_)
     plan = find.build("locate", locator, ({"space": space} if space else {}) | settings)
+    if out is not None and plan.space == "weight":
+        raise UsageError("--out: scores of single weights are as many as the model is large and are not written; "
+                         "`evenhand fit --method weight_difference` saves those chosen")  # fmt: skip
     asked = options.open_scenario(scenario, context)
     lm = options.open_lm(model, chat, dtype=dtype, device=device, device_map=device_map, revision=revision,
                          trust_remote_code=trust_remote_code)  # fmt: skip
     with working(lm, "no score is kept"):
         scored = plan.score(lm, asked)
     scores = scored if isinstance(scored, MatrixScores) else returned(scored, Attribution, plan, "score")
-    if out is not None and isinstance(scores, MatrixScores):
-        raise UsageError("--out: scores of single weights are as many as the model is large and are not written; "
-                         "`evenhand fit --method weight_difference` saves those chosen")  # fmt: skip
     selection = highest(scores, share=top) if top < 1 else highest(scores, count=int(top))
     selection = only_layers(selection, wanted) if wanted is not None else selection
+    _print(f"{locator}, {asked.name}", _units(lm, scores, selection), selection, json_)
     if out is not None and isinstance(scores, Attribution):
         _save(scores, out, {"model": lm.identity.to_json(), "locator": locator, "settings": settings,
                                  "scenario": asked.name, "scenario_fingerprint": asked.fingerprint})  # fmt: skip
-    _print(f"{locator}, {asked.name}", _units(lm, scores, selection), selection, json_)
 
 
 def _print(title: str, units: list[dict[str, Any]], selection: Selection, json_: bool) -> None:
@@ -83,12 +86,15 @@ def _print(title: str, units: list[dict[str, Any]], selection: Selection, json_:
         document({"units": units, "size": selection.layout.size, "share": selection.share,
                   "per_layer": selection.per_layer()})  # fmt: skip
         return
+    worded = any(u["promotes"] for u in units)
     body = [
         [u["path"], f"{u['row']}, {u['column']}" if "row" in u else str(u["unit"]), f"{u['score']:.4g}",
-         " ".join(map(repr, u["promotes"][:5]))]
+         *([" ".join(map(repr, u["promotes"][:5]))] if worded else [])]
         for u in units[:SHOWN]
     ]  # fmt: skip
-    table(title, ["matrix", "unit", "score", "promotes"], body)
+    weights = selection.layout.space == "weight"
+    head = ["matrix", "row, column" if weights else "unit", "score", *(["promotes"] if worded else [])]
+    table(title, head, body)
     print(describe(selection))
 
 

@@ -39,6 +39,7 @@ Layers = Annotated[
     typer.Option("--layers", help="Of the units found, keep those in these layers, such as 2,3 (the first is 0)."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON on stdout, and nothing else there.")]
+Replace = Annotated[bool, typer.Option("--replace", help="Replace the file that --out names, if it is there.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of everything that is drawn.")]
 
 
@@ -99,6 +100,22 @@ def layers_of(text: str | None) -> tuple[int, ...] | None:
     if not all(part.isdecimal() for part in parts):
         raise UsageError(f"--layers {text!r}: write numbers of layers with commas between, such as --layers 2,3")
     return tuple(sorted({int(part) for part in parts}))
+
+
+def check_out(path: Path, replace: bool) -> None:
+    """Raise before the work where its result could not be written, or would replace a file that is there."""
+    import tempfile
+
+    if path.is_dir():
+        raise UsageError(f"{path}: is a folder; --out names a file in it")
+    if path.exists() and not replace:
+        raise UsageError(f"{path}: is there already; give another --out, or say --replace")
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise CannotRun(f"{path}: cannot be written ({error.strerror or error}); give another --out") from error
 
 
 def write_text(path: Path, text: str) -> None:

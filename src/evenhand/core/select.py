@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 
@@ -77,22 +78,36 @@ def random(layout: Layout, count: int, generator: torch.Generator) -> Selection:
 def describe(selection: Selection) -> str:
     """Return one line: how many units, which share of the space, and how many per layer.
 
-    Of single weights the shares are what counts: of every layer, and of every kind of matrix.
+    Of single weights the shares are what counts: of every layer and every kind of matrix that has some.
     """
-    space, counts = selection.layout.space, selection.per_layer()
-    total = f"{len(selection)} of {selection.layout.size} {called(space)} ({selection.share:.3%})"
-    if space != "weight":
-        layers = ", ".join(f"{layer}: {n}" for layer, n in counts.items() if n) or "none"
+    total = amount(selection)
+    if selection.layout.space != "weight":
+        layers = ", ".join(f"{layer}: {n}" for layer, n in selection.per_layer().items() if n) or "none"
         return f"{total}; {layers}"
     layers = _shares(selection, lambda site: f"{site.stack}.{site.layer}")
     return f"{total}; {layers}; {_shares(selection, lambda site: site.path.split(f'.{site.layer}.', 1)[-1])}"
 
 
+def amount(selection: Selection) -> str:
+    """Return how many units and which share of the space: `12 of 2,112 neuron units (0.568%)`."""
+    size = selection.layout.size
+    return f"{len(selection):,} of {size:,} {called(selection.layout.space)} ({_percent(selection.share, 3)})"
+
+
+def _percent(share: float, digits: int) -> str:
+    """A percentage with so many decimals, and with more where there would be no two figures."""
+    more = 1 - math.floor(math.log10(100 * share)) if share > 0 else 0
+    return f"{100 * share:.{max(digits, more)}f}%"
+
+
 def _shares(selection: Selection, name: Callable[[Site], str]) -> str:
-    """Which share is selected of all sites of the same name."""
+    """Which share is selected of all sites of the same name; those of which none is are left out."""
     chosen: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
     for site, units in zip(selection.layout.sites, selection.pieces(), strict=True):
         chosen[name(site)] += len(units)
         sizes[name(site)] += site.units
-    return ", ".join(f"{each}: {chosen[each] / size:.2%}" for each, size in sizes.items())
+    return (
+        ", ".join(f"{each}: {_percent(chosen[each] / size, 2)}" for each, size in sizes.items() if chosen[each])
+        or "none"
+    )

@@ -12,9 +12,10 @@ from jaxtyping import Int
 from pydantic import Field
 from torch import Tensor
 
-from evenhand.core.component import Layout, Selection, called
+from evenhand.core.component import Layout, Selection
 from evenhand.core.edit import Edit
 from evenhand.core.errors import CannotRun
+from evenhand.core.select import amount
 from evenhand.edits._stack import entered
 from evenhand.lm.family import transposed
 from evenhand.lm.model import LM
@@ -101,10 +102,7 @@ class Scale(Edit):
         what = "switches off" if self.factor == 0 else f"multiplies by {self.factor:g}"
         layers = [name for name, n in self.selection.per_layer().items() if n]
         where = f", in {', '.join(layers)}" if layers else ""
-        return (
-            f"{what} {len(self.selection)} of {self.selection.layout.size} {called(self.selection.layout.space)} "
-            f"({self.selection.share:.3%}){where}"
-        )
+        return f"{what} {amount(self.selection)}{where}"
 
 
 def _targets(lm: LM, selection: Selection) -> Iterator[tuple[Tensor, int, Tensor]]:
