@@ -10,7 +10,7 @@ from itertools import combinations
 from pathlib import Path
 
 from evenhand.core.estimate import Estimate
-from evenhand.core.explained import Driver, GapEffect, Overlap, Shared, UnitRecord
+from evenhand.core.explained import Driver, GapEffect, GroupEffect, Overlap, Shared, UnitRecord
 from evenhand.core.record import (
     CellRecord,
     CellRef,
@@ -201,6 +201,8 @@ def explained(unit: UnitRecord, context: str, draw: random.Random) -> UnitRecord
         "groups": {"white": 0.4, "black": -1.9}, "drivers": (driver, prose),
         "differences": {"black": Estimate(value=2.3, low=1.9, high=2.8, n=48, n_clusters=24)},
         "effects": (GapEffect(context=context, other="black", before=0.8, after=0.8 - draw.random()),),
+        "outcomes": (GroupEffect(context=context, group="white", change=-0.35),
+                     GroupEffect(context=context, group="black", change=0.04)),
     })  # fmt: skip
 
 

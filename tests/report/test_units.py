@@ -1,10 +1,12 @@
 """Units on the page: which way their words stand, which way they move the gap; what was not measured is left out."""
 
 import math
+from pathlib import Path
 
+from evenhand.cli.explained import tell
 from evenhand.core.estimate import Estimate
-from evenhand.core.explained import Driver, GapEffect, MatrixRecord, UnitRecord
-from evenhand.report import units
+from evenhand.core.explained import Driver, Explanation, GapEffect, GroupEffect, MatrixRecord, UnitRecord
+from evenhand.report import render_explanation, units
 
 SEEN = Driver(where="loan", before="\nThe bank will", token=" lend", after=" $", value=-81.94)
 
@@ -33,6 +35,29 @@ def test_a_change_is_marked_only_beyond_what_random_units_do():
         ("effect on the gap not measured", "none"),
     ]
     assert ("Gap in loan, x names, it alone edited", "0.70 → 0.20 SD") in found[0].facts
+
+
+def test_a_unit_that_moves_all_groups_alike_is_told_of(capsys, tmp_path):
+    level = (GapEffect(context="loan", other="x", before=0.7, after=0.701),)
+    alike, one = ([GroupEffect(context="loan", group=g, change=c) for g, c in (("w", -0.3), ("x", d))]
+                  for d in (-0.301, 0.0))  # fmt: skip
+    many = _unit(effects=level, outcomes=tuple(alike))
+    found = units.told([many, _unit(effects=level, outcomes=tuple(one)), _unit(effects=level)], math.nan)
+    assert [each.change for each in found] == [
+        "leaves the gap as it is, lowers every group's outcome by 0.30 SD or more",
+        "leaves the gap as it is",
+        "leaves the gap as it is",
+    ]
+    fact = "Change of each group's outcome in loan, it alone edited"
+    assert [dict(each.facts).get(fact) for each in found] == ["w −0.30, x −0.30 SD", "w −0.30, x 0.00 SD", None]
+    part = Explanation(describes="e", units=(many,), effects=level)
+    tell(Path("edit"), [part], None, None, False)
+    told = capsys.readouterr().out
+    assert "outcome, w" in told
+    assert "-0.301" in told
+    page = render_explanation([part], None, "e", tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "w −0.30, x −0.30 SD" in page
+    assert "so they differ from those of a study&#39;s verdict" in page
 
 
 def test_facts_leave_out_what_was_not_measured():

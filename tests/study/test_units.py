@@ -8,6 +8,7 @@ import pytest
 from evenhand.core.bootstrap import Bootstrap
 from evenhand.core.component import Selection
 from evenhand.edits.scale import Scale
+from evenhand.lm.forward import score_options
 from evenhand.lm.probe import Probe
 from evenhand.scenarios._load import load_scenario
 from evenhand.study.ground import Depth, Ground
@@ -22,6 +23,17 @@ def _ground(shop, family="llama"):
     return Ground(tiny_lm(family), load_scenario(str(shop / "shop.toml")), together([str(shop / "texts.toml")]), DEPTH)
 
 
+def _outcomes(probe):
+    """Mean outcome of each group: of its cases, then over the variations."""
+    means: dict[tuple[str, str], list[float]] = {}
+    for cell in probe.cells:
+        outcome = cell.outcome([score_options(probe.lm, cell.cases)[0]])[0].tolist()
+        for group in dict.fromkeys(case.group for case in cell.cases):
+            own = [value for value, case in zip(outcome, cell.cases, strict=True) if case.group == group]
+            means.setdefault((cell.cases[0].context, group), []).append(sum(own) / len(own))
+    return {place: sum(each) / len(each) for place, each in means.items()}
+
+
 @pytest.mark.parametrize(("space", "factor"), [("neuron", 0.0), ("head", 0.0), ("value", 0.5), ("row", 0.0)])
 def test_a_unit_alone_does_what_editing_it_does(shop, space, factor):
     ground = _ground(shop)
@@ -31,9 +43,10 @@ def test_a_unit_alone_does_what_editing_it_does(shop, space, factor):
     starts = dict(zip((site.path for site in layout.sites), layout.starts(), strict=True))
     assert [starts[each.path] + each.unit for each in found.units] == units, "in the order they were given"
     plain = Probe(ground.lm, ground.bias, ground.texts, DEPTH.names, DEPTH.texts)
+    unedited = _outcomes(plain)
     for unit, record in zip(units, found.units, strict=True):
         with Scale(Selection.of(layout, [unit]), factor).applied(ground.lm):
-            gaps = plain.effects([None]).gap[0]
+            gaps, edited = plain.effects([None]).gap[0], _outcomes(plain)
         wanted: dict[str, list[float]] = {}
         for (context, _, _), gap in zip(plain.places, gaps.tolist(), strict=True):
             wanted.setdefault(context, []).append(gap)
@@ -42,6 +55,11 @@ def test_a_unit_alone_does_what_editing_it_does(shop, space, factor):
             assert each.other == "b"
             assert each.after == pytest.approx(sum(wanted[each.context]) / len(wanted[each.context]), abs=1e-5)
         assert record.change == pytest.approx(sum(each.change for each in record.effects) / 2)
+        moved = {(each.context, each.group): each.change for each in record.outcomes}
+        assert set(moved) == set(edited) == {(context, group) for context in ("bus", "lamp") for group in "ab"}
+        for place, change in moved.items():
+            assert change == pytest.approx(edited[place] - unedited[place], abs=1e-5)
+        assert record.outcome("a") == pytest.approx((moved["bus", "a"] + moved["lamp", "a"]) / 2)
         assert record.divergence >= 0
         assert math.isnan(record.score)
         assert set(record.groups) == {"a", "b"}
@@ -83,8 +101,8 @@ def test_what_cannot_be_probed_is_said_and_undefined(shop):
     assert unit.divergence > 0
     assert unit.drivers
     assert ground.notes == [
-        "What the edit and its units do to the gap in bus, lamp is not measured: its answers are no numbers or options that can "
-        "be scored, or it compares no groups."
+        "What the edit and its units do to the gap in bus, lamp is not measured: its answers are no numbers or options "
+        "that can be scored, or it compares no groups."
     ]
 
 

@@ -49,9 +49,11 @@ def _part(part: Explanation) -> None:
     print()
     if part.units:
         groups = list(dict.fromkeys(group for unit in part.units for group in unit.groups))
-        head = ["layer", "unit", "change of |gap|", "KL", *(f"mean, {g}" for g in groups), "neutral", "first token",
-                "delimiters", "makes likelier"]  # fmt: skip
-        table("Each unit edited alone, and its mean activation", head, [_row(unit, groups) for unit in part.units])
+        outcomes = list(dict.fromkeys(each.group for unit in part.units for each in unit.outcomes))
+        head = ["layer", "unit", "change of |gap|", *(f"outcome, {g}" for g in outcomes), "KL",
+                *(f"mean, {g}" for g in groups), "neutral", "first token", "delimiters", "makes likelier"]  # fmt: skip
+        table("Each unit edited alone (changes in sd), and its mean activation", head,
+              [_row(unit, outcomes, groups) for unit in part.units])  # fmt: skip
         change, shift = _number(part.random_change), _number(part.random_divergence, ".2g")
         print(f"Random units of these layers, each alone, change |gap| by {change} at most, neutral text by {shift}.")
         print(f"Of all tokens {_share(part.first)} are the first and {_share(part.delimiters)} delimiters.\n")
@@ -64,11 +66,12 @@ def _part(part: Explanation) -> None:
         print(note)
 
 
-def _row(unit: UnitRecord, groups: list[str]) -> list[str]:
+def _row(unit: UnitRecord, outcomes: list[str], groups: list[str]) -> list[str]:
     words = unit.pushes[0]
     means = [_number(unit.groups.get(group, math.nan)) for group in groups]
-    return [_layer(unit), str(unit.unit), _number(unit.change, "+.3f"), _number(unit.divergence, ".2g"), *means,
-            _number(unit.neutral), _share(unit.first), _share(unit.delimiters),
+    moved = [_number(unit.outcome(group), "+.3f") for group in outcomes]
+    return [_layer(unit), str(unit.unit), _number(unit.change, "+.3f"), *moved, _number(unit.divergence, ".2g"),
+            *means, _number(unit.neutral), _share(unit.first), _share(unit.delimiters),
             " ".join(map(repr, words[:5])) or "–"]  # fmt: skip
 
 

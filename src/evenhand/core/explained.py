@@ -35,6 +35,15 @@ class GapEffect(Record):
         return abs(self.after) - abs(self.before)
 
 
+class GroupEffect(Record):
+    """What an edit does to the mean outcome of one group, in standard deviations of the unedited model's outcome."""
+
+    context: str
+    group: str
+    change: Number
+    """After − before; positive: a better outcome for the group, where the use case says which is better."""
+
+
 class UnitRecord(Record):
     """One edited unit. Numbers that were not measured (only the first units of an edit are explained) are NaN."""
 
@@ -62,6 +71,8 @@ class UnitRecord(Record):
     """Where it is most active, each token once: prompts first, then neutral text, largest first."""
     effects: tuple[GapEffect, ...] = ()
     """Each gap when this unit alone is edited as the edit does it."""
+    outcomes: tuple[GroupEffect, ...] = ()
+    """Each group's outcome then: it may move all groups alike and no gap."""
     divergence: Number = math.nan
     """KL(unedited ‖ this unit alone edited) per token of neutral text, in nats."""
 
@@ -74,6 +85,11 @@ class UnitRecord(Record):
     def change(self) -> float:
         """Mean change of the size of the gaps when it alone is edited; NaN where none was measured."""
         known = [each.change for each in self.effects if not math.isnan(each.change)]
+        return sum(known) / len(known) if known else math.nan
+
+    def outcome(self, group: str) -> float:
+        """Return the mean change of a group's outcome over the use cases; NaN where none was measured."""
+        known = [each.change for each in self.outcomes if each.group == group and not math.isnan(each.change)]
         return sum(known) / len(known) if known else math.nan
 
 

@@ -90,7 +90,8 @@ def _asked(parts: Sequence[Explanation]) -> str:
         return f"Neutral text: {texts}." if texts else ""
     said = (f"Measured on {measured.scenario} ({', '.join(measured.contexts)}), at most {measured.names} names of each "
             f"group and variation{f', and on {texts}' if texts else ''}.")  # fmt: skip
-    return f"{said} {measured.read_on}".strip()
+    scale = "Gaps are read from the likeliest answers, so they differ from those of a study's verdict."
+    return f"{said} {scale} {measured.read_on}".strip()
 
 
 def _whole(part: Explanation) -> list[tuple[str, str]]:

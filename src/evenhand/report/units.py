@@ -61,8 +61,17 @@ def _change(unit: UnitRecord) -> str:
         return "effect on the gap not measured"
     verb = "closes" if unit.change < 0 else "widens"
     if round(abs(unit.change), 2) == 0:
-        return "leaves the gap as it is"
+        return f"leaves the gap as it is{_alike(unit)}"
     return f"{verb} the gap by {words.number(abs(unit.change))} SD"
+
+
+def _alike(unit: UnitRecord) -> str:
+    """That it moves every group one way, which no gap shows; the smallest of the moves."""
+    moves = [each.change for each in unit.outcomes]
+    least = min(map(abs, moves), default=0.0)
+    if round(least, 2) == 0 or len({move > 0 for move in moves}) > 1:
+        return ""
+    return f", {'raises' if moves[0] > 0 else 'lowers'} every group's outcome by {words.number(least)} SD or more"
 
 
 def _tone(change: float, random_change: float) -> str:
@@ -86,6 +95,10 @@ def _sign(unit: UnitRecord) -> str:
 
 def _facts(unit: UnitRecord) -> list[tuple[str, str]]:
     rows = [(f"Gap in {e.context}, {e.other} names, it alone edited", _effect(e)) for e in unit.effects]
+    for context in dict.fromkeys(each.context for each in unit.outcomes):
+        moves = [f"{each.group} {words.number(each.change, sign=True)}"
+                 for each in unit.outcomes if each.context == context]  # fmt: skip
+        rows.append((f"Change of each group's outcome in {context}, it alone edited", f"{', '.join(moves)} SD"))
     if not math.isnan(unit.divergence):
         rows.append(("Shift of predictions on neutral text", f"{small(unit.divergence)} nats per token"))
     rows += [(f"Mean activation, {group} names", words.figure(value)) for group, value in unit.groups.items()]

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from evenhand.core.component import Layout, Selection
-from evenhand.core.explained import GapEffect, UnitRecord
+from evenhand.core.explained import GapEffect, GroupEffect, UnitRecord
 from evenhand.core.select import matched_random
 from evenhand.lm.model import LM
 from evenhand.lm.probe import Probe, spread
@@ -44,6 +44,8 @@ class Alone:
 
     effects: tuple[tuple[GapEffect, ...], ...]
     divergence: tuple[float, ...]
+    outcomes: tuple[tuple[GroupEffect, ...], ...] = ()
+    """Empty where there is no gap, or where none was asked for."""
 
     def change(self, variant: int) -> float:
         """Mean change of the size of the gaps under a variant; NaN where there is no gap."""
@@ -83,9 +85,9 @@ def explained(ground: Ground, layout: Layout, units: Sequence[int], factor: floa
     found = alone(ground, [Variant(Selection.of(layout, [unit]), factor) for unit in (*chosen, *random)])
     on, k = driven(ground, Selection.of(layout, chosen)), len(chosen)
     records = [
-        record.model_copy(update={**fields, "effects": effects, "divergence": divergence})
-        for record, fields, effects, divergence in zip(
-            named(ground.lm, layout, chosen), on.fields, found.effects[:k], found.divergence[:k],
+        record.model_copy(update={**fields, "effects": effects, "outcomes": outcomes, "divergence": divergence})
+        for record, fields, effects, outcomes, divergence in zip(
+            named(ground.lm, layout, chosen), on.fields, found.effects[:k], found.outcomes[:k], found.divergence[:k],
             strict=True,
         )
     ]  # fmt: skip
@@ -101,16 +103,19 @@ def alone(ground: Ground, variants: Sequence[Variant]) -> Alone:
     """Return what each variant does to every gap (mean over variations) and to neutral text."""
     probe = ground.probe
     if probe is None:
-        return Alone(((),) * len(variants), _divergence(ground, variants))
+        return Alone(((),) * len(variants), _divergence(ground, variants), ((),) * len(variants))
     effects: list[tuple[GapEffect, ...]] = []
+    outcomes: list[tuple[GroupEffect, ...]] = []
     divergence: list[float] = []
     for start in range(0, len(variants), _AT_ONCE):
         few = variants[start : start + _AT_ONCE]
         found = probe.effects([None, *few])
         effects += [gap_effects(probe, found.gap[0], row) for row in found.gap[1:]]
+        gaps, levels = found.gap[1:] - found.gap[0], found.level[1:] - found.level[0]
+        outcomes += [_outcomes(ground, probe, *each) for each in zip(gaps, levels, strict=True)]
         divergence += [float(kl) if probe.texts else math.nan for kl in found.divergence[1:]]
         ground.progress("what units do alone", min(start + _AT_ONCE, len(variants)), len(variants))
-    return Alone(tuple(effects), tuple(divergence))
+    return Alone(tuple(effects), tuple(divergence), tuple(outcomes))
 
 
 def _divergence(ground: Ground, variants: Sequence[Variant]) -> tuple[float, ...]:
@@ -129,6 +134,20 @@ def gap_effects(probe: Probe, before: Float[Tensor, " cell"], after: Float[Tenso
     return tuple(
         GapEffect(context=context, other=other, before=mean([a for a, _ in few]), after=mean([b for _, b in few]))
         for (context, other), few in pairs.items()
+    )
+
+
+def _outcomes(
+    ground: Ground, probe: Probe, gaps: Float[Tensor, " cell"], levels: Float[Tensor, " cell"]
+) -> tuple[GroupEffect, ...]:
+    """Mean changes of the groups' outcomes over the variations of a context, from those of gaps and levels."""
+    found: dict[tuple[str, str], dict[str, float]] = {}
+    for (context, variation, other), gap, level in zip(probe.places, gaps, levels, strict=True):
+        for group, half in ((ground.bias.groups[0], gap / 2), (other, -gap / 2)):
+            found.setdefault((context, group), {})[variation] = float(level + half)
+    return tuple(
+        GroupEffect(context=context, group=group, change=mean([*each.values()]))
+        for (context, group), each in found.items()
     )
 
 
