@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -59,6 +60,16 @@ def test_scores_equal_the_loop(space: Any, name: str, tokens: Any, mode: Any) ->
     found = ActivationNorm(space, mode, tokens).score(lm, use_case())
     torch.testing.assert_close(found.scores, _expected(lm, space, mode, tokens), atol=1e-5, rtol=1e-4)
     assert bool((found.scores >= 0).all())
+
+
+def test_a_masked_model_reads_every_case_once_however_long_its_answer() -> None:
+    """The score over two cases with answers of one and of several tokens is the mean of the scores of both texts."""
+    lm, (one, other) = tiny_lm("bert"), use_case().cases[:2]
+    cases = replace(one, options=(" yes",) * 2), replace(other, options=(" no, it is late",) * 2)
+    both = replace(use_case(), cases=cases, groups=("a",))
+    texts = replace(both, cases=tuple(replace(case, prompt=case.prompt + case.options[0]) for case in cases))
+    found, expected = ActivationNorm(tokens="all").score(lm, both), ActivationNorm(tokens="prompt").score(lm, texts)
+    torch.testing.assert_close(found.scores, expected.scores)
 
 
 def test_a_unit_without_such_tokens_has_no_score() -> None:

@@ -40,6 +40,20 @@ def test_scores_equal_the_loop(name: str, reduce: Any, positions: Any) -> None:
     assert bool(((found.scores >= 0) & (found.scores <= 1)).all())
 
 
+def test_a_masked_model_looks_once_however_long_its_answer() -> None:
+    lm, scenario = tiny_lm("bert"), use_case()
+    case = replace(scenario.cases[0], options=(" no, it is late",) * 2)
+    found = NameAttention(positions="generation").score(lm, replace(scenario, cases=(case,), groups=("a",)))
+    out = lm.tokenizer(case.prompt + case.options[0], return_offsets_mapping=True)
+    offsets, begin = out["offset_mapping"], case.prompt.index(case.name)
+    name_at = [i for i, (a, b) in enumerate(offsets) if a < begin + len(case.name) and b > begin and b > a]
+    first = next(i for i, (_, b) in enumerate(offsets) if b > len(case.prompt))
+    with eager(lm), torch.no_grad():
+        maps = lm.model(input_ids=torch.tensor([out["input_ids"]]), output_attentions=True).attentions
+    seen = torch.cat([a[0, :, first - 1 : -1][:, :, name_at].flatten(1).amax(1) for a in maps])
+    torch.testing.assert_close(found.scores, seen, atol=1e-5, rtol=1e-4)
+
+
 def test_encoder_and_cross_heads_see_the_name_and_decoder_heads_cannot() -> None:
     lm = tiny_lm("t5")
     found = NameAttention().score(lm, use_case())
