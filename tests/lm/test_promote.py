@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from accelerate import cpu_offload
 
 from evenhand.core.component import Selection
 from evenhand.lm.promote import promoted
@@ -78,6 +79,16 @@ def test_rows_that_do_not_write_into_the_stream_and_single_weights_have_no_words
     query = next(i for i, site in enumerate(rows.sites) if site.path.endswith("q_proj"))
     for selection in (Selection.of(rows, [rows.starts()[query]]), Selection.of(weights, [0])):
         assert next(promoted(lm, selection)).promotes == ()
+
+
+@pytest.mark.parametrize("part", ["lm_head", "model.norm", "model.layers.1.post_feedforward_layernorm"])
+def test_where_weights_on_the_way_are_offloaded_nothing_is_claimed(part):
+    lm = tiny_lm("gemma2")
+    layout = lm.layout("neuron")
+    unit = Selection.of(layout, [layout.starts()[1]])
+    assert next(promoted(lm, unit)).promotes
+    cpu_offload(lm.module(part), execution_device=torch.device("cpu"))
+    assert next(promoted(lm, unit)).promotes == ()
 
 
 def test_heads_masked_models_and_encoders_have_no_lists():

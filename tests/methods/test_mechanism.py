@@ -19,6 +19,8 @@ from oracles.people import prose, use_case
 
 SMALL: dict[str, dict[str, Any]] = {
     "contrast": {"candidates": 4, "tolerance": 100.0, "names": 2, "texts": 1}, "random": {},
+    "crispr": {"search": "none"}, "knowledge_neurons": {"steps": 2},
+    "neuron_editing": {"candidates": 4, "guard": False},
     "set_difference": {"space": "head"},  # its neuron scores read the weights themselves
 }  # fmt: skip
 

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from evenhand.core.component import Selection, Site, Space
+from evenhand.core.errors import CannotRun
 from evenhand.lm.family import transposed, writer_outputs
 from evenhand.lm.model import LM
 from evenhand.lm.stream import writers
@@ -35,14 +36,14 @@ def promoted(lm: LM, selection: Selection, top: int = 8) -> Iterator[Promoted]:
     Source: Geva et al. 2022, *Transformer feed-forward layers build predictions by promoting concepts in the vocabulary
     space*. The lists are empty where there is no single linear path from unit to logits: attention heads (they write a
     subspace), rows of maps that do not write into the residual stream, single weights, encoder stacks, masked models (a
-    transform follows), quantised or offloaded writers. A row of a writer is one coordinate of the residual stream.
+    transform follows), quantised or offloaded weights. A row of a writer is one coordinate of the residual stream.
     """
     for site, units in selection.by_site():
-        directions = _directions(lm, site, units, selection.layout.space)
-        if directions is None:
+        found = _directions(lm, site, units, selection.layout.space)
+        if found is None:
             yield from (Promoted(site, int(unit)) for unit in units)
             continue
-        tail = Tail.of(lm, site)
+        directions, tail = found
         for start in range(0, len(units), _CHUNK):
             logits = tail.logits(directions[start : start + _CHUNK])
             for unit, row in zip(units[start : start + _CHUNK], logits, strict=True):
@@ -50,8 +51,11 @@ def promoted(lm: LM, selection: Selection, top: int = 8) -> Iterator[Promoted]:
                 yield Promoted(site, int(unit), token_texts(lm, best), token_texts(lm, worst))
 
 
-def _directions(lm: LM, site: Site, units: Int[Tensor, " k"], space: Space) -> Float[Tensor, "k d"] | None:
-    """What each unit adds to the residual stream per unit of activation; None where that is not one direction."""
+def _directions(lm: LM, site: Site, units: Int[Tensor, " k"], space: Space) -> tuple[Float[Tensor, "k d"], Tail] | None:
+    """What each unit adds to the residual stream per unit of activation, and what is behind that.
+
+    None where that is not one direction, or where weights on the way cannot be read.
+    """
     module = lm.module(site.path)
     weight = module.get_parameter("weight") if not lm.quantised() else None
     if site.width != 1 or site.stack != "decoder" or lm.kind == "masked" or weight is None or space == "weight":
@@ -67,7 +71,10 @@ def _directions(lm: LM, site: Site, units: Int[Tensor, " k"], space: Space) -> F
         columns = weight if transposed(module) else weight.T
         directions = columns[units.to(weight.device)].float()
     after = norm_behind(lm, site)
-    return directions if after is None else FixedNorm.of(after)(directions)
+    try:
+        return directions if after is None else FixedNorm.of(after)(directions), Tail.of(lm, site)
+    except CannotRun:
+        return None
 
 
 def token_texts(lm: LM, ids: Sequence[int] | Int[Tensor, " k"]) -> tuple[str, ...]:

@@ -35,7 +35,9 @@ class FixedNorm:
         """Read the factors off the norm's output, because some store the weight and some 1 + it.
 
         A vector of alternating signs has mean 0 and size 1, so the norm leaves it as it is but for factors and bias.
+        Raises CannotRun for an offloaded norm.
         """
+        _in_memory(norm)
         parameter: Tensor = next(norm.parameters())
         probe = torch.ones(1, 1, len(parameter), dtype=parameter.dtype, device=parameter.device)
         probe[..., 1::2] = -1
@@ -64,10 +66,16 @@ class Tail:
 
     @staticmethod
     def of(lm: LM, site: Site) -> Tail:
-        """Return the tail behind the stack of this site."""
+        """Return the tail behind the stack of this site.
+
+        Raises CannotRun where its weights are offloaded.
+        """
         trunk = lm.module(site.path.split(f".{site.layer}.")[0].rsplit(".", 1)[0])
-        norm = _final_norm(trunk)
-        return Tail(norm, None if norm is None else FixedNorm.of(norm), getattr(trunk, "project_out", None), lm.head)
+        norm, project = _final_norm(trunk), getattr(trunk, "project_out", None)
+        for module in (lm.head, project):
+            if module is not None:
+                _in_memory(module)
+        return Tail(norm, None if norm is None else FixedNorm.of(norm), project, lm.head)
 
     def hidden(self, x: Float[Tensor, "k d"]) -> Float[Tensor, "k e"]:
         """From directions in the stream to what the output embedding sees."""
@@ -121,6 +129,15 @@ def writer_columns(lm: LM, site: Site) -> Float[Tensor, "in d"]:
     if lm.quantised() or weight.device.type == "meta" or not weight.is_floating_point():
         raise CannotRun(f"{site.path}: its weights cannot be read (offloaded or quantised); load the model in memory")
     return weight if type(module).__name__ == "Conv1D" else weight.T
+
+
+def _in_memory(module: nn.Module) -> None:
+    """Refuse modules whose weights accelerate keeps elsewhere between passes."""
+    if any(parameter.device.type == "meta" for parameter in module.parameters()):
+        raise CannotRun(
+            f"the path to the logits leads through {type(module).__name__}, whose weights are offloaded, and they must "
+            "be read; load the model in memory, or use a locator that needs passes alone, such as contrast"
+        )
 
 
 def _final_norm(trunk: nn.Module) -> nn.Module | None:
