@@ -11,6 +11,7 @@ from torch import Tensor
 from evenhand.core.errors import CannotRun, UsageError
 from evenhand.lm.objective import favourable_rows
 from evenhand.lm.outputs import contributions, over_tokens
+from evenhand.lm.rows import Row, continuation_rows
 from evenhand.lm.trace import trace
 from evenhand.testing.conformance import untouched
 from evenhand.testing.tiny import FAMILY_NAMES, tiny_lm
@@ -41,6 +42,39 @@ def test_reductions_are_those_of_traced_products(space: Any, name: str, how: Any
                 "last": real[-1],
             }
             torch.testing.assert_close(value, wanted[how], atol=1e-6, rtol=1e-4)
+
+
+def test_an_encoder_reads_what_rows_of_one_case_have_in_common_once() -> None:
+    """Three, one and two answers to prompts of several lengths, in any order, against each row by itself."""
+    lm = tiny_lm("t5")
+    asked = (
+        ("The man sold the lamp. Who?", (" a", " the lamp", " it")),
+        ("It rains.", (" it",)),
+        ("Ann", (" a", " 3")),
+    )
+    rows = [
+        row
+        for i, (prompt, options) in enumerate(asked)
+        for option in options
+        for row in continuation_rows(lm, i, prompt, [option], [1.0])
+    ]
+    rows = [rows[i] for i in (4, 0, 3, 1, 5, 2)]
+    read: list[int] = []
+    first = lm.module("encoder.block.0")
+
+    def found(some: list[Row]) -> tuple[Tensor, Tensor]:
+        handle = first.register_forward_hook(lambda module, args, out: read.append(len(args[0])))
+        try:
+            layout = lm.layout("row")
+            return contributions(lm, some, layout, lambda _: lambda terms, mask: over_tokens(terms, mask, "max"))
+        finally:
+            handle.remove()
+
+    together = found(rows)
+    assert read == [len(asked)]
+    alone = [found([row]) for row in rows]
+    torch.testing.assert_close(together[0], torch.cat([objective for objective, _ in alone]))
+    torch.testing.assert_close(together[1], torch.cat([terms for _, terms in alone]), atol=1e-6, rtol=1e-4)
 
 
 def test_a_map_that_no_gradient_reaches_is_named() -> None:

@@ -101,6 +101,22 @@ def test_the_wrong_option_is_the_likeliest_but_the_right_one() -> None:
     assert confused(t5, cases, end=True) == [oracle.wrong_option(t5, case, end) for case in cases]
 
 
+def test_an_encoder_reads_each_question_once_for_both_answers() -> None:
+    """Besides what it reads to find the wrong options, without gradients."""
+    lm, scenario = tiny_lm("t5"), questions()
+    read: list[int] = []
+
+    def count(module: Any, args: Any, out: Any) -> None:
+        read.extend([len(args[0])] * torch.is_grad_enabled())
+
+    handle = lm.module("encoder.block.0").register_forward_hook(count)
+    try:
+        Crispr().score(lm, scenario)
+    finally:
+        handle.remove()
+    assert sum(read) == len(scenario.cases)
+
+
 def test_notes_say_how_often_a_wrong_option_is_likelier() -> None:
     lm, scenario = tiny_lm("llama"), questions()
     notes = Crispr().score(lm, scenario).notes

@@ -2,7 +2,8 @@
 
 One forward and one backward pass serve all rows of a batch, because rows are independent. Each site's product is
 reduced in a hook as soon as its gradient is there, so what is handed back is [row, unit] and no activation or gradient
-is collected over sites; parameters get no gradient.
+is collected over sites; parameters get no gradient. An encoder beside a decoder reads what rows of one case have in
+common once (`lm/encoded.py`); its gradients wait for those of the case's other rows.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from torch import Tensor
 
 from evenhand.core.component import Layout, Site
 from evenhand.core.errors import CannotRun, UsageError
+from evenhand.lm.encoded import Prompts
 from evenhand.lm.model import LM
 from evenhand.lm.rows import Row
-from evenhand.lm.trace import frozen, target_scores
+from evenhand.lm.trace import frozen, inputs, target_scores
 
 Tokens = Literal["max", "mean", "sum", "last"]
 Reduce = Callable[[Float[Tensor, "row pos unit"], Bool[Tensor, "row pos"]], Float[Tensor, "out unit"]]
@@ -40,18 +42,25 @@ def contributions(
     found: dict[str, Tensor] = {}
     masks = {stack: _tokens(lm, rows, stack) for stack in {site.sees or site.stack for site in layout.sites}}
     chosen: list[Reduce] = []  # known only between the two passes
+    prompts = Prompts(rows) if lm.kind == "encoder-decoder" else None
     with frozen(lm, True), ExitStack() as hooks:
         for site in layout.sites:
 
-            def take(terms: Tensor, site: Site = site) -> None:
-                found[site.path] = chosen[0](_units(terms, len(rows), site), masks[site.sees or site.stack])
+            def take(said: Tensor, slope: Tensor, site: Site = site) -> None:
+                shared = prompts if site.stack == "encoder" else None
+                terms = shared.products(site.path, said, slope) if shared else said.float() * slope.float()
+                if terms is not None:
+                    found[site.path] = chosen[0](_units(terms, len(rows), site), masks[site.sees or site.stack])
 
             hooks.callback(_watch(lm, site, layout.space == "row", take).remove)
-        objective = target_scores(lm, rows)
+        once, given = prompts.read(lm, inputs(lm, rows)) if prompts else (None, inputs(lm, rows))
+        objective = target_scores(lm, rows, given)
         if not objective.requires_grad:
             raise CannotRun(f"{layout.sites[0].path}: no gradient reaches this map, so its units cannot be scored")
         chosen.append(reducing(objective.detach()))
         objective.sum().backward()
+        if prompts and once is not None:
+            prompts.back(once, given)
     missing = [site.path for site in layout.sites if site.path not in found]
     if missing:
         raise CannotRun(f"{missing[0]}: no gradient came back to this map, so its units cannot be scored by gradient")
@@ -79,16 +88,16 @@ def _tokens(lm: LM, rows: Sequence[Row], stack: str) -> Bool[Tensor, "row pos"]:
     return mask.to(lm.device)
 
 
-def _watch(lm: LM, site: Site, output: bool, take: Callable[[Tensor], None]) -> Any:
-    """Hand activation · gradient at a map to `take` when the gradient arrives; raise where it never can."""
+def _watch(lm: LM, site: Site, output: bool, take: Callable[[Tensor, Tensor], None]) -> Any:
+    """Hand activation and gradient at a map to `take` when the gradient arrives; raise where it never can."""
 
     def watch(hidden: Tensor) -> None:
         if not hidden.requires_grad:
             raise CannotRun(f"{site.path}: no gradient reaches this map, so its units cannot be scored by gradient")
-        kept = hidden.detach()
+        said = hidden.detach()
 
         def arrived(slope: Tensor) -> None:
-            take(kept.float() * slope.float())
+            take(said, slope)
 
         hidden.register_hook(arrived)
 

@@ -22,9 +22,10 @@ the score depends on the batch; divided by the number of cases of the instructio
 `tokens` is what is done over tokens, `clamp` where max(0, ·) is taken (None: at each token in `paper`, over the batch
 in `code`), `strength` is λ, `weight` whether α counts.
 
-Where we are exact and faster: both answers are rows of one batch with one backward pass, no parameter has a gradient,
-tokens are reduced while the gradient flows. Σ_t h_t g_t also equals (W ∘ dL/dW) summed over a row + b · dL/db; that
-needs a gradient as large as every matrix, so it serves only as a test.
+Where we are exact and faster: both answers are rows of one batch with one backward pass, beside which an encoder reads
+each question once (its own backward pass runs once per answer), no parameter has a gradient, tokens are reduced while
+the gradient flows. Σ_t h_t g_t also equals (W ∘ dL/dW) summed over a row + b · dL/db; that needs a gradient as large as
+every matrix, so it serves only as a test.
 
 Where we differ from the paper: P is that of the answer's tokens without an end token in `paper`, the very number that
 options are compared by when answers are scored. In a decoder beside an encoder the two answers are other tokens;
@@ -239,7 +240,9 @@ def _terms(
         chances.append(chance.view(2, -1).cpu())
         alpha = chance[: len(pairs)].repeat(2) if locator.weight else torch.ones_like(chance)
         scale = alpha * chance if locator.mode == "paper" else alpha
-        return lambda terms, mask: _reduced(locator, *_by_side(terms * scale[which_row][:, None, None], mask, sides))
+        return lambda terms, mask: _reduced(
+            locator, *_by_side(terms.mul_(scale[which_row][:, None, None]), mask, sides)
+        )
 
     _, values = contributions(lm, rows, layout, reducing)
     return chances[0], values
