@@ -2,12 +2,14 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 import torch
 
 from evenhand.cli.explained import tell
 from evenhand.core.component import Selection
+from evenhand.core.errors import CannotRun
 from evenhand.core.explained import Explanation, Overlap
 from evenhand.edits._file import load as saved_in
 from evenhand.edits._file import save
@@ -90,6 +92,9 @@ def test_a_weight_edit_is_told_by_what_it_does_beside_a_random_one(evenhand, pla
     assert "the text that drives" not in page
     assert "at most 4 names of each group" in page
     assert "a random edit of this size →" in page
+    assert "Switches off 128 of " in page
+    assert "Changed weights in each layer" in page
+    assert "weight unit" not in page
     tell(tmp_path, [part], None, None, False)
     told = capsys.readouterr().out
     assert re.search(r"loan, gap to southmere: \+0\.\d+ → .* sd \(random edit of this size: \+0\.\d+\)", told)
@@ -116,7 +121,7 @@ def test_the_table_names_units_effects_and_drivers(evenhand, small, shop):
     assert said.code == 0, said.err
     assert "Each unit edited alone" in said.out
     assert "Where they are most active" in said.out
-    assert "Random units of these layers" in said.out
+    assert "The largest of 3 random units of these layers" in said.out
     assert said.out.splitlines()[1].startswith("  bus, gap to b: ")
 
 
@@ -135,6 +140,46 @@ def test_mistakes_say_what_to_try(evenhand, small, shop, tmp_path):
         said = evenhand(*args)
         assert (said.code, said.out) == (code, ""), said
         assert text in said.err, said.err
+
+
+def test_out_is_looked_at_first_and_what_was_found_is_told_even_if_it_cannot_be_written(
+    evenhand, small, shop, tmp_path, monkeypatch
+):
+    edit, page = small(evenhand, "edit", units=1), tmp_path / "page.html"
+    page.write_text("mine")
+    asked = ("explain", edit, "-s", shop / "shop.toml", "--utility", shop / "texts.toml", "--names", 2, "--out", page)
+    with monkeypatch.context() as patched:
+        patched.setattr("evenhand.cli.options.open_lm", lambda *_, **__: pytest.fail("a model was loaded"))
+        for code, out, text in ((2, tmp_path, "is a folder"), (2, page, "--replace"), (3, page / "x", "cannot be")):
+            said = evenhand(*asked[:-1], out)
+            assert (said.code, said.out) == (code, ""), said
+            assert text in said.err, said.err
+    assert page.read_text() == "mine"
+    with monkeypatch.context() as patched:
+        patched.setattr("evenhand.report.render_explanation", _full_disk)
+        said = evenhand(*asked, "--replace")
+    assert said.code == 3
+    assert "the disk is full" in said.err
+    assert "Each unit edited alone" in said.out
+    assert page.read_text() == "mine"
+
+
+def _full_disk(*_):
+    raise CannotRun("the disk is full")
+
+
+def test_a_run_whose_edits_share_no_space_names_them(evenhand, shop, tmp_path):
+    study = tmp_path / "study.toml"
+    more = '[[methods]]\nname = "random"\nsettings = { space = "head" }\n[bootstrap]'
+    text = (shop / "study.toml").read_text().replace("sizes = [1, 16]", 'sizes = "paper"\nunits_explained = 0')
+    study.write_text(text.replace("[bootstrap]", more))
+    assert evenhand("run", study, "--out", tmp_path / "run").code == 0
+    said = evenhand("explain", tmp_path / "run", "--out", tmp_path / "page.html")
+    assert (said.code, said.out) == (3, "")
+    assert "random on lamp, seed 0 (neuron units); random on lamp, seed 0 (head units)" in said.err
+    (path,) = re.findall(r"`evenhand explain (\S+)`", said.err)
+    assert (Path(path) / "edit.json").is_file()
+    assert not (tmp_path / "page.html").exists()
 
 
 def _moved(edit):

@@ -6,7 +6,8 @@ from pathlib import Path
 from evenhand.cli.explained import tell
 from evenhand.core.estimate import Estimate
 from evenhand.core.explained import Driver, Explanation, GapEffect, GroupEffect, MatrixRecord, UnitRecord
-from evenhand.report import render_explanation, units
+from evenhand.core.record import CellRecord
+from evenhand.report import render_explanation, tables, units
 
 SEEN = Driver(where="loan", before="\nThe bank will", token=" lend", after=" $", value=-81.94)
 
@@ -22,7 +23,23 @@ def test_words_stand_the_way_the_activation_points():
     assert (negative.towards, negative.away) == (("␣b",), ("␣a",))
     assert negative.sign.startswith("Its activation is negative (90")
     assert (positive.towards, positive.away) == (("␣a",), ("␣b",))
-    assert mixed.sign.startswith("Its activation has both signs (60")
+    assert (negative.mixed, positive.mixed, mixed.mixed) == (False, False, True)
+    assert mixed.sign.startswith("Its activation has both signs: 60")
+    assert not _unit().mixed, "how its activation points is unknown"
+
+
+def test_mixed_signs_are_not_told_as_one_side(capsys, tmp_path):
+    unit = _unit(positive=0.6, effects=(GapEffect(context="loan", other="x", before=0.7, after=0.2),))
+    part = Explanation(describes="e", units=(unit,), first=0.1, delimiters=0.1)
+    page = render_explanation([part], None, "e", tmp_path / "page.html").read_text(encoding="utf-8")
+    chip = page.split("<summary>")[1].split("</summary>")[0]
+    assert "mixed signs: writes <q>␣a</q> or <q>␣b</q>" in chip
+    assert "Mixed signs: pushes the next word towards <q>␣a</q> or towards <q>␣b</q>." in page
+    assert "a unit far above that may follow the place" in page
+    tell(Path("edit"), [part], None, None, False)
+    assert "mixed signs: ' a' or ' b'" in capsys.readouterr().out
+    (row,) = tables.units(CellRecord.model_construct(units=(unit,))).rows
+    assert row[2:] == ("mixed signs: ␣a  or  ␣b", "those of the other sign")
 
 
 def test_a_change_is_marked_only_beyond_what_random_units_do():
@@ -84,8 +101,11 @@ def test_units_of_which_only_the_words_are_known_are_left_to_the_table():
 
 
 def test_the_yardstick_and_the_matrices():
-    assert units.yardstick(math.nan, math.nan) == ""
-    assert "change the gap by 0.02 SD at most" in units.yardstick(0.02, 0.001)
+    few = [_unit()] * 3
+    assert units.yardstick(math.nan, math.nan, few) == ""
+    assert units.yardstick(0.0021, 0.001, few).startswith("Of 3 random units of the same layers, each alone, the ")
+    assert "largest change of the gap is 0.00210 SD" in units.yardstick(0.0021, 0.001, few)
+    assert units.yardstick(0.0021, 0.001, few * 9).startswith("Of 8 random units")
     record = MatrixRecord(path="q", layer=0, stack="decoder", rows=10, columns=20, entries=4, rows_hit=3, columns_hit=2,
                           top_columns=((3, 3), (5, 1)), crowded_columns=0.75, crowded_rows=0.5)  # fmt: skip
     (row,) = units.crowded([record]).rows

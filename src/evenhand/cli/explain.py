@@ -10,13 +10,14 @@ import typer
 
 from evenhand.cli import options
 from evenhand.core.dtype import DTypeName
-from evenhand.core.errors import EvenhandError, UsageError
+from evenhand.core.errors import CannotRun, EvenhandError, UsageError
 
 if TYPE_CHECKING:
-    from evenhand.core.explained import Explanation, Overlap
+    from evenhand.core.explained import Explanation
     from evenhand.core.scenario import Scenario
     from evenhand.edits._file import Saved
     from evenhand.lm.model import LM
+    from evenhand.study.overlap import Known
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ def explain(
     device_map: options.DeviceMap = None,
     trust_remote_code: options.TrustRemoteCode = False,
     out: Annotated[Path | None, typer.Option(help="Write a page that opens in any browser to this file.")] = None,
+    replace: options.Replace = False,
     json_: options.Json = False,
 ) -> None:
     """Say of an edit which words its units write, what drives them, and what each does alone to gaps and other text.
@@ -65,7 +67,10 @@ def explain(
     """
     from evenhand.cli.explained import tell
     from evenhand.report import render_explanation
+    from evenhand.study.overlap import overlap
 
+    if out is not None:
+        options.check_out(out, replace)
     found: list[Explanation] = []
     if (edit / "run.json").is_file() or edit.is_file():
         if given := [name for name, value in (("model", model), ("scenario", scenario), ("context", context)) if value]:
@@ -74,9 +79,18 @@ def explain(
         found = _parts(edit, _Asked(model, scenario, tuple(context or ()), tuple(utility or ()), top, names),
                        {"chat": chat, "dtype": dtype, "device": device, "device_map": device_map,
                         "trust_remote_code": trust_remote_code})  # fmt: skip
-    shared = _overlap([edit, *(against or ())])
-    page = render_explanation(found, shared, str(edit), out) if out is not None else None
+    known = _known([edit, *(against or ())])
+    shared = overlap([each for each, _ in known]) if len(known) > 1 else None
+    if not found and (shared is None or not (shared.pairs or shared.correlations)):
+        raise CannotRun(_nothing(edit, known))
+    page, failed = None, None
+    try:
+        page = render_explanation(found, shared, str(edit), out) if out is not None else None
+    except EvenhandError as error:  # What was found is told all the same: it took long.
+        failed = error
     tell(edit, found, shared, page, json_)
+    if failed is not None:
+        raise failed
 
 
 def _parts(folder: Path, asked: _Asked, loading: dict[str, Any]) -> list[Explanation]:
@@ -163,18 +177,35 @@ def _run_of(folder: Path) -> dict[str, Any] | None:
     return read_record(run).config if (run / "run.json").is_file() else None
 
 
-def _overlap(paths: list[Path]) -> Overlap | None:
-    """What all of these share; None where there is only one edit."""
-    from evenhand.study import overlap
+def _known(paths: list[Path]) -> list[tuple[Known, Path]]:
+    """All that can be compared, each with where it lies: of a run every edit."""
+    from evenhand.study.overlap import of_edit, of_scores
     from evenhand.study.store import read_run
 
-    known: list[overlap.Known] = []
+    known: list[tuple[Known, Path]] = []
     for path in paths:
         if path.is_file():
-            known.append(overlap.of_scores(str(path), path))
+            known.append((of_scores(str(path), path), path))
         elif (path / "run.json").is_file():
-            known += [overlap.of_edit(f"{cell.spec.method} on {cell.spec.fitted}, seed {cell.spec.seed}",
-                                      path / cell.edit) for cell in read_run(path)[1] if cell.edit]  # fmt: skip
+            for cell in (cell for cell in read_run(path)[1] if cell.edit):
+                name = f"{cell.spec.method} on {cell.spec.fitted}, seed {cell.spec.seed}"
+                known.append((of_edit(name, path / cell.edit), path / cell.edit))
         else:
-            known.append(overlap.of_edit(str(path), path))
-    return overlap.overlap(known) if len(known) > 1 else None
+            known.append((of_edit(str(path), path), path))
+    return known
+
+
+def _nothing(asked: Path, known: list[tuple[Known, Path]]) -> str:
+    """Why nothing can be compared, what there is, and what to try."""
+    from evenhand.core.component import called
+
+    edits = [(each, path) for each, path in known if each.scores is None]
+    if not edits:
+        return f"{asked}: there is nothing to compare it with; name other edits or scores with --against"
+    there = "; ".join(
+        f"{each.name} ({called(each.selection.layout.space) if each.selection is not None else 'no set of units'})"
+        for each, _ in edits
+    )  # fmt: skip
+    return (f"{asked}: no two of its edits change units of the same space and model, so nothing can be compared: "
+            f"{there}. Explain each by its path, such as `evenhand explain {edits[0][1]}`, or name other edits or "
+            "scores with --against")  # fmt: skip

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evenhand.core.errors import CannotRun
+from evenhand.core.explained import RANDOM_UNITS
 
 if TYPE_CHECKING:
     from evenhand.core.explained import Driver, Explanation, MatrixRecord, Overlap, UnitRecord
@@ -15,11 +15,9 @@ if TYPE_CHECKING:
 def tell(
     edit: Path, found: list[Explanation], shared: Overlap | None, page: Path | None, json_: bool
 ) -> None:  # fmt: skip
-    """Print it all. Raises CannotRun where there was nothing to explain or compare."""
+    """Print it all."""
     from evenhand.cli.screen import document
 
-    if not found and shared is None:
-        raise CannotRun(f"{edit}: there is nothing to compare it with; name other edits or scores with --against")
     if json_:
         document({"edit": str(edit), "parts": [part.model_dump(mode="json") for part in found],
                   "overlap": shared.model_dump(mode="json") if shared else None,
@@ -54,8 +52,9 @@ def _part(part: Explanation) -> None:
                 *(f"mean, {g}" for g in groups), "neutral", "first token", "delimiters", "makes likelier"]  # fmt: skip
         table("Each unit edited alone (changes in sd), and its mean activation", head,
               [_row(unit, outcomes, groups) for unit in part.units])  # fmt: skip
-        change, shift = _number(part.random_change), _number(part.random_divergence, ".2g")
-        print(f"Random units of these layers, each alone, change |gap| by {change} at most, neutral text by {shift}.")
+        change, shift = _number(part.random_change, ".2g"), _number(part.random_divergence, ".2g")
+        n = min(RANDOM_UNITS, len(part.units))
+        print(f"The largest of {n} random units of these layers, each alone: change of |gap| {change}, KL {shift}.")
         print(f"Of all tokens {_share(part.first)} are the first and {_share(part.delimiters)} delimiters.\n")
         table("Where they are most active", ["layer", "unit", "activation", "in", "text"],
               [_driver(unit, each) for unit in part.units for each in unit.drivers])  # fmt: skip
@@ -67,12 +66,18 @@ def _part(part: Explanation) -> None:
 
 
 def _row(unit: UnitRecord, outcomes: list[str], groups: list[str]) -> list[str]:
-    words = unit.pushes[0]
     means = [_number(unit.groups.get(group, math.nan)) for group in groups]
     moved = [_number(unit.outcome(group), "+.3f") for group in outcomes]
     return [_layer(unit), str(unit.unit), _number(unit.change, "+.3f"), *moved, _number(unit.divergence, ".2g"),
             *means, _number(unit.neutral), _share(unit.first), _share(unit.delimiters),
-            " ".join(map(repr, words[:5])) or "–"]  # fmt: skip
+            _words(unit)]  # fmt: skip
+
+
+def _words(unit: UnitRecord) -> str:
+    towards, away = unit.pushes
+    if unit.mixed and unit.promotes:
+        return f"mixed signs: {' '.join(map(repr, towards[:3]))} or {' '.join(map(repr, away[:3]))}"
+    return " ".join(map(repr, towards[:5])) or "–"
 
 
 def _layer(unit: UnitRecord) -> str:

@@ -8,6 +8,11 @@ from typing import Any
 from evenhand.core.estimate import Estimate, Number
 from evenhand.core.frozen import Record
 
+RANDOM_UNITS = 8
+"""At most so many random units are what single ones are set against: as many as are explained."""
+ONE_SIGN = 0.75
+"""A unit whose activation has one sign to at least this share pushes one way."""
+
 
 class Driver(Record):
     """A token at which a unit was most active, in its text."""
@@ -75,6 +80,11 @@ class UnitRecord(Record):
     """Each group's outcome then: it may move all groups alike and no gap."""
     divergence: Number = math.nan
     """KL(unedited ‖ this unit alone edited) per token of neutral text, in nats."""
+
+    @property
+    def mixed(self) -> bool:
+        """Whether its activation has both signs often, so that it pushes towards either side; False: unknown."""
+        return max(self.positive, 1 - self.positive) < ONE_SIGN
 
     @property
     def pushes(self) -> tuple[tuple[str, ...], tuple[str, ...]]:

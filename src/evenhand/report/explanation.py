@@ -29,6 +29,8 @@ class Part:
     """One part of an edit."""
 
     describes: str
+    noun: str
+    """What its units are called."""
     facts: tuple[tuple[str, str], ...]
     layers: tuple[Layer, ...]
     units: tuple[Unit, ...]
@@ -109,18 +111,17 @@ def _whole(part: Explanation) -> list[tuple[str, str]]:
 
 
 def _part(part: Explanation) -> Part:
-    facts = _whole(part)
-    if part.space:
-        facts.append(("Changed", f"{words.count(part.size, f'{part.space} unit')}, {words.percent(part.share)} of all"))
     tokens = ""
     if part.first == part.first:
         tokens = (
             f"Of all tokens read, {words.percent(part.first)} are the first of their text and "
-            f"{words.percent(part.delimiters)} delimiters: units far above that carry little that is about words."
+            f"{words.percent(part.delimiters)} delimiters: a unit far above that may follow the "
+            "place of a token more than its words."
         )
     return Part(
-        part.describes, tuple(facts), tuple(_layers(part)), tuple(units.told(part.units, part.random_change)),
-        units.yardstick(part.random_change, part.random_divergence), tokens,
+        part.describes, "weights" if part.space == "weight" else f"{part.space} units", tuple(_whole(part)),
+        tuple(_layers(part)), tuple(units.told(part.units, part.random_change)),
+        units.yardstick(part.random_change, part.random_divergence, part.units), tokens,
         units.crowded(part.matrices) if part.matrices else EMPTY, part.notes,
     )  # fmt: skip
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from evenhand.core.estimate import Estimate
+from evenhand.core.explained import UnitRecord
 from evenhand.core.record import CellRecord, ContextRecord
 from evenhand.judge.facts import GAP, Facts, Place, shown
 from evenhand.judge.verdict import answers
@@ -171,8 +172,16 @@ def units(cell: CellRecord) -> Table:
     several = len({u.stack for u in cell.units}) > 1
     rows = tuple(
         (f"{u.stack} {u.layer}" if several else str(u.layer), str(u.unit), *([words.figure(u.score)] if scored else []),
-         *("  ".join(words.token(t) for t in few) or "none listed" for few in u.pushes))
+         *_sides(u))
         for u in cell.units
     )  # fmt: skip
     head = ("layer", "unit", *(["score"] if scored else []), "words it makes likelier", "words it makes less likely")
     return Table("Edited units and their words", head, rows)
+
+
+def _sides(unit: UnitRecord) -> tuple[str, str]:
+    """The words on either side; of mixed signs neither is the likelier one."""
+    towards, away = ("  ".join(words.token(t) for t in few) or "none listed" for few in unit.pushes)
+    if unit.mixed and unit.promotes:
+        return f"mixed signs: {towards}  or  {away}", "those of the other sign"
+    return towards, away

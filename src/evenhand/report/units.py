@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evenhand.core.explained import Driver, GapEffect, MatrixRecord, UnitRecord
+from evenhand.core.explained import RANDOM_UNITS, Driver, GapEffect, MatrixRecord, UnitRecord
 from evenhand.report import words
 from evenhand.report.tables import Table
 
@@ -33,6 +33,8 @@ class Unit:
     """fell, rose or none: which way, where it is more than a random unit does."""
     towards: tuple[str, ...]
     away: tuple[str, ...]
+    mixed: bool
+    """Whether it pushes either way, so that neither side is the one."""
     sign: str
     """Why the words are the way round they are."""
     facts: tuple[tuple[str, str], ...]
@@ -52,7 +54,7 @@ def _unit(unit: UnitRecord, several: bool, random_change: float) -> Unit:
     stack = f"{unit.stack} " if several else ""
     return Unit(
         f"{stack}layer {unit.layer}, unit {unit.unit}", _change(unit), _tone(unit.change, random_change), towards, away,
-        _sign(unit), tuple(_facts(unit)), tuple(_spot(each) for each in unit.drivers),
+        unit.mixed, _sign(unit), tuple(_facts(unit)), tuple(_spot(each) for each in unit.drivers),
     )  # fmt: skip
 
 
@@ -85,11 +87,8 @@ def _sign(unit: UnitRecord) -> str:
     if not unit.promotes or math.isnan(unit.positive):
         return ""
     side, share = ("negative", 1 - unit.positive) if unit.positive < 0.5 else ("positive", unit.positive)
-    if share < 0.75:
-        return (
-            f"Its activation has both signs ({words.percent(share)} of it {side}); where it is the other, the words "
-            "change sides."
-        )
+    if unit.mixed:
+        return f"Its activation has both signs: {words.percent(share)} of it is {side}, where it pushes to the former."
     return f"Its activation is {side} ({words.percent(share)} of it), so these are the words it pushes towards."
 
 
@@ -127,13 +126,14 @@ def _spot(each: Driver) -> Spot:
     return Spot(each.where, before.lstrip(), token or "(empty)", after, words.figure(each.value))
 
 
-def yardstick(change: float, divergence: float) -> str:
-    """Return what random units of the same layers do, each alone; empty where none was tried."""
+def yardstick(change: float, divergence: float, shown: Sequence[UnitRecord]) -> str:
+    """Return the most that random units of the layers of those shown do, each alone; empty where none was tried."""
     if math.isnan(divergence):
         return ""
-    gap = "" if math.isnan(change) else f"change the gap by {words.number(change)} SD at most and "
-    shift = f"shift neutral text by {small(divergence)} nats per token at most"
-    return f"Random units of the same layers, each alone, {gap}{shift}."
+    n = min(RANDOM_UNITS, sum(bool(unit.drivers) for unit in shown))
+    gap = "" if math.isnan(change) else f"the largest change of the gap is {words.figure(change)} SD and "
+    shift = f"the largest shift of neutral text {words.figure(divergence)} nats per token"
+    return f"Of {words.count(n, 'random unit')} of the same layers, each alone, {gap}{shift}."
 
 
 def crowded(matrices: Sequence[MatrixRecord]) -> Table:

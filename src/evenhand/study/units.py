@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from evenhand.core.component import Layout, Selection
-from evenhand.core.explained import GapEffect, GroupEffect, UnitRecord
+from evenhand.core.explained import RANDOM_UNITS, GapEffect, GroupEffect, UnitRecord
 from evenhand.core.select import matched_random
 from evenhand.lm.model import LM
 from evenhand.lm.probe import Probe, spread
@@ -21,8 +21,6 @@ from evenhand.lm.variants import Variant
 from evenhand.study.driven import driven
 from evenhand.study.ground import Ground
 
-RANDOM = 8
-"""Random units that the shown ones are set against."""
 _AT_ONCE = 32
 """Variants measured in one go: their scores are held until the last of them is done."""
 
@@ -79,7 +77,7 @@ def explained(ground: Ground, layout: Layout, units: Sequence[int], factor: floa
     if not units:
         return Explained()
     chosen = sorted(units)
-    few = Selection.of(layout, spread(chosen, RANDOM))
+    few = Selection.of(layout, spread(chosen, RANDOM_UNITS))
     drawn = matched_random(few, torch.Generator().manual_seed(len(units)))
     random = [int(unit) for unit in drawn.units]
     found = alone(ground, [Variant(Selection.of(layout, [unit]), factor) for unit in (*chosen, *random)])
