@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate import cpu_offload
 
 from evenhand.core.errors import CannotRun
 from evenhand.lm.direct import Parts, Reader, direct_parts
@@ -156,11 +157,25 @@ def test_a_head_is_the_sum_of_its_columns_and_what_is_known_is_used_again() -> N
     sites = lm.layout("head").sites
     summed = values.parts(rows).units.reshape(3, sum(s.units for s in sites), sites[0].width).sum(2)
     torch.testing.assert_close(heads.parts(rows).units, summed)
-    assert len(heads.known) == 2 * len(sites)
-    before = dict(heads.known)
+    assert {path: len(kept) for path, kept in heads.known.items()} == {site.path: 2 for site in sites}
+    before = {path: dict(kept) for path, kept in heads.known.items()}
     alone = heads.parts(rows[1:2]).units
-    assert all(heads.known[key] is value for key, value in before.items())
+    assert all(heads.known[path][key] is value for path, kept in before.items() for key, value in kept.items())
     torch.testing.assert_close(alone, heads.parts(rows).units[1:2], atol=1e-5, rtol=1e-4)
+
+
+def test_no_more_products_are_kept_than_a_bound_and_those_used_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    lm = tiny_lm("qwen3")
+    rows = [_row(lm, ((70, 1.0), (token, -1.0))) for token in range(40, 50)]
+    expected = Reader(lm, lm.layout("neuron")).parts(rows).units
+    monkeypatch.setattr("evenhand.lm.direct._KEPT", 3)
+    reader = Reader(lm, lm.layout("neuron"))
+    torch.testing.assert_close(reader.parts(rows).units, expected)
+    for some, left in (([7], [48, 49, 47]), ([2, 2, 8], [47, 42, 48]), ([0, 1, 3], [40, 41, 43])):
+        torch.testing.assert_close(reader.parts([rows[i] for i in some]).units, expected[some], atol=1e-5, rtol=1e-4)
+        for kept in reader.known.values():
+            assert sorted(min(token for token, _ in key) for key in kept) == sorted(left)
+            assert all(x.untyped_storage().nbytes() == x.nbytes for x in kept.values())
 
 
 def test_units_of_an_encoder_have_no_direct_path() -> None:
@@ -185,6 +200,14 @@ def test_models_without_a_known_direct_path_are_refused() -> None:
     assert bool(_parts(lm, [_row(lm, PAIR)], "head")[0].units.any())
     with pytest.raises(CannotRun, match="experts"):
         _parts(lm, [_row(lm, ((70, 1.0),))], "head")
+
+
+@pytest.mark.parametrize("part", ["", "lm_head", "model.norm", "model.layers.1.post_feedforward_layernorm"])
+def test_a_path_through_offloaded_weights_is_refused(part: str) -> None:
+    lm = tiny_lm("gemma2")
+    cpu_offload(lm.module(part) if part else lm.model, execution_device=torch.device("cpu"))
+    with pytest.raises(CannotRun, match=r"offloaded.*load the model in memory"):
+        _parts(lm, [_row(lm, PAIR)])
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma2", "opt", "t5"])
