@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -100,6 +101,29 @@ def test_words_that_lean_are_oriented_by_their_stereotype_and_told_apart() -> No
     assert bool(target.scores.any())
 
 
+@pytest.mark.parametrize("frame", [0, 1])
+@pytest.mark.parametrize(
+    ("gone", "leaning", "told"),
+    [("male", "both", "no word that leans male"), ("female", "female", "no word that leans female"),
+     ("baseline", "male", "no neutral prompt"), ("baseline", "both", "no neutral prompt")],
+)  # fmt: skip
+def test_words_missing_in_one_variation_are_named_with_it(gone: str, leaning: Any, told: str, frame: int) -> None:
+    scenario = _words()
+    where = scenario.variations("work")[frame]
+    lacking = scenario.where(lambda case: (case.fact("leaning"), case.variation) != (gone, where))
+    with pytest.raises(UsageError, match=f"work/{re.escape(where)}: it has {told}.*leave this variation out"):
+        LogitScore(leaning=leaning).score(tiny_lm("llama"), lacking)
+
+
+@pytest.mark.parametrize(("side", "other"), [("female", "male"), ("male", "female")])
+def test_words_of_one_gender_need_none_of_the_other(side: Any, other: str) -> None:
+    lm, scenario = tiny_lm("llama"), _words()
+    alone = LogitScore(leaning=side).score(lm, scenario.where(lambda case: case.fact("leaning") != other))
+    both = LogitScore(leaning=side).score(lm, scenario)
+    torch.testing.assert_close(alone.scores, both.scores, atol=1e-6, rtol=1e-4)
+    assert "correlation_of_female_and_male_words" not in alone.notes
+
+
 def test_answers_are_read_where_they_first_differ() -> None:
     lm = tiny_lm("llama")
     part = use_case().only(variations=["car"])
@@ -109,6 +133,16 @@ def test_answers_are_read_where_they_first_differ() -> None:
         assert lm.tokenizer.decode(row.ids).rstrip() == case.prompt + shared
         assert {t.token: t.weight for t in row.targets} == {digits[0]: 0.5, digits[1]: -0.5}
         assert all(t.position == len(row.ids) - 1 for t in row.targets)
+
+
+@pytest.mark.parametrize("kind", ["contrast", "target"])
+def test_of_options_none_of_which_is_favourable_none_is_chosen(kind: Any) -> None:
+    lm, scenario = tiny_lm("llama"), use_case().only(variations=["car"])
+    unknown = replace(scenario, cases=tuple(replace(case, favourable=None) for case in scenario.cases))
+    with pytest.raises(UsageError, match=r"none of its 3 options is favourable.*`favourable`"):
+        LogitScore(kind=kind).score(lm, unknown)
+    one = replace(unknown, cases=tuple(replace(case, options=(" yes",)) for case in unknown.cases))
+    assert bool(LogitScore(kind="target").score(lm, one).scores.any()), "of a single answer there is no doubt"
 
 
 @pytest.mark.parametrize("name", ["llama", "t5"])

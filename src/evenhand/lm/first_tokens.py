@@ -67,7 +67,8 @@ def _answers(
         weights = [sign * share * z for share, z in zip(answers.share, answers.z, strict=True)]
         yield from ((i, case, (answers.texts, weights, answers.ends)) for i, case in enumerate(part.cases))
     elif context.outcome in ("choice", "pair"):
-        yield from ((i, case, (case.options, _weights(case, wanted), ())) for i, case in enumerate(part.cases))
+        paired = context.outcome == "pair"
+        yield from ((i, case, (case.options, _weights(case, wanted, paired), ())) for i, case in enumerate(part.cases))
     else:
         raise UsageError(
             f"context {context.name!r}: outcome {context.outcome!r} has no "
@@ -76,7 +77,7 @@ def _answers(
         )
 
 
-def _weights(case: Case, wanted: Wanted) -> list[float]:
+def _weights(case: Case, wanted: Wanted, paired: bool) -> list[float]:
     sides, count = case.fact("sides"), len(case.options)
     if sides:
         share = {side: 1 / sides.count(side) for side in (FEMALE, MALE) if side in sides}
@@ -88,6 +89,11 @@ def _weights(case: Case, wanted: Wanted) -> list[float]:
     chosen = 0 if case.favourable is None else case.favourable
     if not count or (wanted == "contrast" and count < 2):
         raise UsageError(f"case {case.id!r}: a {wanted} needs {'two options' if count else 'options'}, it has {count}")
+    if case.favourable is None and count > 1 and not paired:
+        raise UsageError(
+            f"case {case.id!r}: none of its {count} options is favourable, so which to read is not known; give the "
+            "index of one as `favourable`"
+        )
     others = -1 / (count - 1) if wanted == "contrast" else 0.0
     return [1.0 if i == chosen else others for i in range(count)]
 

@@ -71,20 +71,42 @@ def gap_scores(
 def _stereotype(
     lm: LM, words: Scenario, wanted: Wanted, leaning: Leaning, run: TakeApart
 ) -> tuple[Float[Tensor, " unit"], dict[str, Any]]:
-    found = {_name(part): sums for part, sums in _sums(lm, cells(words), wanted, run)}
-    sides = next(iter(found.values())).parts
+    _check(words, leaning)
+    found = {_name(part): sums for part, sums in _sums(lm, _variations(words), wanted, run)}
+    sides = [side for side in ("baseline", "female", "male") if all(side in each.parts for each in found.values())]
     part = {side: torch.stack([each.parts[side] for each in found.values()]).mean(0) for side in sides}
-    means = {side: sum(each.values[side] for each in found.values()) / len(found) for side in sides}
-    neutral = part.get("baseline", torch.zeros(1, dtype=torch.float64))
-    female, male = part["female"] - neutral, neutral - part["male"]
+    neutral = part.pop("baseline", torch.zeros(1, dtype=torch.float64))
+    pushes = {side: (units - neutral) * (1 if side == "female" else -1) for side, units in part.items()}
     notes: dict[str, Any] = {
         "leaning": leaning,
         "gaps": {f"{name}/{side}": value for name, each in found.items() for side, value in each.values.items()},
-        "mean_gap": means,
-        "correlation_of_female_and_male_words": float(torch.corrcoef(torch.stack([female, male]))[0, 1]),
+        "mean_gap": {side: sum(each.values[side] for each in found.values()) / len(found) for side in sides},
     }
-    scores = {"both": (female + male) / 2, "female": female, "male": male}[leaning]
-    return scores.float(), notes
+    if len(pushes) == len(words.groups):
+        notes["correlation_of_female_and_male_words"] = float(torch.corrcoef(torch.stack([*pushes.values()]))[0, 1])
+    scores = sum(pushes.values()) / 2 if leaning == "both" else pushes[leaning]
+    return torch.as_tensor(scores).float(), notes
+
+
+def _check(words: Scenario, leaning: Leaning) -> None:
+    """Raise UsageError unless each variation has the words that are compared, and all or none a neutral prompt."""
+    needed = {side: f"word that leans {side}" for side in words.groups if leaning in ("both", side)}
+    if any(case.group == "baseline" for case in words.cases):
+        needed["baseline"] = "neutral prompt (leaning 'baseline'), which others have"
+    for part in _variations(words):
+        missing = [what for side, what in needed.items() if side not in {case.group for case in part.cases}]
+        if missing:
+            raise UsageError(
+                f"scenario {words.name!r}, {_name(part)}: it has no {' and no '.join(missing)}; leaning {leaning!r} "
+                "needs them in every variation: add them, leave this variation out, or choose another `leaning`"
+            )
+
+
+def _variations(scenario: Scenario) -> Iterator[Scenario]:
+    """Each variation of each context."""
+    for context in scenario.contexts:
+        for variation in scenario.variations(context.name):
+            yield scenario.where(lambda c, x=context.name, v=variation: c.context == x and c.variation == v)
 
 
 def _name(part: Scenario) -> str:
@@ -99,12 +121,7 @@ def target_scores(lm: LM, scenario: Scenario, run: TakeApart) -> tuple[Float[Ten
     compared = by_leaning(scenario)
     if compared is not scenario:
         compared = compared.where(lambda case: case.group in compared.groups)
-    parts = (
-        compared.where(lambda c, x=context.name, v=variation: c.context == x and c.variation == v)
-        for context in compared.contexts
-        for variation in compared.variations(context.name)
-    )
-    found = [each for _, each in _sums(lm, parts, "target", run, pooled=True)]
+    found = [each for _, each in _sums(lm, _variations(compared), "target", run, pooled=True)]
     total = torch.stack([each.parts[""] for each in found]).mean(0)
     return total.float(), {"mean_log_p": sum(each.values[""] for each in found) / len(found)}
 
