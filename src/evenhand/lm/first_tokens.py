@@ -45,7 +45,7 @@ def first_token_rows(lm: LM, part: Scenario, wanted: Wanted = "contrast") -> lis
 
     A `target` is the favourable option (the only one, where there is one); with the fact `sides` those of the side that
     the word leans to. Cases whose answers cannot be told apart by a token are left out, and `lm.notify` is told.
-    Raises CannotRun for masked models, UsageError where the outcome has no such answers.
+    Raises CannotRun for masked models, UsageError where the outcome has no such answers or no option is favourable.
     """
     if lm.kind == "masked":
         raise CannotRun(
