@@ -14,8 +14,8 @@ from evenhand.core.scenario import Scenario
 from evenhand.lm.model import LM
 from evenhand.lm.rows import Row
 
-GENERATED, PAIR = 16, (17, 23)
-"""Tokens that are generated; the two tokens whose log-probabilities are contrasted."""
+PAIR = (17, 23)
+"""The two tokens whose log-probabilities are contrasted."""
 
 
 def two_passes(lm: LM, scenario: Scenario, layout: Layout, frozen: bool) -> Tensor:
@@ -83,9 +83,11 @@ def one_pass(lm: LM, cases: Sequence[Case], options: Sequence[str], layout: Layo
 
 
 def generate(lm: LM, case: Case) -> Tensor:
+    """Answer greedily with as many tokens as the longest option has, which a random model would not end by itself."""
     source = lm.tokenizer(case.prompt, return_tensors="pt")
+    longest = max(len(lm.tokenizer(option, add_special_tokens=False)["input_ids"]) for option in case.options)
     with torch.no_grad():
-        return lm.model.generate(**source, max_new_tokens=GENERATED, min_new_tokens=GENERATED, do_sample=False)
+        return lm.model.generate(**source, max_new_tokens=longest, min_new_tokens=longest, do_sample=False)
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from evenhand.core.case import Case
-from evenhand.core.errors import UsageError
+from evenhand.core.errors import CannotRun, UsageError
 from evenhand.core.scenario import Context, Scenario
 from evenhand.locate.crispr import Crispr, confused
 from evenhand.testing.tiny import tiny_lm
@@ -138,3 +139,44 @@ def test_only_questions_with_a_right_answer_are_scored() -> None:
     for scenario in (use_case("number"), use_case().where(lambda case: False)):
         with pytest.raises(UsageError, match=r"questions with a right answer .* such as bbq, bbq_instructions"):
             Crispr().score(lm, scenario)
+
+
+@pytest.mark.parametrize("clamp", ["token", "batch", "dataset"])
+def test_a_batch_that_memory_runs_out_for_counts_once(clamp: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    lm, scenario = tiny_lm("t5"), questions()
+    locator = Crispr(clamp=clamp, batch_size=3)
+    expected = locator.score(lm, scenario)
+    monkeypatch.setattr(lm, "budget", 64)
+    few = locator.score(lm, scenario)
+    torch.testing.assert_close(few.scores, expected.scores, atol=1e-9, rtol=1e-4)
+    calls, real = [0], torch.Tensor.double
+
+    def runs_out(self: torch.Tensor) -> torch.Tensor:
+        if self.ndim == 2 and self.shape[1] == expected.layout.size:
+            calls[0] += 1
+            if calls[0] == 1:
+                raise torch.OutOfMemoryError
+        return real(self)
+
+    monkeypatch.setattr(lm, "budget", 8192)
+    monkeypatch.setattr(torch.Tensor, "double", runs_out)
+    again = locator.score(lm, scenario)
+    assert calls[0] > 1
+    assert again.notes == pytest.approx(few.notes)
+    torch.testing.assert_close(again.scores, expected.scores, atol=1e-9, rtol=1e-4)
+
+
+def test_answers_less_probable_than_float32_can_hold_are_refused_or_told() -> None:
+    lm = tiny_lm("llama")
+    told: list[str] = []
+    lm.notify = told.append
+    scenario = questions()
+    long = dataclasses.replace(
+        scenario, cases=tuple(dataclasses.replace(c, options=tuple(o * 30 for o in c.options)) for c in scenario.cases)
+    )
+    with pytest.raises(CannotRun, match="none of the 6 cases counts"):
+        Crispr().score(lm, long)
+    assert float(Crispr(mode="code", weight=False).score(lm, long).scores.abs().max()) > 0
+    assert not told
+    Crispr().score(lm, dataclasses.replace(scenario, cases=scenario.cases[:3] + long.cases[3:]))
+    assert "crispr: 3 of 6 cases count nothing" in told[0]

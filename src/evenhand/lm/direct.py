@@ -24,7 +24,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from evenhand.core.component import Layout, Site
-from evenhand.core.errors import CannotRun
+from evenhand.core.errors import CannotRun, UsageError
 from evenhand.core.progress import Progress, silent
 from evenhand.lm.batching import Cost, Work, in_batches
 from evenhand.lm.model import LM
@@ -74,8 +74,10 @@ class Reader:
         known = {site.path for site in writers(lm)}
         self.lm, self.layout = lm, layout
         self.sites = tuple(site for site in layout.sites if site.path in known)
-        if layout.space not in ("neuron", "head", "value") or not self.sites:
-            raise CannotRun(f"units of space {layout.space!r} do not write to the logits; use neuron, head or value")
+        if layout.space not in ("neuron", "head", "value"):
+            raise UsageError(f"units of space {layout.space!r} do not write to the logits; use neuron, head or value")
+        if not self.sites:
+            raise CannotRun(f"{lm.identity.source}: none of its {layout.space}s writes straight to the logits")
         self.tail = Tail.of(lm, self.sites[0])
         self.known: dict[str, dict[_Key, Float[Tensor, " in"]]] = {site.path: {} for site in self.sites}
 

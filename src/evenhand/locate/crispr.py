@@ -51,7 +51,7 @@ from torch import Tensor
 
 from evenhand.core.case import Case
 from evenhand.core.component import Attribution, Layout, Space
-from evenhand.core.errors import UsageError
+from evenhand.core.errors import CannotRun, UsageError
 from evenhand.core.scenario import Scenario
 from evenhand.lm.batching import Cost, Work, in_batches
 from evenhand.lm.forward import check_scored, score_options
@@ -77,7 +77,7 @@ class Crispr:
     strength: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
     weight: bool = True
     batch_size: Annotated[int, Field(ge=1)] = 4
-    """Cases that `clamp = "batch"` takes together, in their order; computing is batched by memory, not by this."""
+    """Cases that `clamp = "batch"` sums together, in their order; computing is batched by memory, not by this."""
 
     @property
     def clamped(self) -> Clamp:
@@ -92,34 +92,39 @@ class Crispr:
         """
         check_asked(scenario)
         layout = lm.layout(self.space)
-        groups = [*self._groups(scenario)]
         wrong = confused(lm, scenario.cases, self.mode == "code")
-        sums = _Sums(self, layout, {g.key: g.share for g in groups})
+        sums = _Sums(self, layout)
 
-        def run(batch: list[_Group]) -> None:
-            pairs = [_pair(lm, i, scenario.cases[i], wrong[i], self.mode) for group in batch for i in group.cases]
+        def run(batch: list[_Item]) -> None:
+            pairs = [_pair(lm, item.case, scenario.cases[item.case], wrong[item.case], self.mode) for item in batch]
             sums.add(batch, *_terms(self, lm, layout, pairs))
 
-        def cost(group: _Group) -> Cost:
-            texts = [render(lm, scenario.cases[i]) for i in group.cases]
-            length = max(len(lm.tokenizer(text)["input_ids"]) for text in texts)
-            return Cost(length, 2 * _GRAPH * len(texts), 2 * len(texts))
-
-        costs = {id(group): cost(group) for group in groups}
-        in_batches(lm, Work(groups, lambda group: costs[id(group)], run, label="scoring units"))
+        lengths = [len(lm.tokenizer(render(lm, case))["input_ids"]) for case in scenario.cases]
+        work = Work([*self._items(scenario)], lambda item: Cost(lengths[item.case], 2 * _GRAPH, 2), run,
+                    label="scoring units")  # fmt: skip
+        in_batches(lm, work)
+        self._check(lm, len(scenario.cases), sums.silent)
         return Attribution(layout, sums.scores().float(), "crispr", self._notes(scenario, sums))
 
-    def _groups(self, scenario: Scenario) -> Iterator[_Group]:
-        """Cases whose right answers' terms are cut together and which are therefore run together, or one by one."""
+    def _items(self, scenario: Scenario) -> Iterator[_Item]:
+        """Every case, with the name of those whose right answers' terms are summed with its own before they are cut."""
         instructions: dict[str, list[int]] = {}
         for i, case in enumerate(scenario.cases):
             instructions.setdefault(case.variation, []).append(i)
-        step = self.batch_size if self.clamped == "batch" else 1
         for name, places in instructions.items():
             share = 1 / len(instructions) / (len(places) if self.mode == "code" else 1)
-            for at in range(0, len(places), step):
-                key = name if self.clamped == "dataset" else f"{name}/{at}"
-                yield _Group(key, share, tuple(places[at : at + step]))
+            for at, place in enumerate(places):
+                key = f"{name}/{at // self.batch_size}" if self.clamped == "batch" else name
+                yield _Item(place, key, share)
+
+    def _check(self, lm: LM, count: int, silent: int) -> None:
+        """Raise CannotRun where no case counts, tell how many do not."""
+        if not silent:
+            return
+        why = "their answers are less probable than float32 can hold; use mode 'code' with weight = false"
+        if silent == count:
+            raise CannotRun(f"crispr: none of the {count} cases counts: {why}, or questions with shorter options")
+        lm.notify(f"crispr: {silent} of {count} cases count nothing: {why}, to count all alike")
 
     def _notes(self, scenario: Scenario, sums: _Sums) -> dict[str, str | int | float]:
         count = len(scenario.cases)
@@ -134,11 +139,11 @@ class Crispr:
 
 
 @dataclass(frozen=True)
-class _Group:
+class _Item:
+    case: int
     key: str
     share: float
-    """What a case of it counts in the score."""
-    cases: tuple[int, ...]
+    """What it counts in the score."""
 
 
 @dataclass(frozen=True)
@@ -150,32 +155,38 @@ class _Pair:
 
 
 class _Sums:
-    """The score as it grows: per group of cases the two terms, cut and added when the group is complete."""
+    """The score as it grows; where terms are summed before they are cut, the two sums of each such group of cases."""
 
-    def __init__(self, locator: Crispr, layout: Layout, shares: dict[str, float]) -> None:
-        self.locator, self.shares = locator, shares
+    def __init__(self, locator: Crispr, layout: Layout) -> None:
+        self.locator = locator
         self.total = torch.zeros(layout.size, dtype=torch.float64)
         self.open: dict[str, Float[Tensor, "2 unit"]] = {}
-        self.alpha, self.confused = 0.0, 0
+        self.shares: dict[str, float] = {}
+        self.alpha, self.confused, self.silent = 0.0, 0, 0
+        """Sum of P(ŷ), cases in which ŷ is likelier than the right answer, and those that count nothing at all."""
 
-    def add(self, groups: Sequence[_Group], chance: Float[Tensor, "2 case"], terms: Float[Tensor, "k unit"]) -> None:
-        """Take up the terms of a batch: of ŷ, then of the right answers unless they are subtracted already."""
+    def add(self, items: Sequence[_Item], chance: Float[Tensor, "2 case"], terms: Float[Tensor, "k unit"]) -> None:
+        """Take up the terms of a batch: of ŷ, then of the right answers unless they are subtracted already.
+
+        Nothing is taken up before all is computed: a batch for which memory runs out comes again.
+        """
+        by_case = terms.cpu().double().reshape(-1, len(items), terms.shape[-1])
+        shares = torch.tensor([item.share for item in items], dtype=torch.float64)
+        added, opened = torch.zeros(0), dict[str, Tensor]()
+        if self.locator.clamped in ("token", "instance"):
+            added = shares @ self._net(by_case)
+        else:
+            for place, item in enumerate(items):
+                before = opened.get(item.key, self.open.get(item.key, 0))
+                opened[item.key] = before + by_case[:, place]
+        power = int(self.locator.weight) + (self.locator.mode == "paper")
+        self.silent += int((chance[0] ** power == 0).sum())
         self.alpha += float(chance[0].sum())
         self.confused += int((chance[0] > chance[1]).sum())
-        sizes = [len(group.cases) for group in groups]
-        start = 0
-        by_case = terms.reshape(-1, sum(sizes), terms.shape[-1])
-        for group, size in zip(groups, sizes, strict=True):
-            each = by_case[:, start : start + size]
-            start += size
-            if self.locator.clamped in ("token", "instance"):
-                self.total += self._net(each).sum(0).double().cpu() * group.share
-                continue
-            both = each.sum(1)
-            if self.locator.clamped == "batch":
-                self.total += self._net(both).double().cpu() * group.share
-            else:
-                self.open[group.key] = self.open.get(group.key, 0) + both.double().cpu()
+        self.open.update(opened)
+        self.shares.update((item.key, item.share) for item in items)
+        if len(added):
+            self.total += added
 
     def _net(self, terms: Float[Tensor, "part *case unit"]) -> Float[Tensor, "*case unit"]:
         return terms[0] if len(terms) == 1 else terms[0] - self.locator.strength * terms[1].clamp(min=0)

@@ -88,6 +88,14 @@ class NeuronEditing:
     mechanism: Mechanism = "weight"
     """`activation` where the model's weights are offloaded or quantised."""
 
+    def __post_init__(self) -> None:
+        """Refuse spaces whose units do not write to the logits."""
+        if self.space not in ("neuron", "head", "value"):
+            raise UsageError(
+                f"neuron_editing edits units that write to the logits, not space {self.space!r}; use neuron, head or "
+                "value"
+            )
+
     def fit(self, lm: LM, bias: Scenario, utility: Scenario) -> Scale:
         """Return the edit of at most `units` units, none of which is general while the guard is on."""
         order = self._order(lm, bias, utility)
