@@ -153,6 +153,7 @@ def main() -> None:
         Table("locator, space", *(f"n = {n}" for n in given.units), *more, title=f"{title}; {over}")
         for title, more in ((TITLES[0], ("expected by chance",)), (TITLES[1], ()), (TITLES[2], ("seconds per deal",)))
     ]
+    refused: dict[tuple[str, str], int] = {}
     for name, locator in locators(given.only):
         started = time.monotonic()
         found: list[list[Found]] = []
@@ -160,7 +161,7 @@ def main() -> None:
             try:
                 found.append(scored(lm, locator, each, given.units))
             except EvenhandError as error:
-                CONSOLE.print(f"{name}, left out on {each.context}: {error}")
+                refused[name, str(error)] = refused.get((name, str(error)), 0) + 1
         if not found:
             continue
         seconds = (time.monotonic() - started) / len(found)
@@ -170,7 +171,7 @@ def main() -> None:
                           mean([chance(lm, locator.space, each) for each in asked], ".4f"))  # fmt: skip
         tables[1].add_row(name, *(mean([f.recall for f in column], ".2f") for column in columns))
         tables[2].add_row(name, *(mean([f.removed for f in column], ".0%") for column in columns), f"{seconds:.1f}")
-    CONSOLE.print(*tables)
+    CONSOLE.print(*tables, *(f"{name} refused {n} of {len(asked)} deals: {why}" for (name, why), n in refused.items()))
 
 
 if __name__ == "__main__":
