@@ -36,7 +36,7 @@ compute stands under [measures](measures.md); how the numbers are read under [nu
 number differs from that of another tool, in the [decisions](decisions/0006-whole-texts-begin-with-a-start-token.md).
 """
 WORDS: dict[Any, str] = {int: "whole number", float: "number", bool: "true or false", str: "text"}
-WORDS[Space] = '`"neuron"` or `"head"`'  # rows and weights have addresses, but nothing scores them yet
+WORDS[Space] = " or ".join(f'`"{space}"`' for space in get_args(Space))
 BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
 
@@ -87,7 +87,8 @@ def first_line(path: Path) -> str:
 
 def method(name: str) -> str:
     """Return the page of one method."""
-    given = {f.name: json.dumps(f.default) for f in dataclasses.fields(find.plugin("methods", name))}
+    written = [f for f in dataclasses.fields(find.plugin("methods", name)) if f.default is not None]  # TOML has no null
+    given = {f.name: json.dumps(f.default) for f in written}
     every = "\n".join(f"{key} = {value}" for key, value in given.items())
     example = next((f" --set {key}={value}" for key, value in given.items() if value[0].isdigit()), "")
     return f"""{MADE}

@@ -75,7 +75,7 @@ class Crispr:
     strength: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
     weight: bool = True
     batch_size: Count = 4
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     mechanism: Mechanism = "weight"
     """`activation` where the model's weights are offloaded or quantised."""
 

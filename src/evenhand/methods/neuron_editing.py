@@ -83,7 +83,7 @@ class NeuronEditing:
     damage: Annotated[float, Field(ge=0, le=1)] = 0.99
     """Quantile of the random units' damage above which a unit is general."""
     sinks: Annotated[float, Field(ge=0, le=1)] = 0.5
-    massive: Annotated[float, Field(gt=0)] = 100.0
+    massive: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 100.0
     factor: Factor = 0.0
     mechanism: Mechanism = "weight"
     """`activation` where the model's weights are offloaded or quantised."""
