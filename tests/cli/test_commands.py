@@ -93,7 +93,9 @@ def test_locate_shows_and_saves_scores(evenhand, shop, tmp_path):
     with safe_open(tmp_path / "s.safetensors", "pt") as file:
         assert file.get_tensor("scores").shape == (144,)
         assert json.loads(file.metadata()["about"])["locator"] == "contrast"
-    found = json.loads(evenhand(*args, "--json").out)
+    again = evenhand(*args, "--json")
+    assert (again.code, again.out) == (2, ""), "what is there is not replaced unasked"
+    found = json.loads(evenhand(*args, "--json", "--replace").out)
     assert len(found["units"]) == 5
     scores = [unit["score"] for unit in found["units"]]
     assert scores == sorted(scores, reverse=True)

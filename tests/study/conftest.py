@@ -27,7 +27,8 @@ def asked(shop: Path) -> Asked:
     def config(**more: Any) -> StudyConfig:
         given = {"name": "t", "scenario": str(shop / "shop.toml"), "utility": [str(shop / "texts.toml")],
                  "models": [{"source": str(shop / "model"), "chat": False}], "fitted_on": ["lamp"],
-                 "methods": [{"name": "random", "sizes": "paper"}], "bootstrap": {"replicates": 40}}  # fmt: skip
+                 "methods": [{"name": "random", "sizes": "paper"}], "bootstrap": {"replicates": 40},
+                 "units_explained": 1}  # fmt: skip
         return StudyConfig.model_validate(given | more)
 
     return config
