@@ -124,6 +124,14 @@ def test_so_many_questions_are_scored_in_all_their_instructions() -> None:
     )
 
 
+def test_so_many_questions_choose_the_number_in_all_their_instructions() -> None:
+    lm, scenario, told = tiny_lm("llama"), questions(12), list[str]()
+    lm.notify = told.append
+    Crispr(most=4, choosing=3).fit(lm, scenario, prose())
+    Crispr(most=4, choosing=None).fit(lm, scenario, prose())
+    assert ["on 6 cases" in told[0], "on 12 cases" in told[1]] == [True, True]  # two instructions each
+
+
 def _units(edits: list[Scale]) -> list[int]:
     return [int(unit) for unit in edits[0].selection.units]
 
@@ -140,3 +148,11 @@ def test_what_is_no_question_with_a_right_answer_is_refused() -> None:
     for search in ("sweep", "golden", "none"):
         with pytest.raises(UsageError, match="questions with a right answer"):
             dataclasses.replace(Crispr(), search=search).fit(lm, use_case("number"), prose())
+
+
+def test_a_context_of_numbers_names_those_of_its_scenario_that_can_be_used() -> None:
+    mixed = Scenario(
+        "mixed", (*use_case("number").cases, *questions().cases), (*use_case("number").contexts, Context("q", "choice"))
+    )
+    with pytest.raises(UsageError, match=r"\(of this scenario: --context q\)"):
+        Crispr().fit(tiny_lm("llama"), mixed, prose())

@@ -207,10 +207,12 @@ def check_asked(scenario: Scenario) -> None:
         else f"context {other.name!r} has the outcome {other.outcome!r}" if other is not None
         else f"case {bad.id if bad else ''!r} has no right answer among at least two options"
     )  # fmt: skip
+    able = [c.name for c in scenario.contexts if c.outcome == "choice"] if other is not None else []
+    hint = f" (of this scenario: --context {able[0]})" if able else ""
     raise UsageError(
         f"scenario {scenario.name!r}: {why}; bias neurons are sought on questions with a right answer (outcome "
         "'choice', the right option as `favourable`), such as bbq, bbq_instructions, mrpc_instructions, "
-        "rte_instructions or qnli_instructions"
+        f"rte_instructions or qnli_instructions{hint}"
     )
 
 

@@ -17,7 +17,9 @@ How many (`search`), always by accuracy, with options scored and not generated:
 In a study sizes are chosen on the study's own choose part, through `path`; for accuracy, set its `goal`.
 
 `instances` questions, drawn by `seed`, are scored in every instruction (20, as published, which reports the choice
-stable from 10); None: all. Published n for Flan-T5 base, BBQ: 11 (SES), 170 (Age), of 227,328 rows.
+stable from 10). n is chosen on `choosing` questions (200; the published code takes its whole development set), each
+asked in every instruction for every n. None: all there are. Published n for Flan-T5 base, BBQ: 11 (SES), 170 (Age), of
+227,328 rows.
 
 Where we differ: the paper took n from a sweep it does not describe, on the development set it scored units on; here
 the two are parted. To evaluate by generated answers, measure the edit on a scenario that asks for text, such as
@@ -70,6 +72,7 @@ class Crispr:
     units: Count = 11
     most: Count = 500
     instances: Count | None = 20
+    choosing: Count | None = 200
     tokens: Tokens = "max"
     clamp: Clamp | None = None
     strength: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
@@ -91,11 +94,11 @@ class Crispr:
         sweep = self.search == "sweep"
         parts = [bias.part(part, self.seed, (1, 1, 0)) for part in ("fit", "choose")] if sweep else [bias, bias]
         found = self._scores(lm, parts[0])
-        answers = Answers(lm, parts[1].cases, found)
+        answers = Answers(lm, self._drawn(parts[1], self.choosing).cases, found)
         most = min(self.most, found.layout.size)
         n = smallest(answers, doubling(most)) if sweep else golden_section(answers, most)
         lm.notify(
-            f"crispr: {n} of at most {most} units, by accuracy on {len(parts[1].cases)} cases: "
+            f"crispr: {n} of at most {most} units, by accuracy on {len(answers.cases)} cases: "
             f"{answers.accuracy(0):.4f} without the edit, {answers.accuracy(n):.4f} with it"
             + ("; the end of the range, so more units may do better" if n == most else "")
         )
@@ -108,14 +111,14 @@ class Crispr:
 
     def _scores(self, lm: LM, bias: Scenario) -> Attribution:
         locator = Scores(self.space, self.mode, self.tokens, self.clamp, self.strength, self.weight, self.batch_size)
-        return locator.score(lm, self._drawn(bias))
+        return locator.score(lm, self._drawn(bias, self.instances))
 
-    def _drawn(self, bias: Scenario) -> Scenario:
-        """`instances` of the questions, each in all its variations."""
+    def _drawn(self, bias: Scenario, count: int | None) -> Scenario:
+        """So many of the questions, each in all its variations."""
         questions = list(dict.fromkeys(_question(case) for case in bias.cases))
-        if self.instances is None or len(questions) <= self.instances:
+        if count is None or len(questions) <= count:
             return bias
-        kept = set(random.Random(self.seed).sample(questions, self.instances))
+        kept = set(random.Random(self.seed).sample(questions, count))
         return bias.where(lambda case: _question(case) in kept)
 
     def _edit(self, found: Attribution, n: int) -> Scale:
