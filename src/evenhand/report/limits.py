@@ -9,7 +9,7 @@ from evenhand.judge.verdict import Limits
 from evenhand.report import words
 from evenhand.report.figures import Judged
 from evenhand.report.load import Run
-from evenhand.report.provenance import fresh
+from evenhand.report.provenance import asked, fresh
 
 GENERAL = (
     "This is a measurement, not a certificate. A small gap here does not mean that the model is fair, and says nothing "
@@ -41,6 +41,8 @@ def _names(record: RunRecord) -> list[str]:
         found.append(
             f"Only {words.listing(groups[1:], 8)} names were compared, with {groups[0]} names; no other groups."
         )
+    if part := asked(record):
+        found.append(f"Not all of the scenario was asked, but a part that was drawn: {part}.")
     report = record.scenario.parts.get("report", {})
     if not report:
         return found

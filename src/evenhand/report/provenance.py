@@ -19,6 +19,18 @@ def fresh(run: RunRecord) -> str:
     return "variations" if split.get("by") == "variation" else "names"
 
 
+def asked(run: RunRecord) -> str:
+    """Return how much of its scenario a study asked, in words; empty where it was all of it."""
+    sample = run.config.get("sample", {})
+    said = [
+        f"only {words.listing([f'“{name}”' for name in sample.get('contexts', ())], 12)}",
+        f"at most {words.count(sample.get('clusters') or 0, 'cluster')} of each group in each use case",
+        f"at most {words.count(sample.get('cases') or 0, 'case')} of each cluster",
+    ]
+    given = [sample.get(key) for key in ("contexts", "clusters", "cases")]
+    return ", ".join(each for each, limit in zip(said, given, strict=True) if limit)
+
+
 def tables(run: Run) -> dict[str, Table]:
     """Return the tables of a whole run."""
     record = run.record
@@ -32,6 +44,7 @@ def tables(run: Run) -> dict[str, Table]:
     run_ = [("run", record.name), ("started", record.created.replace("T", " ")),
             ("command", record.command or "not recorded"),
             ("seeds", words.listing([str(s) for s in sorted({ref.seed for ref in record.cells})], 20)),
+            ("asked of the scenario", asked(record) or "all of it"),
             *[(f"version of {name}", version) for name, version in record.versions.items()],
             ("time of computing", f"{sum(c.seconds for _, c in run.cells) / 60:.1f} minutes")]  # fmt: skip
     return {

@@ -61,6 +61,16 @@ class MethodConfig(Part):
     """Layers (from 0) whose units are kept of each candidate; the sizes recorded are those after."""
 
 
+class SampleConfig(Part):
+    """How much of a scenario is asked; without limits, all of it."""
+
+    contexts: tuple[str, ...] = ()
+    clusters: Annotated[int, Field(ge=1)] | None = None
+    """At most so many clusters (pairs, words, questions) of each group in each context."""
+    cases: Annotated[int, Field(ge=1)] | None = None
+    """At most so many cases of each of these clusters; not where the cases of a cluster are scored together."""
+
+
 class SplitConfig(Part):
     """Shares of the names (and utility texts) that methods see, that choose the size, and that are reported."""
 
@@ -133,6 +143,8 @@ class StudyConfig(Part):
     sizes: Sizes = "grid"
     """Numbers of units (whole) or shares of the space (below 1); `grid`: 0 and a log grid up to 5 % of the space;
     `paper`: the method's own size, nothing chosen."""
+    sample: SampleConfig = SampleConfig()
+    """Drawn by the first of `seeds`, the same for every cell."""
     split: SplitConfig = SplitConfig()
     reading: ReadingConfig = ReadingConfig()
     bootstrap: BootstrapConfig = BootstrapConfig()

@@ -18,6 +18,7 @@ from evenhand.scenarios._load import load_scenario
 from evenhand.study.bench import Bench
 from evenhand.study.cell import run_cell
 from evenhand.study.config import StudyConfig
+from evenhand.study.entry import sampled
 from evenhand.study.grid import fits, settings_of, specs
 from evenhand.study.models import identity, open_model
 from evenhand.study.overlap import of_run
@@ -75,7 +76,8 @@ def run_study(
     Unfinished is raised, which holds both. Raises UsageError for a mistake in the study that can be seen before a model
     is loaded, and CannotRun when a model cannot be loaded or the disk fails; finished cells stay as they are.
     """
-    scenario, utility = load_scenario(config.scenario), together(config.utility)
+    scenario = sampled(load_scenario(config.scenario), config.sample, config.seeds[0])
+    utility = together(config.utility)
     total = len(config.models) * _check(config, scenario, utility)
     _warn(config, scenario, listener.notify)
     store = Store(folder, listener.notify)

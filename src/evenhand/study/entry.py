@@ -9,20 +9,15 @@ from pydantic import Field
 
 from evenhand.core.case import Case
 from evenhand.core.scenario import Scenario
-from evenhand.study.config import Part
+from evenhand.study.config import SampleConfig
 
 _Count = Annotated[int, Field(ge=1)]
 
 
-class Entry(Part):
-    """One benchmark of a suite, and how much of it is asked; without limits, all of it."""
+class Entry(SampleConfig):
+    """One benchmark of a suite, and how much of it is asked."""
 
     scenario: str
-    contexts: tuple[str, ...] = ()
-    clusters: _Count | None = None
-    """At most so many clusters (pairs, words, questions) of each group in each context."""
-    cases: _Count | None = None
-    """At most so many cases of each of these clusters; not where the cases of a cluster are scored together."""
     measures: tuple[str, ...] = ()
     """Instead of those the benchmark names."""
     more: tuple[str, ...] = ()
@@ -39,14 +34,14 @@ class Entry(Part):
     """Measure, or measure.key → how far from its value without bias it may be; an interval wholly beyond fails."""
 
 
-def sampled(scenario: Scenario, entry: Entry, seed: int) -> Scenario:
-    """Return the cases an entry asks for: whole clusters drawn by the seed, and of each its evenly spaced cases.
+def sampled(scenario: Scenario, sample: SampleConfig, seed: int) -> Scenario:
+    """Return the cases a sample holds: whole clusters drawn by the seed, and of each its evenly spaced cases.
 
     Which come first is the same in every group and context, so parallel ones ask about the same clusters; where they
     hold different ones, a cluster may be drawn in one and not in another. Cases without a cluster
     belong to the way of asking (a neutral prompt) and are always kept.
     """
-    scenario = scenario.only(entry.contexts)
+    scenario = scenario.only(sample.contexts)
     clusters: dict[tuple[str, str], dict[str, list[Case]]] = {}
     for case in scenario.cases:
         clusters.setdefault((case.context, case.group), {}).setdefault(case.cluster, []).append(case)
@@ -54,10 +49,12 @@ def sampled(scenario: Scenario, entry: Entry, seed: int) -> Scenario:
     for found in clusters.values():
         kept.update(case.id for case in found.pop("", ()))
         names = sorted(found)
-        if entry.clusters is not None and len(names) > entry.clusters:
-            names = sorted(names, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())[: entry.clusters]
+        if sample.clusters is not None and len(names) > sample.clusters:
+            names = sorted(names, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())[
+                : sample.clusters
+            ]
         for name in names:
-            cases, most = found[name], entry.cases or len(found[name])
+            cases, most = found[name], sample.cases or len(found[name])
             n = min(most, len(cases))
             kept.update(cases[(2 * i + 1) * len(cases) // (2 * n)].id for i in range(n))
     return scenario.where(lambda case: case.id in kept)
