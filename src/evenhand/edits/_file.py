@@ -7,7 +7,7 @@ import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
@@ -15,11 +15,12 @@ from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnkn
 
 from evenhand import __version__, find
 from evenhand.core.edit import Edit
-from evenhand.core.errors import CannotRun, UsageError
+from evenhand.core.errors import CannotRun, EvenhandError, UsageError
 from evenhand.edits.compose import kind_of
 from evenhand.lm.model import LM
 
 FORMAT = 1
+_FIELDS = {"format": int, "kind": str, "settings": dict, "tensors": str, "model": dict, "provenance": dict}
 
 
 @dataclass(frozen=True)
@@ -72,24 +73,68 @@ def _sha256(path: Path) -> str:
 
 
 def load(folder: Path) -> Saved:
-    """Read an edit; raises UsageError when the folder holds none and CannotRun when a file is damaged."""
+    """Read an edit; raises UsageError when the folder holds none, CannotRun when its files are damaged or newer."""
     folder = Path(folder)
     if not (folder / "edit.json").is_file():
         raise UsageError(
             f"{folder}: expected a folder with edit.json and edit.safetensors, as `evenhand fit` writes it"
         )
+    data = _record(folder / "edit.json")
+    edit = _restored(folder, data, _tensors(folder / "edit.safetensors", data["tensors"]))
+    does = json.dumps([data["kind"], data["settings"], data["tensors"]], sort_keys=True)
+    fingerprint = hashlib.sha256(does.encode()).hexdigest()[:16]
+    return Saved(edit, data["model"], data["provenance"], fingerprint)
+
+
+def _damaged(what: str) -> CannotRun:
+    return CannotRun(f"{what}; copy the edit's whole folder again, or fit it again")
+
+
+def _record(path: Path) -> dict[str, Any]:
+    """What edit.json says, of this format and complete."""
     try:
-        data: dict[str, Any] = json.loads((folder / "edit.json").read_text(encoding="utf-8"))
-        if data["format"] != FORMAT:
-            raise CannotRun(
-                f"{folder}: written in format {data['format']}, this version reads {FORMAT}; update evenhand"
-            )
-        if data.get("tensors") != _sha256(folder / "edit.safetensors"):
-            raise ValueError("edit.safetensors and edit.json do not belong together")
-        tensors = load_file(folder / "edit.safetensors")
-        edit: Edit = find.plugin("edits", data["kind"]).restore(tensors, data["settings"])
-        does = json.dumps([data["kind"], data["settings"], data["tensors"]], sort_keys=True)
-        fingerprint = hashlib.sha256(does.encode()).hexdigest()[:16]
-        return Saved(edit, data["model"], data["provenance"], fingerprint)
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise CannotRun(f"{folder}: the edit is damaged ({type(error).__name__}: {error}); fit it again") from error
+        data: Any = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise _damaged(f"{path}: the file cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise _damaged(f"{path}: the file is damaged: it is cut off, or no JSON") from error
+    known = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
+    if known.get("format", FORMAT) != FORMAT:
+        raise CannotRun(
+            f"{path}: written by evenhand {known.get('evenhand')} in format {known['format']}, this version "
+            f"({__version__}) reads {FORMAT}; update evenhand"
+        )
+    if wrong := [name for name, kind in _FIELDS.items() if not isinstance(known.get(name), kind)]:
+        raise _damaged(f"{path}: the file is damaged: {wrong[0]!r} is missing or no {_FIELDS[wrong[0]].__name__}")
+    return known
+
+
+def _tensors(path: Path, digest: str) -> dict[str, torch.Tensor]:
+    """What edit.safetensors holds, if it is the one that was saved with its edit.json."""
+    try:
+        same, found = _sha256(path) == digest, load_file(path)
+    except FileNotFoundError as error:
+        raise _damaged(f"{path}: the file is missing") from error
+    except OSError as error:
+        raise _damaged(f"{path}: the file cannot be read ({error.strerror})") from error
+    except SafetensorError as error:
+        raise _damaged(f"{path}: the file is damaged: it is cut off, or no safetensors file") from error
+    if not same:
+        raise _damaged(f"{path}: the file and edit.json do not belong together: one is of another edit, or was changed")
+    return found
+
+
+def _restored(folder: Path, data: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Edit:
+    """The edit of this kind, settings and tensors."""
+    kind = data["kind"]
+    try:
+        return find.plugin("edits", kind).restore(tensors, data["settings"])
+    except EvenhandError as error:
+        raise type(error)(
+            f"{folder}: {error}. The edit was written by evenhand {data.get('evenhand')}, this is {__version__}: "
+            "update an older one, and put a kind of your own where it was"
+        ) from error
+    except (KeyError, TypeError, ValueError) as error:
+        named = f"there is no {error}" if isinstance(error, KeyError) else str(error)
+        why = "a value has another type" if isinstance(error, TypeError) else named
+        raise _damaged(f"{folder}: the settings or tensors are not those of an edit of kind {kind!r}: {why}") from error
