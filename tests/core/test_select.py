@@ -90,12 +90,23 @@ def test_matched_random_has_the_shape_and_avoids_the_original(seed: int) -> None
     assert matched_random(chosen, torch.Generator().manual_seed(seed)) == control
 
 
-def test_random_is_uniform_and_seeded() -> None:
-    generator = torch.Generator().manual_seed(0)
-    counts = torch.stack([random(LAYOUT, 5, generator).mask for _ in range(4000)]).float().mean(0)
+def test_random_is_uniform_nested_and_seeded() -> None:
+    counts = torch.stack([random(LAYOUT, [5], seed)[0].mask for seed in range(4000)]).float().mean(0)
     assert torch.allclose(counts, torch.full((20,), 0.25), atol=0.035)
-    first, again = (random(LAYOUT, 5, torch.Generator().manual_seed(1)) for _ in range(2))
-    assert first == again
+    some, more, none, all_ = random(LAYOUT, [5, 9, 0, 20], 1)
+    assert [len(each) for each in (some, more, none, all_)] == [5, 9, 0, 20]
+    assert len(some - more) == 0
+    assert random(LAYOUT, [5], 2)[0] != random(LAYOUT, [5], 1)[0]
+    assert random(LAYOUT, [9], 1) == [more] == random(LAYOUT, [9], 1)
+    with pytest.raises(UsageError, match="21 units of a space of 20"):
+        random(LAYOUT, [1, 21], 1)
+
+
+def test_few_of_a_huge_space_are_drawn_at_once() -> None:
+    huge = Layout("weight", tuple(Site(f"layers.{i}.mlp", i, 2**36) for i in range(64)))
+    (drawn,) = random(huge, [1000], 0)
+    assert len(drawn) == 1000
+    assert len({site.layer for site, _ in drawn.by_site()}) == 64
 
 
 def test_description_names_size_share_and_layers() -> None:

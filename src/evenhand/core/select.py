@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from random import Random
 
 import torch
 
@@ -70,9 +71,13 @@ def matched_random(selection: Selection, generator: torch.Generator) -> Selectio
     return Selection.joined(selection.layout, pieces)
 
 
-def random(layout: Layout, count: int, generator: torch.Generator) -> Selection:
-    """Draw `count` units uniformly from the whole space."""
-    return Selection.of(layout, torch.randperm(layout.size, generator=generator)[: _count(layout.size, count, None)])
+def random(layout: Layout, counts: Sequence[int], seed: int) -> list[Selection]:
+    """Draw nested sets of these sizes uniformly from the whole space: the first units of one random order.
+
+    Only the largest set is drawn, whatever the size of the space.
+    """
+    drawn = Random(seed).sample(range(layout.size), _count(layout.size, max(counts, default=0), None))
+    return [Selection.of(layout, drawn[:count]) for count in counts]
 
 
 def describe(selection: Selection) -> str:

@@ -17,8 +17,9 @@ from typing import Annotated
 from pydantic import Field
 
 from evenhand.core.component import Space
+from evenhand.core.highest import nested
 from evenhand.core.scenario import Scenario
-from evenhand.core.select import top
+from evenhand.core.select import random
 from evenhand.edits.scale import Factor, Mechanism, Scale
 from evenhand.lm.model import LM
 from evenhand.locate.random import Random as RandomScores
@@ -41,5 +42,8 @@ class Random:
 
     def path(self, lm: LM, bias: Scenario, utility: Scenario, sizes: Sequence[int]) -> list[Scale]:
         """Return nested random edits of these sizes."""
-        scores = RandomScores(self.space, self.seed).score(lm, bias)
-        return [Scale(top(scores, count=size), self.factor, self.mechanism) for size in sizes]
+        if self.space == "weight":  # There are too many to give each a score.
+            drawn = random(lm.layout("weight"), sizes, self.seed)
+        else:
+            drawn = nested(RandomScores(self.space, self.seed).score(lm, bias), sizes)
+        return [Scale(selection, self.factor, self.mechanism) for selection in drawn]
