@@ -54,6 +54,19 @@ def test_a_change_is_marked_only_beyond_what_random_units_do():
     assert ("Gap in loan, x names, it alone edited", "0.70 → 0.20 SD") in found[0].facts
 
 
+def test_a_unit_that_leaves_the_gap_as_it_is_is_not_marked():
+    """Not even where no random unit did as much; and without random units nothing says what is much."""
+    told = {
+        0.7049: ("leaves the gap as it is", "none"), 0.72: ("widens the gap by 0.02 SD", "rose"),
+        0.6951: ("leaves the gap as it is", "none"), 0.68: ("closes the gap by 0.02 SD", "fell"),
+    }  # fmt: skip
+    for after, expected in told.items():
+        unit = _unit(effects=(GapEffect(context="loan", other="x", before=0.7, after=after),))
+        ((known,), (unknown,)) = units.told([unit], 0.001), units.told([unit], math.nan)
+        assert (known.change, known.tone) == expected
+        assert unknown.tone == "none"
+
+
 def test_a_unit_that_moves_all_groups_alike_is_told_of(capsys, tmp_path):
     level = (GapEffect(context="loan", other="x", before=0.7, after=0.701),)
     alike, one = ([GroupEffect(context="loan", group=g, change=c) for g, c in (("w", -0.3), ("x", d))]

@@ -30,7 +30,7 @@ class Unit:
     change: str
     """What it does to the gaps alone, in few words."""
     tone: str
-    """fell, rose or none: which way, where it is more than a random unit does."""
+    """fell, rose or none: which way, where there is a change to tell of and it is more than a random unit does."""
     towards: tuple[str, ...]
     away: tuple[str, ...]
     mixed: bool
@@ -62,7 +62,7 @@ def _change(unit: UnitRecord) -> str:
     if math.isnan(unit.change):
         return "effect on the gap not measured"
     verb = "closes" if unit.change < 0 else "widens"
-    if round(abs(unit.change), 2) == 0:
+    if _level(unit.change):
         return f"leaves the gap as it is{_alike(unit)}"
     return f"{verb} the gap by {words.number(abs(unit.change))} SD"
 
@@ -77,10 +77,15 @@ def _alike(unit: UnitRecord) -> str:
 
 
 def _tone(change: float, random_change: float) -> str:
-    """Which way, where it is beyond what the random units did."""
-    if math.isnan(change) or not abs(change) > (0.0 if math.isnan(random_change) else random_change):
+    """Which way, where it is told of as a change and is beyond what the random units did, which must be known."""
+    if _level(change) or not abs(change) > random_change:
         return "none"
     return "fell" if change < 0 else "rose"
+
+
+def _level(change: float) -> bool:
+    """Whether the gap is said to stay as it is: the change is 0 as it is shown."""
+    return round(abs(change), 2) == 0
 
 
 def _sign(unit: UnitRecord) -> str:
