@@ -102,6 +102,52 @@ def test_the_wrong_option_is_the_likeliest_but_the_right_one() -> None:
     assert confused(t5, cases, end=True) == [oracle.wrong_option(t5, case, end) for case in cases]
 
 
+def two_options() -> Scenario:
+    """The questions with a right and a wrong answer each, the right one first, second, …"""
+    cases = [dataclasses.replace(c, options=OPTIONS[:2], favourable=i % 2) for i, c in enumerate(questions().cases)]
+    return dataclasses.replace(questions(), cases=tuple(cases))
+
+
+@pytest.mark.parametrize("name", ["t5", "llama"])
+@pytest.mark.parametrize("mode", ["paper", "code"])
+def test_of_two_options_the_other_is_wrong_and_nothing_is_scored_to_find_it(
+    name: str, mode: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lm, scenario = tiny_lm(name), two_options()
+    wanted = (
+        oracle.paper(lm, scenario, lm.layout("row"))
+        if mode == "paper"
+        else oracle.code(lm, scenario, lm.layout("row"), 4)
+    )
+    monkeypatch.setattr("evenhand.locate.crispr.score_options", None)
+    assert confused(lm, scenario.cases, mode == "code") == [1, 0, 1, 0, 1, 0]
+    _close(Crispr(mode=mode).score(lm, scenario).scores, wanted, f"{name} {mode}, two options")
+
+
+def test_two_and_three_options_may_be_mixed() -> None:
+    lm, several, two = tiny_lm("llama"), questions().cases, two_options().cases
+    mixed = [case for both in zip(several, two, strict=True) for case in both]
+    assert confused(lm, mixed)[::2] == confused(lm, several)
+    assert confused(lm, mixed)[1::2] == [1, 0, 1, 0, 1, 0]
+
+
+@pytest.mark.parametrize("name", ["t5", "llama", "gpt2"])
+def test_what_cannot_be_scored_is_refused_with_two_options_too(name: str) -> None:
+    lm, (case, *_) = tiny_lm(name), two_options().cases
+
+    def scores(**other: Any) -> None:
+        Crispr().score(lm, dataclasses.replace(two_options(), cases=(dataclasses.replace(case, **other),)))
+
+    with pytest.raises(UsageError, match=r"empty|adds no token"):
+        scores(options=(" a", ""))
+    if lm.family.positions:
+        with pytest.raises(CannotRun, match=r"case '0/0': the prompt with an option has .* tokens"):
+            scores(options=(" a", " the" * 5000))
+    torch.nn.init.constant_(lm.model.get_input_embeddings().weight, torch.nan)
+    with pytest.raises(CannotRun, match="no number, so the model is broken"):
+        scores()
+
+
 def test_an_encoder_reads_each_question_once_for_both_answers() -> None:
     """Besides what it reads to find the wrong options, without gradients."""
     lm, scenario = tiny_lm("t5"), questions()

@@ -55,10 +55,11 @@ from evenhand.core.errors import CannotRun, UsageError
 from evenhand.core.scenario import Scenario
 from evenhand.lm.batching import Cost, Work, in_batches
 from evenhand.lm.forward import check_scored, score_options
+from evenhand.lm.logits import check_length
 from evenhand.lm.model import LM
 from evenhand.lm.outputs import Reduce, Tokens, contributions, over_tokens
 from evenhand.lm.rows import Row, continuation_rows
-from evenhand.lm.tokens import render
+from evenhand.lm.tokens import Unscorable, render
 
 Mode = Literal["paper", "code"]
 Clamp = Literal["token", "instance", "batch", "dataset"]
@@ -170,6 +171,8 @@ class _Sums:
 
         Nothing is taken up before all is computed: a batch for which memory runs out comes again.
         """
+        if chance.isnan().any():
+            raise CannotRun("crispr: an answer's probability is no number, so the model is broken; load it in float32")
         by_case = terms.cpu().double().reshape(-1, len(items), terms.shape[-1])
         shares = torch.tensor([item.share for item in items], dtype=torch.float64)
         added, opened = torch.zeros(0), dict[str, Tensor]()
@@ -217,13 +220,15 @@ def check_asked(scenario: Scenario) -> None:
 
 
 def confused(lm: LM, cases: Sequence[Case], end: bool = False) -> list[int]:
-    """Return for each case the most probable wrong option; `end` as in mode `code`: with the end token after it."""
+    """Return each case's most probable wrong option, of two the other one; `end`: with the end token (mode `code`)."""
+    asked = [case for case in cases if len(case.options) > 2]
     if end and lm.kind == "encoder-decoder":
         token: str = lm.tokenizer.eos_token
-        cases = [dataclasses.replace(c, options=tuple(f"{option}{token}" for option in c.options)) for c in cases]
+        asked = [dataclasses.replace(c, options=tuple(f"{option}{token}" for option in c.options)) for c in asked]
+    scored = iter(check_scored(asked, score_options(lm, asked)[0]) if asked else ())
     found: list[int] = []
-    for case, scores in zip(cases, check_scored(cases, score_options(lm, cases)[0]), strict=True):
-        others = scores.clone()
+    for case in cases:
+        others = next(scored).clone() if len(case.options) > 2 else torch.zeros(2)
         others[case.favourable] = -torch.inf
         found.append(int(others.argmax()))
     return found
@@ -233,7 +238,12 @@ def _pair(lm: LM, index: int, case: Case, wrong: int, mode: Mode) -> _Pair:
     ends = [int(lm.tokenizer.eos_token_id)] if mode == "code" and lm.kind == "encoder-decoder" else []
 
     def rows(option: int) -> list[Row]:
-        return continuation_rows(lm, index, render(lm, case), [case.options[option]], [1.0], ends)
+        try:
+            found = continuation_rows(lm, index, render(lm, case), [case.options[option]], [1.0], ends)
+        except Unscorable as error:
+            raise UsageError(f"case {case.id!r}: an option has no score ({error}); leave the case out") from error
+        check_length(lm, max(row.length for row in found), f"case {case.id!r}: the prompt with an option")
+        return found
 
     return _Pair(rows(wrong), rows(int(case.favourable or 0)))
 
