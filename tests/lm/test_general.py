@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import re
 from typing import Any
 
 import pytest
@@ -15,7 +17,10 @@ from evenhand.core.general import Generality, Limits
 from evenhand.core.scenario import Context, Scenario
 from evenhand.lm.forward import score_texts
 from evenhand.lm.general import Guard
+from evenhand.lm.load import load
 from evenhand.lm.model import LM
+from evenhand.planted import model_path, truth
+from evenhand.scenarios._load import load_scenario
 from evenhand.testing.conformance import untouched
 from evenhand.testing.tiny import tiny_lm
 
@@ -129,11 +134,51 @@ def test_limits_are_settings_and_the_same_seed_says_the_same(lm: LM) -> None:
     assert [one.reasons for one in checked(lm, few).values()] == [one.reasons for one in checked(lm, few).values()]
 
 
+def test_what_random_units_do_not_do_is_general_only_above_the_least_damage(lm: LM) -> None:
+    damage = checked(lm)["damaging"].divergence
+    just, above = Guard(least=0.9 * damage), Guard(least=1.1 * damage)
+    (reason,) = checked(lm, just)["damaging"].reasons
+    assert re.fullmatch(rf"neutral text moves by {damage:.2g} nats .* above {0.9 * damage:.2g} and the .*", reason)
+    assert checked(lm, above)["damaging"].reasons == ()
+    assert checked(lm, above)["first"].reasons != (), "the other reasons stand by themselves"
+
+
+def test_no_planted_carrier_is_general_though_random_units_do_less() -> None:
+    planted, carriers = load(model_path()), truth().carriers("loan")
+    assert carriers is not None
+    texts = load_scenario("planted_text").part("fit")
+    found = Guard(least=0.0).check(planted, carriers, texts)
+    assert sum("of random units" in "; ".join(one.reasons) for one in found) >= 2
+    assert 0.002 < max(one.divergence for one in found) < 0.01
+    default = Guard()
+    limits = Limits(0.0, default.least, default.sinks, default.massive)
+    assert [one.judged(limits) for one in found] == [()] * len(carriers), "even where random units do nothing"
+
+
+def test_too_few_random_units_for_the_quantile_are_told_once(lm: LM) -> None:
+    told: list[str] = []
+    heard = dataclasses.replace(lm, notify=told.append)
+    checked(heard, Guard(randoms=10))
+    assert len(told) == 1
+    assert re.match(r"general units: the damage of only 1\d random units is known \(of 10 asked for", told[0])
+    assert told[0].endswith("so that the 0.99 quantile is the largest of them")
+    for enough in (Guard(randoms=10, quantile=0.9), Guard(randoms=10, quantile=1.0)):
+        checked(heard, enough)
+    assert len(told) == 1
+
+
+def test_the_quantile_is_of_damages_as_they_are() -> None:
+    quiet = tiny_lm("llama")
+    damage = torch.arange(1.0, 101.0, dtype=torch.float64).flip(0)
+    assert [Guard(quantile=q)._limit(quiet, damage) for q in (0.0, 0.5, 0.99, 1.0)] == [1.0, 50.0, 99.0, 100.0]
+    assert math.isnan(Guard()._limit(quiet, damage[:0]))
+
+
 def test_undefined_damage_is_above_every_limit_and_an_undefined_share_is_no_reason() -> None:
     nan, inf = float("nan"), float("inf")
-    assert Generality(0, "here", 0.0, nan, nan, nan, nan).judged(Limits(0.0, 0.0, 0.0)) == ()
+    assert Generality(0, "here", 0.0, nan, nan, nan, nan).judged(Limits(0.0, 0.0, 0.0, 0.0)) == ()
     for damage in (nan, inf):
-        (reason,) = Generality(0, "here", damage, nan, nan, nan, nan).judged(Limits(inf, 0.0, 0.0))
+        (reason,) = Generality(0, "here", damage, nan, nan, nan, nan).judged(Limits(inf, inf, 0.0, 0.0))
         assert reason.endswith("in neutral text is undefined (numbers overflow)")
 
 

@@ -23,7 +23,7 @@ from evenhand.testing.rigged import Rigged, rigged
 from evenhand.testing.tiny import tiny_lm
 from oracles.logit_loop import NAMES, Loop
 
-FEW = NeuronEditing(units=8, candidates=12, randoms=40)
+FEW = NeuronEditing(units=8, candidates=12, randoms=40, damage=1.0)
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ class Limits:
 
     damage: float
     """KL per token of neutral text (nats) when it is switched off alone: a high quantile of random units'."""
+    least: float
+    """KL per token (nats) at or below which no unit is general by damage, however little random units do."""
     sinks: float
     """Share of its |activation| on first tokens and delimiters together."""
     massive: float
@@ -46,10 +48,10 @@ class Generality:
         found: list[str] = []
         if not math.isfinite(self.divergence):
             found.append("without it what the model predicts in neutral text is undefined (numbers overflow)")
-        elif self.divergence > limits.damage:
+        elif self.divergence > limits.damage and self.divergence > limits.least:
             found.append(
-                f"neutral text moves by {self.divergence:.2g} nats per token without it, by up to {limits.damage:.2g} "
-                "without random units"
+                f"neutral text moves by {self.divergence:.2g} nats per token without it, above {limits.least:.2g} and "
+                f"the {limits.damage:.2g} of random units"
             )
         if self.first + self.delimiters > limits.sinks:
             found.append(

@@ -17,7 +17,8 @@ What `reconstruction` does; a gap is mean favourable outcome of the first group 
    why;
 4. the first `units` of those left, by causal (`logit`: logit) score, are multiplied by `factor`. `path` goes on with
    units never tried, candidates that do not help, and last of all the general ones. The guard has seen neither of
-   the first two, and `lm.notify` says how many they are: raise `candidates` for longer guarded paths.
+   the first two, and `lm.notify` says how many they are: raise `candidates` for longer guarded paths. (It costs a
+   forward pass of each text per unit, which is too much for all units of a grid of sizes up to 5 % of a space.)
 
 `cna`: importance of the favourable option's first token, log p(w | stream + unit) − log p(w | stream), in prompts about
 the first group minus that about the other, on the scenario's first variation only, weighted by the gap, so that it
@@ -81,7 +82,9 @@ class NeuronEditing:
     randoms: Count = 100
     """Random units whose damage is the guard's yardstick; 100 are the fewest that have a 0.99 quantile."""
     damage: Annotated[float, Field(ge=0, le=1)] = 0.99
-    """Quantile of the random units' damage above which a unit is general."""
+    """Quantile of the random units' damage above which a unit is general, if it is above `least` too."""
+    least: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01
+    """Damage, KL in nats per token of neutral text, up to which no unit is general whatever random ones do."""
     sinks: Annotated[float, Field(ge=0, le=1)] = 0.5
     massive: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 100.0
     factor: Factor = 0.0
@@ -164,7 +167,7 @@ class NeuronEditing:
 
     def _general(self, lm: LM, pool: Sequence[int], utility: Scenario) -> set[int]:
         """Which of some candidates are general; `lm.notify` is told."""
-        guard = Guard(self.texts, self.randoms, self.damage, self.sinks, self.massive)
+        guard = Guard(self.texts, self.randoms, self.damage, self.least, self.sinks, self.massive)
         found = guard.check(lm, Selection.of(lm.layout(self.space), list(pool)), utility)
         general = {one.unit: one for one in found if one.reasons}
         if general:
