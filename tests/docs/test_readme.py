@@ -25,6 +25,10 @@ README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 SCENARIO, STUDY = re.findall(r"^```toml\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 LINES = [line for line in README.splitlines() if re.match(r"evenhand (audit|run|report|export) ", line)]
 BENCHMARKS = [line for line in LINES if "--suite" in line or "crows_pairs" in line]
+UNITS = [line for line in README.splitlines() if re.match(r"evenhand (locate|fit|explain) ", line)]
+SMALL = {"locate": "--set candidates=1", "explain": "--top 1 --names 2",
+         "fit": "--set candidates=2 --set texts=1 --set randoms=1 --set guard=false"}  # fmt: skip
+"""What makes these commands cheap: at their defaults they switch off hundreds of units for every name."""
 COMMANDS = [line for line in LINES if line not in BENCHMARKS]
 
 
@@ -64,6 +68,18 @@ def entered(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SystemExit) as ended:
         main()
     assert not ended.value.code, line
+
+
+def _units(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Run the lines about units, each with settings that make it small, on one item and six names of each group."""
+    few = re.sub(r'\[("\w+"(?:, "\w+"){5}),[^]]*\]', r"[\1]", SCENARIO.replace(', "scooter", "canoe"', ""))
+    Path("bicycle-shop.toml").write_text(few, encoding="utf-8")
+    assert len(load_scenario("bicycle-shop.toml").cases) == 12
+    capsys.readouterr()
+    for line, said in zip(UNITS, ("ablation, bicycle-shop", "saved in edit", "Each unit edited", "Each unit edited"),
+                          strict=True):  # fmt: skip
+        entered(f"{line.split('#')[0]} {SMALL[line.split()[1]]}", monkeypatch)
+        assert said in capsys.readouterr().out, line
 
 
 @pytest.mark.data
@@ -111,6 +127,7 @@ def test_the_commands_of_the_readme(
     entered(report, monkeypatch)
     assert "bicycle-shop" in Path("runs/bicycle-shop/report.html").read_text(encoding="utf-8")
     entered(export, monkeypatch)
+    _units(monkeypatch, capsys)
     before, *served = (AutoModelForCausalLM.from_pretrained(folder) for folder in ("MODEL", "out", "out2"))
     for model in served:
         assert any(not torch.equal(*pair) for pair in zip(model.parameters(), before.parameters(), strict=True))

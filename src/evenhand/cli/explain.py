@@ -60,8 +60,8 @@ def explain(
 ) -> None:
     """Say of an edit which words its units write, what drives them, and what each does alone to gaps and other text.
 
-    Of a run folder: which of its edits share units. Of scores (`evenhand locate --out`) against others: how alike they
-    rank. Shared units are set against what random sets of the same sizes share.
+    Of a run folder: which of its edits share units; its only edit, where it has one. Of scores (`evenhand locate
+    --out`) against others: how alike they rank. Shared units are set against what random sets of these sizes share.
 
     Example: evenhand explain loan_edit --top 10 --out loan.html
     """
@@ -71,6 +71,7 @@ def explain(
 
     if out is not None:
         options.check_out(out, replace)
+    edit = edit if against else _only(edit)
     found: list[Explanation] = []
     if (edit / "run.json").is_file() or edit.is_file():
         if given := [name for name, value in (("model", model), ("scenario", scenario), ("context", context)) if value]:
@@ -91,6 +92,14 @@ def explain(
     tell(edit, found, shared, page, json_)
     if failed is not None:
         raise failed
+
+
+def _only(folder: Path) -> Path:
+    """The one edit of a run that has no other to compare it with; else what was named."""
+    from evenhand.study.store import read_run
+
+    edits = [cell.edit for cell in read_run(folder)[1] if cell.edit] if (folder / "run.json").is_file() else []
+    return folder / edits[0] if len(edits) == 1 else folder
 
 
 def _parts(folder: Path, asked: _Asked, loading: dict[str, Any]) -> list[Explanation]:
@@ -143,14 +152,15 @@ def _scenario(folder: Path, saved: Saved, asked: _Asked) -> Scenario:
     if not name:
         raise UsageError(f"{folder}: its record names no scenario; say which prompts to read with --scenario")
     contexts = list(asked.contexts) or ([] if asked.scenario else list(fitted.get("fitted_on", ())))
-    try:
+    if asked.scenario or asked.contexts:
         return options.open_scenario(name, contexts)
-    except EvenhandError as error:
-        if asked.scenario or asked.contexts:
-            raise
-        if "-" in name:
-            return options.open_scenario(name.replace("-", "_"), contexts)
-        raise UsageError(f"{error}. The edit was fitted on {name!r}; say where that is with --scenario") from error
+    failed: EvenhandError | None = None
+    for each in (name, name.replace("-", "_"), f"{name}.toml"):  # a file of one's own in this folder
+        try:
+            return options.open_scenario(each, contexts)
+        except EvenhandError as error:
+            failed = failed or error
+    raise UsageError(f"{failed}. The edit was fitted on {name!r}; say where that is with --scenario") from failed
 
 
 def _model(folder: Path, saved: Saved, asked: _Asked, loading: dict[str, Any]) -> LM:
