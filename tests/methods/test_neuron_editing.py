@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from evenhand import find
 from evenhand.core.case import Case
 from evenhand.core.component import Selection
-from evenhand.core.errors import CannotRun
+from evenhand.core.errors import CannotRun, UsageError
 from evenhand.core.scenario import Context, Scenario
 from evenhand.edits.scale import Scale
 from evenhand.lm.forward import next_token, score_options
@@ -66,6 +67,23 @@ def test_a_general_unit_is_left_alone_and_told_and_only_with_the_guard(toy: Rigg
     bare, told = _fitted(toy, dataclasses.replace(FEW, guard=False), named)
     assert len(carriers - bare) == 0
     assert told == []
+
+
+def test_a_candidate_is_general_by_damage_only_above_the_least(toy: Rigged) -> None:
+    """The quantile is the smallest damage of random units here, so that the least alone decides."""
+    few = dataclasses.replace(FEW, damage=0.0, sinks=1.0)
+    strict, told = _fitted(toy, dataclasses.replace(few, least=0.0), toy.utility)
+    assert "neutral text moves by" in told[0]
+    free, told = _fitted(toy, dataclasses.replace(few, least=1e3), toy.utility)
+    assert told == []
+    assert len(free) > len(strict)
+    assert len(toy.carriers["neuron"] - free) == 0
+
+
+@pytest.mark.parametrize("least", [-0.01, float("nan"), float("inf"), "much"])
+def test_a_least_damage_that_is_none_is_refused(least: object) -> None:
+    with pytest.raises(UsageError, match="least"):
+        find.build("methods", "neuron_editing", {"least": least})
 
 
 def test_every_excluded_candidate_is_told_with_its_reason(toy: Rigged) -> None:
