@@ -15,10 +15,13 @@ from evenhand.cli.outcome import summary, tell
 from evenhand.core.errors import UsageError
 from evenhand.core.estimate import Estimate
 from evenhand.core.measure import point
-from evenhand.core.record import SweepPoint
+from evenhand.core.record import RunRecord, SweepPoint
+from evenhand.judge.facts import Facts
 from evenhand.judge.goal import Aimed, reached
 from evenhand.lm.read import read
 from evenhand.report.render import render
+from evenhand.report.sentences import say
+from evenhand.report.words import percent
 from evenhand.scenarios._load import load_scenario
 from evenhand.study.config import BudgetConfig, GoalConfig, StudyConfig
 from evenhand.study.engine import Unfinished, run_study
@@ -104,6 +107,24 @@ def test_questions_without_groups_are_fitted_chosen_and_reported_on_disjoint_par
     assert any(word in summary(tmp_path / "run", record) for word in ("no gain shown", "better on its goal", "worse"))
     page = render(tmp_path / "run").read_text(encoding="utf-8")
     assert "accuracy" in page
+
+
+def test_a_goal_is_told_as_a_forced_choice_where_the_model_gives_none_of_the_answers(
+    asked: Asked, tmp_path: Path
+) -> None:
+    (record,) = run_study(asked(**QUESTIONS | {"measures": ["accuracy", "option_mass"]}), tmp_path / "run")
+    run = RunRecord.model_validate_json((tmp_path / "run" / "run.json").read_bytes())
+
+    def said(mass: float) -> str:
+        rows = (
+            row.model_copy(update={"estimate": Estimate(value=mass)}) if row.measure == "option_mass" else row
+            for row in record.rows
+        )
+        return say(Facts(run.scenario, record.model_copy(update={"rows": tuple(rows)}))).first
+
+    told = f"In “facts” the unedited model does not do the task: {percent(0.0004)} of its probability is on the offered"
+    assert told in said(0.0004)
+    assert "does not do the task" not in said(0.5)
 
 
 def test_the_verdict_asks_for_more_than_chance_and_more_than_random_units() -> None:

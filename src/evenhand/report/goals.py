@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from evenhand.judge.facts import Facts
+from evenhand.judge.facts import Facts, Place
 from evenhand.judge.goal import Aimed, aimed, goal_name
+from evenhand.judge.verdict import Limits
 from evenhand.report import words
 
 
@@ -14,8 +15,23 @@ def told(facts: Facts) -> str:
         return ""
     if facts.unedited:
         levels = words.listing([f"{words.number(each.base.value)} in “{each.context}”" for each in found])
-        return f"no number of units did better than leaving the model alone, so {name} stays at {levels}"
-    return f"{name} {words.listing([_one(each) for each in found])}"
+        said = f"no number of units did better than leaving the model alone, so {name} stays at {levels}"
+    else:
+        said = f"{name} {words.listing([_one(each) for each in found])}"
+    return said + "".join(_forced(facts, each.context) for each in found)
+
+
+def _forced(facts: Facts, context: str) -> str:
+    """What must be known of a goal in a context where the model hardly gives any of the offered answers."""
+    place = Place(context, "", "")
+    mass = facts.level("option_mass", "value", place, "base")
+    if not mass.defined or mass.value >= Limits().option_mass:
+        return ""
+    return (
+        f". In “{context}” the unedited model does not do the task: {words.percent(mass.value)} of its probability is "
+        "on the offered answers, so the number tells a forced choice between answers it would hardly give; compare it "
+        "with guessing"
+    )
 
 
 def _one(each: Aimed) -> str:
