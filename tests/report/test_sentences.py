@@ -140,7 +140,7 @@ def test_no_fall_shown_and_a_gap_that_grew() -> None:
 def test_size_zero() -> None:
     found = verdict(made.World(), made.kept(made.World()))
     assert found.judgement.kind == "size_zero"
-    assert "nothing was switched off" in found.first
+    assert "nothing was changed" in found.first
     assert "stays at 0.84 standard deviations against black names" in found.first
 
 

@@ -91,7 +91,7 @@ def test_names_are_kept_apart_and_methods_see_only_their_own(shop, tmp_path, mon
         method = real(spec)
 
         class Spy:
-            space = method.space
+            space, fit = method.space, method.fit
 
             def path(self, lm, bias, utility, sizes):
                 seen["fit"] = bias

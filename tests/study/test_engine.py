@@ -21,7 +21,6 @@ from evenhand.study import code, engine
 from evenhand.study.config import StudyConfig
 from evenhand.study.engine import Listener, NotRun, Unfinished, run_study
 from evenhand.study.store import CannotWrite
-from evenhand.study.sweep import control
 from evenhand.testing.tiny import tiny_lm
 
 Asked = Callable[..., StudyConfig]
@@ -230,7 +229,7 @@ def test_an_offloaded_model_is_edited_by_activation(
 
 def test_a_control_scales_as_its_edit_does() -> None:
     edit = Scale(Selection.of(tiny_lm("llama").layout("neuron"), [1, 60]), 0.5, "activation")
-    random = control(edit, 0)
+    random = edit.control(0)
     assert random is not None
     assert (random.factor, random.mechanism) == (0.5, "activation")
 

@@ -18,7 +18,7 @@ from evenhand.core.record import SweepPoint
 from evenhand.edits.scale import Scale
 from evenhand.study.config import BudgetConfig
 from evenhand.study.gap import mean_gap, perplexity, valid_share
-from evenhand.study.sweep import choose, control, resolve
+from evenhand.study.sweep import choose, resolve
 from evenhand.testing.tiny import tiny_lm
 
 
@@ -63,12 +63,12 @@ def test_the_smallest_size_with_the_smallest_gap_within_the_budget_is_chosen(poi
 def test_a_control_has_as_many_units_in_every_layer_and_is_drawn_by_seed():
     layout = tiny_lm("llama").layout("neuron")
     edit = Scale(Selection.of(layout, [1, 2, 50, 100]), 0.5)
-    random = control(edit, 7)
+    random = edit.control(7)
     assert random.selection.per_layer() == edit.selection.per_layer()
     assert not len(random.selection & edit.selection)
     assert random.factor == 0.5
-    assert control(edit, 7).selection == random.selection
-    assert control(edit, 8).selection != random.selection
+    assert edit.control(7).selection == random.selection
+    assert edit.control(8).selection != random.selection
 
 
 def _readout(kind, contexts, shift, seed=0, names=12):

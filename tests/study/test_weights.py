@@ -23,7 +23,6 @@ from evenhand.study.entry import Entry
 from evenhand.study.grid import specs
 from evenhand.study.models import identity
 from evenhand.study.store import Store
-from evenhand.study.sweep import control
 from evenhand.study.utility import together
 from evenhand.testing.tiny import tiny_lm
 
@@ -59,7 +58,7 @@ def test_the_record_tells_of_matrices_and_of_the_distance_from_the_unedited_mode
 
 def test_the_control_has_as_many_random_weights_in_every_matrix(cell: Any) -> None:
     _, _, edit = cell
-    random = control(edit, 0)
+    random = edit.control(0)
     assert isinstance(random, Scale)
     assert [len(a) for a in random.selection.pieces()] == [len(a) for a in edit.selection.pieces()]
     assert len(random.selection & edit.selection) == 0

@@ -23,7 +23,9 @@ def fit(
         str, typer.Option("--method", "-m", help="Which method (see `evenhand list methods`).")
     ] = "contrast",
     set_: Annotated[list[str] | None, typer.Option("--set", help="A setting of the method, key=value.")] = None,
-    units: Annotated[int | None, typer.Option(min=1, help="How many units; default: the method's own size.")] = None,
+    units: Annotated[
+        int | None, typer.Option(min=1, help="How many units (or training steps, …); default: the method's own size.")
+    ] = None,
     layers: options.Layers = None,
     utility: Annotated[list[str] | None, typer.Option(help="Texts to leave alone; may be repeated.")] = None,
     chat: options.Chat = None,
@@ -39,6 +41,8 @@ def fit(
 
     Example: evenhand fit planted --scenario planted --context loan --method contrast --units 12 --out loan_edit
     """
+    import shutil
+
     from evenhand import find
     from evenhand.cli.screen import working
     from evenhand.core.edit import Edit
@@ -57,7 +61,8 @@ def fit(
     texts = together(tuple(utility or ("neutral_text",)))
     lm = options.open_lm(model, chat, dtype=dtype, device=device, device_map=device_map, revision=revision,
                          trust_remote_code=trust_remote_code)  # fmt: skip
-    with working(lm, "no edit is saved"), heard(lm, f"{Path(method).stem}: ") as notes:
+    unfinished = out.parent / f".{out.name}.unfinished"
+    with working(lm, "no edit is saved"), heard(lm, f"{Path(method).stem}: ") as notes, lm.keeping(unfinished):
         if units is None:
             edit = returned(plan.fit(lm, asked, texts), Edit, plan, "fit")
         else:
@@ -72,6 +77,7 @@ def fit(
         "utility_fingerprint": texts.fingerprint, "notes": list(dict.fromkeys(notes)),
     }  # fmt: skip
     save(edit, out, lm.identity.to_json(), about)
+    shutil.rmtree(unfinished, ignore_errors=True)
     _print(edit, out, json_)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from evenhand.core.component import Attribution, Space
@@ -35,17 +36,29 @@ class Locator(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Dose:
+    """How the edits of a method are sized that selects no units: by steps of training, by strength."""
+
+    noun: str
+    """What is counted, in the plural, after "over the number of"."""
+    own: int
+    """The size of the edit that `fit` returns."""
+    most: int
+    """The largest that a grid of sizes tries."""
+
+
 @runtime_checkable
 class Method(Protocol):
-    """Decides which units carry bias and returns an edit.
+    """Decides what in a model carries bias and returns an edit.
 
     A frozen dataclass; its fields are its hyper-parameters, all with defaults, and survive JSON. Same seed, same edit.
-    `fit` and `path` leave the model bit-identical.
+    `fit` and `path` leave the model bit-identical. One that selects no units has `space = None` and a property `dose`.
     """
 
     @property
-    def space(self) -> Space:
-        """The space it edits."""
+    def space(self) -> Space | None:
+        """The space whose units it selects; None where it changes the model in another way."""
         ...
 
     def fit(self, lm: LM, bias: Scenario, utility: Scenario) -> Edit:
@@ -53,5 +66,18 @@ class Method(Protocol):
         ...
 
     def path(self, lm: LM, bias: Scenario, utility: Scenario, sizes: Sequence[int]) -> list[Edit]:
-        """Return one candidate edit for each number of units, from a single attribution, in the order of `sizes`."""
+        """Return one candidate edit for each size, from a single attribution or training, in the order of `sizes`.
+
+        A size is a number of units, or of what the method's `dose` counts; size 0 changes nothing.
+        """
+        ...
+
+
+@runtime_checkable
+class Dosed(Method, Protocol):
+    """A method that selects no units."""
+
+    @property
+    def dose(self) -> Dose:
+        """How its edits are sized."""
         ...

@@ -44,6 +44,13 @@ class Edit(ABC):
     def restore(cls, tensors: dict[str, Tensor], settings: dict[str, Any]) -> Edit:
         """Rebuild the edit from what `tensors` and `settings` returned."""
 
+    def control(self, seed: int) -> Edit | None:
+        """Return an edit of the same size that was not fitted to anything; None where there is no such thing.
+
+        What it does to the model is what any edit of this size may do by chance.
+        """
+        return None
+
     @abstractmethod
     def describe(self) -> str:
         """Return one plain sentence: what is changed, how much of the model, in which layers."""

@@ -43,9 +43,10 @@ class Row(Record):
 
 
 class SweepPoint(Record):
-    """One candidate size: how many units, and what it does on names neither fitted on nor reported on."""
+    """One candidate size, and what it does on names neither fitted on nor reported on."""
 
     units: int
+    """How many units, or how large a dose (see `CellRecord.dose`)."""
     share: float
     gap: Estimate
     """Mean absolute standardised gap over the fitted-on variations."""
@@ -120,7 +121,12 @@ class CellRecord(Record):
     per_layer: dict[str, int]
     layer_sizes: dict[str, int]
     space: str
+    """Empty where the edit selects no units."""
     share: float
+    dose: str = ""
+    """What the sizes of the sweep count where they are no units ("training steps")."""
+    describes: str = ""
+    """What the edit does, in one plain sentence without its subject; empty when the unedited model was kept."""
     distributions: tuple[Distribution, ...]
     edit: str = ""
     """Folder of the saved edit, relative to the run folder; empty when the unedited model was kept."""

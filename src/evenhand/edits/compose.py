@@ -52,6 +52,11 @@ class Compose(Edit):
             parts.append(find.plugin("edits", part["kind"]).restore(own, part["settings"]))
         return cls(tuple(parts))
 
+    def control(self, seed: int) -> Compose | None:
+        """Return the controls of all parts, one after another; None where a part has none."""
+        found = [each for edit in self.edits if (each := edit.control(seed)) is not None]
+        return Compose(tuple(found)) if len(found) == len(self.edits) else None
+
     def describe(self) -> str:
         """Return one sentence per part."""
         return "; then ".join(edit.describe() for edit in self.edits) or "changes nothing"

@@ -15,7 +15,7 @@ from torch import Tensor
 from evenhand.core.component import Layout, Selection
 from evenhand.core.edit import Edit
 from evenhand.core.errors import CannotRun
-from evenhand.core.select import amount
+from evenhand.core.select import amount, matched_random
 from evenhand.edits._stack import entered
 from evenhand.lm.family import transposed
 from evenhand.lm.model import LM
@@ -96,6 +96,11 @@ class Scale(Edit):
         else:
             chosen = Selection.of(layout, tensors["units"])
         return cls(chosen, float(settings["factor"]), settings["mechanism"])
+
+    def control(self, seed: int) -> Scale:
+        """Return an edit of as many random units in every layer, none of them the edit's own where that fits."""
+        generator = torch.Generator().manual_seed(seed + len(self.selection))
+        return Scale(matched_random(self.selection, generator), self.factor, self.mechanism)
 
     def describe(self) -> str:
         """Return one plain sentence."""

@@ -208,10 +208,17 @@ class Facts:
 
     @property
     def size_edited(self) -> int:
-        """How many units the edit switches off."""
+        """How many units the edit switches off, or how large its dose is."""
+        if self.cell.dose:
+            return self.chosen.units if self.chosen is not None else 0
         return sum(self.cell.per_layer.values())
 
     @property
     def noun(self) -> str:
-        """What it switches off, in the plural: single weights are no units."""
-        return "weights" if self.cell.space == "weight" else "units"
+        """What its size counts, in the plural: single weights are no units."""
+        return self.cell.dose or ("weights" if self.cell.space == "weight" else "units")
+
+    @property
+    def act(self) -> str:
+        """What is done to as many of them, as in "over the number of units switched off"; empty for a dose."""
+        return "" if self.cell.dose else "switched off"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -38,8 +39,9 @@ class LM:
 
     `chat` says whether prompts go through the tokenizer's chat template; `budget` is the number of tokens forwarded at
     once (found by itself, halved when memory runs out); `notify` receives one plain line whenever something is decided
-    on the user's behalf; `progress` is told how far work is whose caller asked for no report (`reporting`); `edits` is
-    the stack of edits applied right now.
+    on the user's behalf; `progress` is told how far work is whose caller asked for no report (`reporting`); `workplace`
+    is a folder where work of hours keeps its state, so that a killed run goes on (`keeping`); `edits` is the stack of
+    edits applied right now.
     """
 
     model: Any
@@ -50,6 +52,7 @@ class LM:
     budget: int = 8192
     notify: Callable[[str], None] = lambda line: None
     progress: Progress = silent
+    workplace: Path | None = None
     edits: list[object] = field(default_factory=list[object])
     _layouts: dict[Space, Layout] = field(default_factory=dict[Space, Layout], repr=False)
 
@@ -61,6 +64,15 @@ class LM:
             yield
         finally:
             self.progress = before
+
+    @contextmanager
+    def keeping(self, folder: Path) -> Generator[None]:
+        """Let what runs in this block keep its state in a folder of its own; the caller removes it at the end."""
+        before, self.workplace = self.workplace, folder
+        try:
+            yield
+        finally:
+            self.workplace = before
 
     @property
     def kind(self) -> Kind:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from evenhand.core.estimate import Estimate
-from evenhand.core.record import Distribution, SweepPoint
+from evenhand.core.record import Distribution
 from evenhand.judge.facts import Facts, Place
 from evenhand.report import words
 from evenhand.report.figures import Figure, finite, rows_axis, text, whiskers
@@ -16,14 +16,17 @@ SUBJECTS = {"base": "unedited", "edit": "edited", "random": "random edit"}
 SYMBOLS = {"base": "circle-open", "edit": "circle", "random": "diamond"}
 
 
-def dose(points: Sequence[SweepPoint], noun: str, goal: str = "") -> Figure:
-    """Gap, or goal, and perplexity over the number of units switched off, beside random ones; the chosen is marked."""
+def dose(facts: Facts, goal: str = "") -> Figure:
+    """Gap, or goal, and perplexity over the size of the edit, beside random ones of that size; the chosen is marked."""
+    points, noun = facts.cell.sweep, facts.noun
+    sized = f"{noun} {facts.act}".strip()
+    control = f"random {noun}" if facts.act else "random edit"
     ours = [p.goal if goal else p.gap for p in points]
     what = goal or "size of the gap"
     sizes = [f"{p.units:,}" for p in points]
     data = [
-        *_band(sizes, [p.random_goal if goal else p.random_gap for p in points], "random", f"random {noun}"),
-        *_band(sizes, ours, "edit", f"{noun} of the edit"),
+        *_band(sizes, [p.random_goal if goal else p.random_gap for p in points], "random", control),
+        *_band(sizes, ours, "edit", f"{noun} of the edit" if facts.act else "the edit"),
         {"type": "scatter", "mode": "lines+markers", "name": "perplexity", "showlegend": False, "x": sizes,
          "y": [finite(100 * (p.perplexity_ratio - 1)) for p in points], "yaxis": "y2", "line": {"color": "@edit"},
          "hovertemplate": f"%{{x}} {noun}: perplexity %{{y:+.1f}} %<extra></extra>"},
@@ -37,14 +40,14 @@ def dose(points: Sequence[SweepPoint], noun: str, goal: str = "") -> Figure:
     note = {"xref": "x", "yref": "paper", "x": chosen, "y": 1.0, "text": "chosen", "showarrow": False,
             "yanchor": "bottom", "font": {"color": "@text", "size": 12}}  # fmt: skip
     return {
-        "alt": f"{what.capitalize()} over the number of {noun} switched off: {words.number(first.value)} with "
+        "alt": f"{what.capitalize()} over the number of {sized}: {words.number(first.value)} with "
         f"{sizes[0]} {noun}, {words.number(best.value)} with {sizes[chosen if chosen is not None else -1]}.",
         "height": 430,
         "data": data,
         "layout": {
             "shapes": mark, "annotations": [note] if chosen is not None else [],
             "legend": {"orientation": "h", "y": -0.2, "x": 0}, "margin": {"t": 26, "b": 90},
-            "xaxis": {"type": "category", "title": {"text": f"{noun} switched off"}, "anchor": "y2"},
+            "xaxis": {"type": "category", "title": {"text": sized}, "anchor": "y2"},
             "yaxis": {"domain": [0.42, 1], "rangemode": "tozero", "title": {"text": goal or "size of the gap (SD)"}},
             "yaxis2": {"domain": [0, 0.32], "title": {"text": "perplexity<br>change, %"}, "zeroline": True},
         },

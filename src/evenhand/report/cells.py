@@ -54,11 +54,11 @@ class Cell:
 def cell(draw: Draw, called: Called, judged: Judged, verdict: Verdict) -> Cell:
     """Return one edit, its figures drawn."""
     facts, record, home = judged.facts, judged.facts.cell, judged.judgement.home
-    draw(f"{called.id}-dose", cell_figures.dose(record.sweep, facts.noun, goal_name(facts)) if record.sweep else None)
+    draw(f"{called.id}-dose", cell_figures.dose(facts, goal_name(facts)) if record.sweep else None)
     draw(f"{called.id}-damage", cell_figures.damage(facts))
     by_layer = cell_figures.layers(record.per_layer, record.layer_sizes, facts.noun) if record.per_layer else None
     draw(f"{called.id}-layers", by_layer)
-    made = {"dose": tables.dose(record, facts.noun, goal_name(facts)), "damage": tables.damage(facts),
+    made = {"dose": tables.dose(facts, goal_name(facts)), "damage": tables.damage(facts),
             "means": tables.means(facts),
             "units": tables.units(record), "matrices": units.crowded(record.matrices),
             "measures": tables.measures(facts),

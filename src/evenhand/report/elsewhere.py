@@ -16,7 +16,7 @@ Tell = Callable[[Finding], str]
 def elsewhere(facts: Facts, judgement: Judgement) -> str:
     """Return where else the gap fell or did not, by how much, and the cost."""
     if facts.unedited:
-        return "nothing was switched off, so nothing changed elsewhere and it cost nothing"
+        return "nothing was changed, so nothing changed elsewhere and it cost nothing"
     also = "also " if judgement.kind in ("fell", "partly") else ""
     parts: list[str] = []
     for text, statuses, tell in _STATEMENTS:

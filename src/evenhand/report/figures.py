@@ -194,7 +194,7 @@ def _square(cell: Judged, context: str, other: str, view: View, subject: str) ->
     if subject == "edit" and not answers(facts, place, "edit"):
         return _Square(None, "broken", f"{head}<br>the edit stopped the model from doing the task here")
     if facts.unedited and (view == "change" or subject == "random"):
-        return _Square(None, "no edit", f"{head}<br>nothing was switched off")
+        return _Square(None, "no edit", f"{head}<br>nothing was changed")
     change, signed = facts.change(place, subject), facts.gap(place, subject)
     before, after = facts.size(place, "base"), facts.size(place, subject)
     sign = words.against(1.0, facts.contexts[context].favourable)

@@ -90,7 +90,7 @@ def _size_zero(facts: Facts, judgement: Judgement) -> str:
     f = _worst(judgement, "held", "fell", "chance")
     return (
         f"no number of units did better than leaving the model alone on the {fresh(facts)} kept for choosing, so "
-        f"nothing was switched off and the gap in {place(facts, f)} stays at {gap(facts, f, 'base')}"
+        f"nothing was changed and the gap in {place(facts, f)} stays at {gap(facts, f, 'base')}"
     )
 
 

@@ -97,16 +97,17 @@ def transfer(cells: Sequence[Judged]) -> Table:
     return Table("The maps", head, tuple(rows))
 
 
-def dose(cell: CellRecord, noun: str, goal: str = "") -> Table:
+def dose(facts: Facts, goal: str = "") -> Table:
     """The sweep over sizes, by the gap or by the study's goal."""
+    noun, units = facts.noun, not facts.cell.dose
     rows = tuple(
-        (f"{p.units:,}{' (chosen)' if p.chosen else ''}", words.percent(p.share),
+        (f"{p.units:,}{' (chosen)' if p.chosen else ''}", *([words.percent(p.share)] if units else []),
          words.estimate(p.goal if goal else p.gap), words.estimate(p.random_goal if goal else p.random_gap),
          words.percent(p.valid), words.percent(p.perplexity_ratio - 1, sign=True))
-        for p in cell.sweep
+        for p in facts.cell.sweep
     )  # fmt: skip
-    head = (noun, f"share of all {noun}", goal or "size of the gap, SD", f"same, random {noun}", "valid answers",
-            "perplexity")  # fmt: skip
+    head = (noun, *([f"share of all {noun}"] if units else []), goal or "size of the gap, SD",
+            f"same, random {noun if units else 'edit'}", "valid answers", "perplexity")  # fmt: skip
     return Table("Sizes that were tried", head, rows)
 
 

@@ -19,6 +19,7 @@ from evenhand.study.evidence import corrected, layer_sizes, rows
 from evenhand.study.histogram import distributions
 from evenhand.study.readings import labelled, read_edits, selection_of
 from evenhand.study.search import Found, method_of, search
+from evenhand.study.sweep import dose_of
 
 
 def run_cell(bench: Bench, spec: CellSpec) -> tuple[CellRecord, Edit | None]:
@@ -32,16 +33,19 @@ def run_cell(bench: Bench, spec: CellSpec) -> tuple[CellRecord, Edit | None]:
     subjects = _subjects(bench, spec, bench.scenario, found)
     general = _subjects(bench, spec, bench.utility, found)
     selection = _selection(bench, spec, found.edit)
+    dose = dose_of(method_of(spec))
     told = unit_fields(bench, spec, found.edit, found.order)
     notes = (*found.notes, *told.pop("notes"))
     record = CellRecord(
         spec=spec,
         rows=_rows(bench, spec, subjects, general),
         sweep=found.points,
-        per_layer=selection.per_layer(),
-        layer_sizes=layer_sizes(selection),
-        space=selection.layout.space,
-        share=selection.share if found.edit is None or selection_of(found.edit) is not None else math.nan,
+        per_layer=selection.per_layer() if selection is not None else {},
+        layer_sizes=layer_sizes(selection) if selection is not None else {},
+        space=selection.layout.space if selection is not None else "",
+        share=selection.share if selection is not None else math.nan,
+        dose=dose.noun if dose is not None else "",
+        describes=found.edit.describe() if found.edit is not None else "",
         distributions=tuple(distributions(subjects)),
         edit=f"edits/{spec.hash}" if found.edit else "",
         rule=found.rule,
@@ -78,7 +82,9 @@ def _measures(bench: Bench, names: Sequence[str]) -> dict[str, Measure]:
     return {name: find.build("measures", name, bench.config.measure_settings.get(name)) for name in names}
 
 
-def _selection(bench: Bench, spec: CellSpec, edit: Edit | None) -> Selection:
-    """The edited units; none when the unedited model was kept or the edit does not scale units."""
-    selection = selection_of(edit) if edit is not None else None
-    return selection if selection is not None else Selection.of(bench.lm.layout(method_of(spec).space), [])
+def _selection(bench: Bench, spec: CellSpec, edit: Edit | None) -> Selection | None:
+    """The edited units, none of them where the unedited model was kept; None where units are not what is edited."""
+    if edit is not None:
+        return selection_of(edit)
+    space = method_of(spec).space
+    return Selection.of(bench.lm.layout(space), []) if space is not None else None

@@ -16,12 +16,11 @@ from evenhand.core.errors import CannotRun
 from evenhand.core.plugin import returned
 from evenhand.core.record import CellSpec, SweepPoint
 from evenhand.core.scenario import Scenario
-from evenhand.edits.scale import Scale
 from evenhand.lm.model import LM
 from evenhand.study.bench import Bench
 from evenhand.study.config import Sizes
 from evenhand.study.readings import labelled, narrow, read_edits, selection_of, within_layers
-from evenhand.study.sweep import Aim, Candidate, choose, control, resolve, rule, sweep
+from evenhand.study.sweep import Aim, Candidate, choose, dose_of, resolve, rule, sweep
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Found:
 
     points: tuple[SweepPoint, ...]
     edit: Edit | None
-    random: Scale | None
+    random: Edit | None
     rule: str
     notes: tuple[str, ...] = ()
     order: dict[int, int] = field(default_factory=dict[int, int])
@@ -51,11 +50,12 @@ def search(bench: Bench, spec: CellSpec) -> Found:
     """
     sizes = _sizes(spec)
     with heard(bench.lm, f"{Path(spec.method).stem}: ") as told:
-        edits = _fit(bench, spec, sizes)
-    randoms = [control(edit, int(spec.hash[:12], 16)) for edit in edits]
+        doses, edits = _fit(bench, spec, sizes)
+    randoms = [edit.control(int(spec.hash[:12], 16)) for edit in edits]
     goal = bench.config.goal
     points = sweep(
-        *_candidates(bench, spec, edits, randoms), Aim(bench.bootstrap(spec), bench.config.measure_settings, goal)
+        *_candidates(bench, spec, edits, randoms, doses),
+        Aim(bench.bootstrap(spec), bench.config.measure_settings, goal),
     )
     if sizes == "paper":
         best, note, said = 1, "", "The method's own size (its thresholds); nothing was chosen."
@@ -68,7 +68,7 @@ def search(bench: Bench, spec: CellSpec) -> Found:
         kept = ", ".join(map(str, spec.run["layers"]))
         notes.append(f"Of each candidate only the units in layers {kept} were kept; sizes are counted after that.")
     if any(random is None for random in randoms):
-        notes.append("The edit does not scale units, so there is no random edit of the same size beside it.")
+        notes.append("There is no random edit of the same size for edits of this kind, so none stands beside it.")
     edit, random = (edits[best - 1], randoms[best - 1]) if best else (None, None)
     if edit is not None and (found := selection_of(edit)) is not None and not len(found):
         edit, random = None, None
@@ -113,14 +113,19 @@ def _sizes(spec: CellSpec) -> Sizes:
     return written if isinstance(written, str) else tuple(written)  # pyright: ignore[reportReturnType]
 
 
-def _fit(bench: Bench, spec: CellSpec, sizes: Sizes) -> list[Edit]:
-    """Candidate edits from the fit part, smallest first."""
+def _fit(bench: Bench, spec: CellSpec, sizes: Sizes) -> tuple[tuple[int, ...], list[Edit]]:
+    """Candidate edits from the fit part, smallest first, and their doses; no doses where they are sized by units."""
     bench.progress(f"fit {spec.method}", 0, 1)
     method = method_of(spec)
+    dose = dose_of(method)
     bias = bench.part(bench.scenario, "fit", spec.seed).only(spec.fitted_on, spec.variations)
     utility = _texts(bench.part(bench.utility, "fit", spec.seed))
-    counts = () if sizes == "paper" else resolve(sizes, bench.lm.layout(method.space).size)
-    with bench.lm.reporting(labelled(bench.progress, f"fit {spec.method}")):
+    most = bench.lm.layout(method.space).size if method.space is not None else dose.most if dose is not None else 0
+    counts = () if sizes == "paper" else resolve(sizes, most, dose)
+    with (
+        bench.lm.reporting(labelled(bench.progress, f"fit {spec.method}")),
+        bench.lm.keeping(bench.store.workplace(spec)),
+    ):
         if sizes == "paper":
             edits = [returned(method.fit(bench.lm, bias, utility), Edit, method, "fit")]
         else:
@@ -129,7 +134,8 @@ def _fit(bench: Bench, spec: CellSpec, sizes: Sizes) -> list[Edit]:
         raise CannotRun(f"method {spec.method!r} returned {len(edits)} edits for {len(counts)} sizes")
     bench.progress(f"fit {spec.method}", 1, 1)
     layers = spec.run["layers"]
-    return edits if layers is None else [within_layers(edit, layers, bench.lm) for edit in edits]
+    doses = () if dose is None else counts or (dose.own,)
+    return doses, edits if layers is None else [within_layers(edit, layers, bench.lm) for edit in edits]
 
 
 def _texts(utility: Scenario) -> Scenario:
@@ -139,7 +145,7 @@ def _texts(utility: Scenario) -> Scenario:
 
 
 def _candidates(
-    bench: Bench, spec: CellSpec, edits: Sequence[Edit], randoms: Sequence[Scale | None]
+    bench: Bench, spec: CellSpec, edits: Sequence[Edit], randoms: Sequence[Edit | None], doses: Sequence[int]
 ) -> tuple[Candidate, list[Candidate]]:
     """The unedited model and every candidate on the choose part: fitted-on contexts, and the utility texts."""
     choose_part = bench.part(bench.scenario, "choose", spec.seed).only(spec.fitted_on, spec.variations)
@@ -157,11 +163,11 @@ def _candidates(
     general = read_edits(bench.lm, texts, edits, reading, labelled(bench.progress, "candidate sizes"))
     controls = iter(bias[len(edits) :])
     found: list[Candidate] = []
-    for edit, random, said, beside in zip(edits, randoms, bias, general, strict=False):
+    for i, (edit, random, said, beside) in enumerate(zip(edits, randoms, bias, general, strict=False)):
         selection = selection_of(edit)
         found.append(
             Candidate(
-                units=len(selection) if selection is not None else 0,
+                units=len(selection) if selection is not None else doses[i] if doses else 0,
                 share=selection.share if selection is not None else math.nan,
                 bias=said,
                 random=next(controls) if random is not None else None,

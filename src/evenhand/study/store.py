@@ -1,8 +1,9 @@
 """The run folder: every file appears complete or not at all, and one run at a time writes there.
 
-`run.json`, `cells/<hash>.json`, `edits/<hash>/`, `overlap.json` (which edits share units; made at the end), and
-`cache/<hash>.safetensors` (readouts that cells share, or shards of a benchmark's; never needed to read a run). A cell's
-record is written last, so a record stands for finished work.
+`run.json`, `cells/<hash>.json`, `edits/<hash>/`, `overlap.json` (which edits share units; made at the end),
+`cache/<hash>.safetensors` (readouts that cells share, or shards of a benchmark's; never needed to read a run), and
+`cache/<hash>-fit/` (what a method that takes long has done of an unfinished cell). A cell's record is written last, so
+a record stands for finished work.
 """
 
 from __future__ import annotations
@@ -104,6 +105,11 @@ class Store:
                 for path in folder.iterdir():
                     _flush(path)
         write(self.cell_path(record.spec.hash), record.model_dump_json(indent=1).encode())
+        shutil.rmtree(self.workplace(record.spec), ignore_errors=True)
+
+    def workplace(self, spec: CellSpec) -> Path:
+        """Return the folder where fitting a cell may keep what it has done so far; it goes when the cell is written."""
+        return self.folder / "cache" / f"{spec.hash}-fit"
 
     def write_run(self, record: RunRecord) -> None:
         """Write `run.json`; keeps the date of the first start. Raises UsageError in the folder of another study."""

@@ -7,17 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from evenhand.core.bootstrap import Bootstrap
-from evenhand.core.edit import Edit
+from evenhand.core.contracts import Dose, Dosed, Method
 from evenhand.core.errors import UsageError
 from evenhand.core.estimate import Estimate
 from evenhand.core.highest import count_of
 from evenhand.core.readout import Readout
 from evenhand.core.record import SweepPoint
-from evenhand.core.select import matched_random
-from evenhand.edits.scale import Scale
 from evenhand.judge.facts import GAP, NOTHING
 from evenhand.study.config import BudgetConfig, GoalConfig, Sizes
 from evenhand.study.gap import goal_value, mean_gap, perplexity, valid_share
@@ -25,26 +21,33 @@ from evenhand.study.gap import goal_value, mean_gap, perplexity, valid_share
 GRID_SHARE, GRID_POINTS = 0.05, 14
 
 
-def resolve(sizes: Sizes, space: int) -> tuple[int, ...]:
-    """Return the numbers of units to try, ascending, without 0 (the unedited model is always there)."""
+def resolve(sizes: Sizes, most: int, dose: Dose | None = None) -> tuple[int, ...]:
+    """Return the sizes to try, ascending, without 0 (the unedited model is always there).
+
+    They are numbers of units of a space of `most`, whose grid ends at 5 %, or doses, whose grid ends at the largest.
+    """
     if sizes == "paper":
         raise ValueError("the method's own size is not a list of sizes")
     if sizes == "grid":
-        top = max(1, count_of(GRID_SHARE, space))
+        top = max(1, count_of(GRID_SHARE, most)) if dose is None else dose.most
         steps = [top ** (i / (GRID_POINTS - 1)) for i in range(GRID_POINTS)]
         return tuple(sorted({round(step) for step in steps}))
-    counts = {int(size) if isinstance(size, int) or size > 1 else count_of(size, space) for size in sizes}
-    if max(counts) > space:
-        raise UsageError(f"sizes: asked for {max(counts)} units, but the model has {space} in this space")
+    counts = {int(size) if isinstance(size, int) or size > 1 else count_of(size, most) for size in sizes}
+    if dose is None and max(counts) > most:
+        raise UsageError(f"sizes: asked for {max(counts)} units, but the model has {most} in this space")
     return tuple(sorted(counts - {0}))
 
 
-def control(edit: Edit, seed: int) -> Scale | None:
-    """Return an edit of as many random units in every layer, none of them the edit's own where that fits."""
-    if not isinstance(edit, Scale):
+def dose_of(method: Method) -> Dose | None:
+    """Return how the edits of a method are sized that selects no units; raises UsageError where it does not say."""
+    if method.space is not None:
         return None
-    generator = torch.Generator().manual_seed(seed + len(edit.selection))
-    return Scale(matched_random(edit.selection, generator), edit.factor, edit.mechanism)
+    if isinstance(method, Dosed):
+        return method.dose
+    raise UsageError(
+        f"{type(method).__name__}: a method whose space is None selects no units; it must say by a property `dose` how "
+        "its edits are sized (see Dose in evenhand/core/contracts.py)"
+    )
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,12 @@ from typing import Any
 
 from evenhand.core.edit import Edit
 from evenhand.core.explained import GapEffect
-from evenhand.edits.compose import Compose
 from evenhand.edits.scale import Scale
 from evenhand.lm.probe import spread
 from evenhand.lm.texts import compare_texts, score_texts
 from evenhand.lm.variants import Variant
 from evenhand.study.ground import Ground
 from evenhand.study.readings import labelled
-from evenhand.study.sweep import control
 from evenhand.study.units import Alone, alone, gap_effects
 
 SEED = 0
@@ -27,7 +25,7 @@ def whole(ground: Ground, edit: Edit) -> dict[str, Any]:
 
     Units are measured under masks; any other edit (single weights included) is applied around its own reading.
     """
-    beside = _random(edit)
+    beside = edit.control(SEED)
     both = [edit, *([beside] if beside is not None else [])]
     masks = [Variant(each.selection, each.factor) for each in both
              if isinstance(each, Scale) and each.selection.layout.space != "weight"]  # fmt: skip
@@ -35,14 +33,6 @@ def whole(ground: Ground, edit: Edit) -> dict[str, Any]:
     told: dict[str, Any] = {"effects": found.effects[0], "divergence": found.divergence[0], "names": ground.depth.names,
                             "read_on": ground.names}  # fmt: skip
     return told if beside is None else told | {"control": found.effects[1], "control_divergence": found.divergence[1]}
-
-
-def _random(edit: Edit) -> Edit | None:
-    """As many random units of every matrix; of a composed edit, of each of its parts; None where one scales none."""
-    if not isinstance(edit, Compose):
-        return control(edit, SEED)
-    found = [each for part in edit.edits if (each := _random(part)) is not None]
-    return Compose(tuple(found)) if len(found) == len(edit.edits) else None
 
 
 def _applied(ground: Ground, edits: Sequence[Edit]) -> Alone:

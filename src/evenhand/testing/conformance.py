@@ -35,7 +35,7 @@ from evenhand.lm.forward import score_options
 from evenhand.lm.model import LM
 from evenhand.lm.read import Reading, read
 from evenhand.study.readings import read_edits
-from evenhand.study.sweep import control
+from evenhand.study.sweep import dose_of
 from evenhand.testing.rigged import Rigged, rigged
 
 _DRAWS = 19
@@ -144,16 +144,20 @@ def check_beats_random(name: str | Method, toy: Rigged | None = None) -> None:
     """Check that a method lowers |gap| on names it has not seen, and by more than random units do.
 
     `name` is a method's name, its file, or the method itself where it needs settings; `toy` is by default that of
-    `evenhand.testing.rigged`. The method is asked for as many units as carry the gap there; 19 random edits have as
-    many in every layer (an edit that does not select units has none beside it). |gap| is that of the standardised mean
-    difference, mean over contexts and groups, and must be there to begin with.
+    `evenhand.testing.rigged`. The method is asked for as many units as carry the gap there, or for its own dose; beside
+    it stand 19 random edits of the same size (`Edit.control`). |gap| is that of the standardised mean difference, mean
+    over contexts and groups, and must be there to begin with.
     """
     method: Method = find.build("methods", name) if isinstance(name, str) else name
     toy = rigged() if toy is None else toy
-    size = len(toy.carriers[method.space])
+    dose = dose_of(method)
+    size = len(toy.carriers[method.space]) if method.space is not None else dose.own if dose is not None else 0
     (edit,) = method.path(toy.lm, toy.bias, toy.utility, [size])
-    draws = [control(edit, seed) for seed in range(_DRAWS)]
-    assert draws[0] is None or len(draws[0].selection) == size, f"{name}: asked for {size} units, got {edit.describe()}"
+    draws = [edit.control(seed) for seed in range(_DRAWS)]
+    first = draws[0]
+    assert not isinstance(first, Scale) or len(first.selection) == size, (
+        f"{name}: asked for {size} units, got {edit.describe()}"
+    )
     edits = [edit, *(draw for draw in draws if draw is not None)]
     before = _absolute_gap(read(toy.lm, toy.report))
     after, *others = (_absolute_gap(said) for said in read_edits(toy.lm, toy.report, edits, Reading(), silent))
