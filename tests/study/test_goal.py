@@ -127,6 +127,23 @@ def test_a_goal_is_told_as_a_forced_choice_where_the_model_gives_none_of_the_ans
     assert "does not do the task" not in said(0.5)
 
 
+def test_an_edit_that_broke_the_model_says_why_before_what_became_of_the_goal(asked: Asked, tmp_path: Path) -> None:
+    method = {"name": "crispr", "settings": {"search": "none", "units": 4}, "sizes": "paper"}
+    (record,) = run_study(asked(**QUESTIONS | {"methods": [method]}), tmp_path / "run")
+    run = RunRecord.model_validate_json((tmp_path / "run" / "run.json").read_bytes())
+    raised = tuple(
+        row.model_copy(update={"estimate": Estimate(value=1e6)})
+        if (row.measure, row.subject, row.against) == ("perplexity", "edit", "")
+        else row
+        for row in record.rows
+    )
+    said = say(Facts(run.scenario, record.model_copy(update={"rows": raised})))
+    assert said.judgement.kind == "broken"
+    assert said.first.startswith("The edit broke the model: text “texts” became ")
+    assert "as hard to predict (perplexity " in said.first
+    assert ". Accuracy went from " in said.first
+
+
 def test_the_verdict_asks_for_more_than_chance_and_more_than_random_units() -> None:
     def of(low: float, high: float) -> Estimate:
         return Estimate(value=(low + high) / 2, low=low, high=high, p=0.01)

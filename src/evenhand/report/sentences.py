@@ -40,7 +40,10 @@ class Verdict:
 def say(facts: Facts) -> Verdict:
     """Return the verdict on one cell in words."""
     judgement = judge(facts)
-    first = told(facts) or _FIRST[judgement.kind](facts, judgement) + _careful(facts, judgement)
+    goal = told(facts)
+    if goal and judgement.kind == "broken":
+        goal = f"{_why_broken(facts, judgement)}. {goal[0].upper()}{goal[1:]}"
+    first = goal or _FIRST[judgement.kind](facts, judgement) + _careful(facts, judgement)
     return Verdict(judgement, _sentence(first), _sentence(elsewhere(facts, judgement)))
 
 
@@ -148,11 +151,15 @@ def _oriented(finding: Finding) -> Estimate:
 
 def _broken(facts: Facts, judgement: Judgement) -> str:
     f = _worst(judgement, "broken")
-    reasons = [harm_words(h) for h in judgement.harms if h.severity == 2]
-    reasons = reasons or [f"it no longer does the task in {places(facts, those(judgement.home, 'broken'))}"]
     lower = f.edit_size.value < f.base_size.value
     tail = f", so the smaller gap in {place(facts, f)} ({from_to(facts, f)}) does not count" if lower else ""
-    return f"the edit broke the model: {words.listing(reasons, 3)}; a broken model is not an unbiased one{tail}"
+    return f"{_why_broken(facts, judgement)}; a broken model is not an unbiased one{tail}"
+
+
+def _why_broken(facts: Facts, judgement: Judgement) -> str:
+    reasons = [harm_words(h) for h in judgement.harms if h.severity == 2]
+    reasons = reasons or [f"it no longer does the task in {places(facts, those(judgement.home, 'broken'))}"]
+    return f"the edit broke the model: {words.listing(reasons, 3)}"
 
 
 def _turned(facts: Facts, judgement: Judgement) -> str:
