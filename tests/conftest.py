@@ -2,15 +2,43 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import re
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
+import jaxtyping
 import pytest
 import torch
 
 torch.set_num_threads(1)
 os.environ["EVENHAND_OFFLINE"] = "1"  # no test downloads; those of downloading serve the file themselves
+
+
+_SHAPED = re.compile(r"\b(Float|Int|Bool|Shaped|Num|Inexact|Integer|UInt\w*|Key)\[")
+
+
+def _says_shapes(given: Any) -> bool:
+    if isinstance(given, type) and not dataclasses.is_dataclass(given):
+        return False
+    function = given.fget if isinstance(given, property) else getattr(given, "__func__", given)
+    notes = getattr(function, "__annotations__", {})
+    return any(_SHAPED.search(str(note)) for note in notes.values())
+
+
+def _only_shapes(check: Callable[..., Any]) -> Callable[..., Any]:
+    """Check what names a shape: other types are pyright's, and checking them here too triples the time of the tests."""
+
+    def checking(*, typechecker: Any) -> Callable[[Any], Any]:
+        return lambda given: check(given, typechecker=typechecker) if _says_shapes(given) else given
+
+    return checking
+
+
+jaxtyping.jaxtyped = _only_shapes(jaxtyping.jaxtyped)  # what the import hook of --jaxtyping-packages calls
 
 
 def _folder(variable: str) -> Path:
