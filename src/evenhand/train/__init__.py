@@ -1,0 +1,1 @@
+"""Training: one loop with its guards, for adapters and for unlearning."""

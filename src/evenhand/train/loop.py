@@ -1,0 +1,171 @@
+"""The training loop: some parameters of a model, an objective, a recipe, and guards that stop it and roll it back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from evenhand.core.errors import UsageError
+from evenhand.lm.model import LM
+from evenhand.train.contracts import Entry, Limit, Objective, Recipe, Seen, Training, Values, Watch
+from evenhand.train.schedule import learning_rate, seed_of
+from evenhand.train.watches import NotFinite
+from evenhand.train.weights import Weights, check, lent, seeded
+
+_CHECKS = 20
+"""How often, over the whole training, values are kept as good where no watch looks."""
+
+__all__ = ["Entry", "Limit", "Objective", "Recipe", "Seen", "Training", "Watch", "train"]
+
+
+def train(
+    lm: LM,
+    parameters: Mapping[str, nn.Parameter],
+    objective: Objective,
+    recipe: Recipe,
+    watches: Sequence[Watch | Limit] = (),
+    keep: Sequence[int] = (),
+) -> Training:
+    """Train these parameters and return their values at the steps to keep; the model is left as it was found.
+
+    Parameters in half precision have float32 master copies; values come back in the model's number format. Stops where
+    the loss or its gradient is no number, or where a watch or limit says so, and rolls back to the last step that none
+    objected to; why stands in `Training.stopped`. With `lm.workplace` the state is kept there, and a killed training
+    goes on to the same weights (on the CPU to the bit). Raises UsageError or CannotRun for parameters that cannot be
+    trained, and UsageError for an objective that does not depend on them.
+    """
+    check(lm, parameters)
+    weights = Weights(parameters, recipe)
+    original = weights.values()
+    with lent(lm, parameters, original):
+        run = _Run(lm, weights, objective, recipe, watches, keep)
+        return run.through(original)
+
+
+class _Run:
+    """A training under way; `step` counts the updates made."""
+
+    def __init__(
+        self, lm: LM, weights: Weights, objective: Objective, recipe: Recipe, watches: Sequence[Watch | Limit],
+        keep: Sequence[int],
+    ) -> None:  # fmt: skip
+        self.lm, self.weights, self.objective, self.recipe = lm, weights, objective, recipe
+        self.watches = [each for each in watches if not isinstance(each, Limit)]
+        self.limits = [NotFinite(), *(each for each in watches if isinstance(each, Limit))]
+        self.wanted = {0, recipe.steps} | {step for step in keep if 0 <= step <= recipe.steps}
+        self.step, self.stopped, self.last_good, self.best = 0, "", 0, (math.nan, 0)
+        self.log: list[Entry] = []
+        self.seen: list[tuple[int, Seen]] = []
+        self.kept: dict[int, Values] = {}
+        self.gradients: list[Tensor] = []
+
+    def through(self, original: Values) -> Training:
+        self.kept[0] = original
+        while not self._stops() and self.step < self.recipe.steps:
+            self.lm.progress("training", self.step, self.recipe.steps)
+            self._update()
+        self.lm.progress("training", self.recipe.steps, self.recipe.steps)
+        best = self.last_good if math.isnan(self.best[0]) else self.best[1]
+        return Training(tuple(self.log), tuple(self.seen), self.stopped, self.last_good, best, self.kept)
+
+    def _stops(self) -> bool:
+        """Look at the model, measure the next batch, and say whether a guard objects; keep the values otherwise."""
+        last = self.step == self.recipe.steps
+        looks = [w for w in self.watches if self.step % w.every == 0 or self.step in self.wanted]
+        reason, score = self._look(looks)
+        if not reason:
+            self._measure(learn=not last)
+            reason = next((why for why in (limit.reached(self.log) for limit in self.limits) if why), "")
+        if reason:
+            self.gradients = []
+            self.stopped = (
+                f"stopped after {self.step} of {self.recipe.steps} steps: {reason}; rolled back to step "
+                f"{self.last_good}, the last good one"
+            )
+            self.lm.notify(f"training {self.stopped}")
+        elif looks or self.step in self.wanted or self.step % max(1, self.recipe.steps // _CHECKS) == 0:
+            self._keep(score)
+        return bool(reason)
+
+    def _look(self, looks: Sequence[Watch]) -> tuple[str, float]:
+        self.lm.model.eval()
+        reason, score = "", math.nan
+        for watch in looks:
+            with torch.no_grad():
+                seen = watch.look(self.lm, self.step)
+            self.seen.append((self.step, seen))
+            if not seen.ok:
+                reason = reason or seen.reason or "a watch objected"
+            score = seen.score if math.isnan(score) else score
+        return reason, score
+
+    def _keep(self, score: float) -> None:
+        """Take the values where training is as the last good ones; forget those that nobody asks for any more."""
+        self.last_good = self.step
+        if score < self.best[0] or (math.isnan(self.best[0]) and not math.isnan(score)):
+            self.best = (score, self.step)
+        if self.step:
+            self.kept[self.step] = self.weights.values()
+        needed = self.wanted | {self.last_good, self.best[1]}
+        self.kept = {step: values for step, values in self.kept.items() if step in needed}
+
+    def _measure(self, learn: bool) -> None:
+        """Write the next line of the log, and with `learn` take the gradient of what it says."""
+        parts, parameters = self.recipe.accumulate, self.weights.parameters
+        sums: dict[str, float] = {}
+        total, gradients = 0.0, list[Tensor]()
+        self.lm.model.train(self.recipe.dropout and learn)
+        for batch in range(self.step * parts, (self.step + 1) * parts):
+            seeded(parameters, seed_of(self.recipe.seed, "model", batch))
+            generator = torch.Generator().manual_seed(seed_of(self.recipe.seed, "objective", batch))
+            with torch.set_grad_enabled(learn):
+                terms = self.objective.terms(self.lm, batch, generator)
+                loss = _summed(terms) / parts
+            for name, (_, term) in terms.items():
+                sums[name] = sums.get(name, 0.0) + float(term.detach()) / parts
+            total += float(loss.detach())
+            if learn and math.isfinite(total):
+                gradients = _added(gradients, _slopes(loss, parameters))
+        norm = _norm(gradients) if learn and math.isfinite(total) else math.nan
+        lr = learning_rate(self.recipe, self.step) if learn else math.nan
+        self.log.append(Entry(self.step, sums, total, norm, lr))
+        self.gradients = gradients
+
+    def _update(self) -> None:
+        """Clip the gradient of the last measurement and make one step with it."""
+        entry, gradients = self.log[-1], self.gradients
+        if entry.norm > self.recipe.clip:
+            factor = self.recipe.clip / entry.norm
+            for i in range(len(gradients)):  # one at a time, so that gradients are not held twice
+                gradients[i] = gradients[i] * factor
+        self.weights.update(gradients, entry.lr)
+        self.step += 1
+
+
+def _summed(terms: Mapping[str, tuple[float, Tensor]]) -> Tensor:
+    if not terms:
+        raise UsageError("the objective has no terms, so there is nothing to minimise")
+    return torch.stack([weight * term.float() for weight, term in terms.values()]).sum()
+
+
+def _slopes(loss: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor]:
+    """The gradient of each parameter; 0 where the loss does not depend on it."""
+    if not loss.requires_grad:
+        raise UsageError("the objective does not depend on any of the parameters to train")
+    found = cast(list[Tensor | None], torch.autograd.grad(loss, parameters, allow_unused=True))
+    if all(each is None for each in found):
+        raise UsageError("the objective does not depend on any of the parameters to train")
+    return [torch.zeros_like(p) if g is None else g for g, p in zip(found, parameters, strict=True)]
+
+
+def _added(before: list[Tensor], more: list[Tensor]) -> list[Tensor]:
+    """Sums over the batches of a step, in float32 where there are several."""
+    return [a.float() + b for a, b in zip(before, more, strict=True)] if before else more
+
+
+def _norm(gradients: Sequence[Tensor]) -> float:
+    return math.sqrt(sum(float(gradient.float().square().sum()) for gradient in gradients))
