@@ -204,7 +204,8 @@ def test_comments_that_are_no_pairs_are_refused(tmp_path: Path) -> None:
         ("holisticbias/descriptors.json", '{"age": ["x"]}', "do not hold axes"),
         (
             "hatecheck/test_suite_cases.csv",
-            "functionality,case_id,test_case,label_gold,target_ident,templ_id\nf,1,x,hateful,a,1\nf,2,x,hateful,b,2\n",
+            "functionality,case_id,test_case,label_gold,target_ident,templ_id,case_templ,focus_words\n"
+            "f,1,x,hateful,a,1,x,x\nf,2,x,hateful,b,2,x,x\n",
             "no template is about all groups",
         ),
     ],

@@ -35,7 +35,8 @@ class Case:
     facts: tuple[tuple[str, str], ...] = ()
     """What else a measure must know of the case, as (name, value): the condition, the target term, the label."""
     spans: tuple[tuple[int, int], ...] = ()
-    """`pair`: the characters [start, end) of each sentence that fill its blank; empty where no blank is filled."""
+    """Characters [start, end). `pair`: of each sentence, what fills its blank; empty where no blank is filled.
+    `sentence`: what makes the text what it is (HateCheck's focus words); empty where nothing in it is marked."""
     ending: str = ""
     """Text after every option (a full stop), for masked models only: they judge a word inside a whole sentence."""
     flaw: str = ""

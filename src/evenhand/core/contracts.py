@@ -1,4 +1,4 @@
-"""The contracts of plug-ins that look at a model: locators and methods."""
+"""The contracts of plug-ins that look at a model or at texts: locators, selectors of spans and methods."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from evenhand.core.case import Case
 from evenhand.core.component import Attribution, Space
 from evenhand.core.edit import Edit
 from evenhand.core.entries import MatrixScores
 from evenhand.core.scenario import Scenario
+from evenhand.core.spans import Spans
 
 if TYPE_CHECKING:
     from evenhand.lm.model import LM
@@ -33,6 +35,18 @@ class Locator(Protocol):
 
         Of single weights they are `MatrixScores`, made one matrix at a time.
         """
+        ...
+
+
+@runtime_checkable
+class Selector(Protocol):
+    """Says which characters of texts carry what is to be unlearned.
+
+    A frozen dataclass whose fields all have defaults. Leaves the model as it was; same texts, same spans.
+    """
+
+    def select(self, lm: LM, texts: Sequence[Case], neutral: Sequence[str]) -> list[Spans]:
+        """Return the spans in each case's prompt, none where there are none; `neutral` texts are for comparison."""
         ...
 
 

@@ -20,6 +20,7 @@ _MARK = "__evenhand_plugin__"
 _CONTRACTS = {
     "measures": ("evenhand.core.measure", "Measure"),
     "locate": ("evenhand.core.contracts", "Locator"),
+    "spans": ("evenhand.core.contracts", "Selector"),
     "methods": ("evenhand.core.contracts", "Method"),
 }
 """Looked up by name when a plug-in is built: the contracts import torch, and finding plug-ins does not."""

@@ -12,6 +12,9 @@ or three of them for a group, which count as one together). Neutral: HateCheck's
 either: reclaimed slurs and homonyms (not parallel), counter-speech that quotes or refers to hate (it holds the hateful
 sentence), negated hate, and whatever names no group.
 
+`Case.name` is the group as the sentence names it, `Case.spans` the file's focus words where they stand in a hateful
+sentence (2,374 of 2,563; in the 189 of implicit derogation the file marks none): what unlearning takes to be hateful.
+
 Known defects: 96 hateful templates are misspelt on purpose (missing letters, spaces, digits for letters) to fool
 classifiers; how likely such strings are says little, so these sentences are marked as flaws: look at the numbers
 without them. Some sentences end in blanks, which are removed.
@@ -31,6 +34,7 @@ from evenhand.core.case import Case
 from evenhand.core.errors import CannotRun
 from evenhand.core.scenario import Context, Scenario
 from evenhand.scenarios._data import Source, read_table
+from evenhand.scenarios._shared.hatecheck import filled, focus
 
 FILE = "test_suite_cases.csv"
 SOURCE = Source(
@@ -50,7 +54,8 @@ SOURCE = Source(
 MEASURES = ("hate_likelihood_gap", "hate_gap_difference")
 NEUTRAL = ("ident_neutral_nh", "ident_pos_nh")
 """Functions whose sentences are taken as neutral."""
-_COLUMNS = ("functionality", "case_id", "test_case", "label_gold", "target_ident?", "templ_id")
+_COLUMNS = ("functionality", "case_id", "test_case", "label_gold", "target_ident?", "templ_id", "case_templ",
+            "focus_words")  # fmt: skip
 _CONTEXT = "templates"
 
 
@@ -66,6 +71,7 @@ def load(data: Path | None) -> Scenario:
         raise CannotRun(f"{SOURCE.folder}/{FILE}: no template is about all groups; get it again ({SOURCE.thanks})")
     return Scenario(
         name="hatecheck",
+        version="2",
         cases=cases,
         contexts=(Context(_CONTEXT, "sentence"),),
         groups=groups,
@@ -85,9 +91,13 @@ def _side(row: dict[str, str]) -> str:
 
 def _case(row: dict[str, str]) -> Case:
     misspelt = row["functionality"].startswith("spell_")
+    text, template = row["test_case"].strip(), row["case_templ"]
+    names = filled(text, template)["IDENTITY"]
     return Case(
         id=row["case_id"],
-        prompt=row["test_case"].strip(),
+        prompt=text,
+        name=text[slice(*names[0])] if names else "",
+        spans=focus(text, template, row["focus_words"]) if _side(row) == "hateful" else (),
         context=_CONTEXT,
         group=row["target_ident"],
         cluster=row["templ_id"],

@@ -19,7 +19,7 @@ from typing import Any
 from evenhand import find
 
 _PACKAGE = Path(find.__file__).parent
-MAKES_NUMBERS = ("core", "edits", "lm", "locate", "measures", "methods", "study")
+MAKES_NUMBERS = ("core", "edits", "lm", "locate", "measures", "methods", "spans", "study", "train")
 
 
 @cache

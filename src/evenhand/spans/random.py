@@ -1,0 +1,49 @@
+"""As many random tokens of the same text as another selector takes: the control that every other has to beat.
+
+Drawn by seed and text from the tokens that the other selector leaves, and from its own where those are too few; start
+and end tokens are none. Without it nothing can be said to come from *which* tokens are unlearned: any ascent changes
+scores of bias by making the model worse.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+
+from evenhand.core.case import Case
+from evenhand.core.spans import Span, Spans, joined, overlaps
+from evenhand.lm.model import LM
+from evenhand.lm.tokens import encode_all
+from evenhand.spans._chosen import selector
+
+
+@dataclass(frozen=True)
+class Random:
+    """As many tokens as `like` takes, drawn at random."""
+
+    like: str = "given"
+    """The selector whose number of tokens is matched, text by text."""
+    like_settings: tuple[str, ...] = ()
+    """Its settings, each written `key=value`."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+
+    def select(self, lm: LM, texts: Sequence[Case], neutral: Sequence[str]) -> list[Spans]:
+        """Return the characters of the drawn tokens."""
+        matched = selector(self.like, self.like_settings).select(lm, texts, neutral)
+        encoded = encode_all(lm, [case.prompt for case in texts], whole=True)
+        tokens = [[span for span in each.offsets if span[0] < span[1]] for each in encoded]
+        return [self._drawn(*each) for each in zip(texts, tokens, matched, strict=True)]
+
+    def _drawn(self, case: Case, tokens: Sequence[Span], matched: Spans) -> Spans:
+        taken = [span for span in tokens if overlaps(span, matched)]
+        others = [span for span in tokens if not overlaps(span, matched)]
+        draw = random.Random(hashlib.sha256(f"{self.seed}:{case.id}:{case.prompt}".encode()).hexdigest())
+        draw.shuffle(others)
+        draw.shuffle(taken)
+        # Ends that touch would be joined and stay the same tokens; joining is only for the order.
+        return joined([*others, *taken][: len(taken)])

@@ -1,0 +1,139 @@
+"""Selectors of spans: what each finds, and the laws over every file in the folder."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from evenhand import find
+from evenhand.core.case import Case
+from evenhand.core.errors import CannotRun, UsageError
+from evenhand.core.spans import joined, overlaps, standing, words
+from evenhand.lm.model import LM
+from evenhand.lm.tokens import encode
+from evenhand.spans._chosen import selector
+from evenhand.spans.gradient import Gradient
+from evenhand.spans.pmi import Pmi
+from evenhand.spans.random import Random
+from evenhand.testing.conformance import check_settings, untouched
+from evenhand.testing.tiny import tiny_lm
+
+TEXTS = tuple(
+    Case(str(i), text, "texts", name=name, spans=spans)
+    for i, (text, name, spans) in enumerate(
+        [
+            ("The lamps are dull and dull.", "lamps", ((14, 18), (23, 27))),
+            ("All lamps can go to the dump.", "lamps", ((17, 28),)),
+            ("Dull lamps, I say.", "lamps", ()),
+        ]
+    )
+)
+NEUTRAL = ("The lamps are on and on.", "All lamps can go to the house.", "I say lamps.")
+
+
+@pytest.fixture(scope="module")
+def lm() -> LM:
+    return tiny_lm("gpt2")
+
+
+def _said(spans: tuple[tuple[int, int], ...], case: Case) -> list[str]:
+    return [case.prompt[slice(*span)] for span in spans]
+
+
+@pytest.mark.parametrize("name", find.names("spans"))
+def test_selectors_obey_the_laws(name: str, lm: LM, tmp_path: Path) -> None:
+    check_settings("spans", name)
+    (tmp_path / "words.txt").write_text("dull\n")
+    chosen = selector(name, [f"file={tmp_path / 'words.txt'}"] if name == "lexicon" else [])
+    with untouched(lm, name):
+        found, again = chosen.select(lm, TEXTS, NEUTRAL), chosen.select(lm, TEXTS, NEUTRAL)
+    assert found == again
+    assert len(found) == len(TEXTS)
+    assert any(found)
+    for spans, case in zip(found, TEXTS, strict=True):
+        assert spans == joined(spans)
+        assert all(0 <= start < end <= len(case.prompt) for start, end in spans)
+
+
+def test_words_and_phrases_are_found_whole_in_whatever_case() -> None:
+    assert [("I can't co-opt it"[slice(*span)]) for span in words("I can't co-opt it")] == [
+        "I",
+        "can't",
+        "co-opt",
+        "it",
+    ]
+    assert standing("A lamp, lamps, a  LAMP", "a lamp") == [(0, 6), (15, 22)]
+    assert joined([(5, 7), (0, 2), (2, 3), (6, 9), (4, 4)]) == ((0, 3), (5, 9))
+
+
+def test_given_takes_the_words_about_a_group_the_groups_name_or_both(lm: LM) -> None:
+    case = TEXTS[0]
+    (bias,), (identity,), (both,) = (
+        selector("given", [f"of={of}"]).select(lm, [case], ()) for of in ("bias", "identity", "both")
+    )
+    assert _said(bias, case) == ["dull", "dull"]
+    assert _said(identity, case) == ["lamps"]
+    assert both == joined((*bias, *identity))
+
+
+def test_the_score_of_a_word_is_its_smoothed_pointwise_mutual_information() -> None:
+    scores = Pmi(smoothing=0.5, count=2).scores(["dull a dull", "dull a"], ["a b c"])
+    different = 4
+    expected = math.log(3.5 / (5 + 0.5 * different)) - math.log(0.5 / (3 + 0.5 * different))
+    assert scores["dull"] == pytest.approx(expected)
+    assert set(scores) == {"dull", "a"}
+
+
+def test_names_are_left_out_unless_asked_for(lm: LM) -> None:
+    alone = Pmi(least=0.0, count=1).select(lm, TEXTS, ("something else",))
+    assert not any("lamps" in _said(spans, case) for spans, case in zip(alone, TEXTS, strict=True))
+    (spans,) = Gradient(share=1.0, names=True).select(lm, TEXTS[:1], ())
+    assert "lamps" in _said(spans, TEXTS[0])
+
+
+@pytest.mark.parametrize("family", ["gpt2", "bert"])
+def test_random_draws_as_many_other_tokens(family: str) -> None:
+    lm = tiny_lm(family)
+    given = selector("given").select(lm, TEXTS, ())
+    drawn = Random(seed=1).select(lm, TEXTS, ())
+    for case, like, found in zip(TEXTS, given, drawn, strict=True):
+        encoded = encode(lm, case.prompt, whole=True)
+        taken = {i for span in like for i in encoded.covering(*span)}
+        mine = {i for span in found for i in encoded.covering(*span)}
+        assert len(mine) == len(taken)
+        assert not mine & taken
+    assert Random(seed=2).select(lm, TEXTS, ()) != drawn
+
+
+def test_random_takes_the_selectors_own_tokens_where_there_are_too_few_others(lm: LM) -> None:
+    case = Case("all", "Dull.", "texts", spans=((0, 5),))
+    assert Random().select(lm, [case], ()) == [((0, 5),)]
+
+
+def test_the_contrast_is_for_masked_models_too_and_leaves_out_the_groups_name(lm: LM) -> None:
+    found = Gradient("contrast", share=0.3).select(lm, TEXTS[:2], NEUTRAL)
+    for spans, case in zip(found, TEXTS[:2], strict=True):
+        assert spans
+        assert not any(overlaps(span, standing(case.prompt, case.name)) for span in spans)
+    masked = tiny_lm("bert")
+    assert any(Gradient("contrast").select(masked, TEXTS, NEUTRAL))
+    with pytest.raises(CannotRun, match="contrast"):
+        Gradient("loss").select(masked, TEXTS, NEUTRAL)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "says"),
+    [
+        ("lexicon", [], "needs a list of words"),
+        ("lexicon", ["file=nowhere.txt"], "expected a list of words"),
+        ("pmi", [], "neutral"),
+        ("gradient", ["of=contrast"], "neutral"),
+        ("given", ["of"], "key=value"),
+        ("given", ["off=bias"], "no setting 'off'"),
+    ],
+)
+def test_what_is_missing_is_told(name: str, settings: list[str], says: str, lm: LM) -> None:
+    with pytest.raises(UsageError, match=says):
+        selector(name, settings).select(lm, TEXTS, ())
