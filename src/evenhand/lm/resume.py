@@ -16,13 +16,17 @@ from collections.abc import Callable, Collection, Generator, Hashable, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakSet
 
 import torch
 from jaxtyping import Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from evenhand.core.component import Selection
 from evenhand.lm.model import LM
+
+_STAND_INS: WeakSet[Callable[..., Any]] = WeakSet()
+"""Every `forward` that is put in the place of a block's own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +166,13 @@ def _stand_in(output: Any, index: Int[Tensor, " row"]) -> Callable[..., Any]:
         stream: Tensor = chosen[0].detach().requires_grad_(torch.is_grad_enabled())
         return (stream, *chosen[1:]) if isinstance(output, tuple) else stream
 
+    _STAND_INS.add(forward)
     return forward
+
+
+def stands_in(block: nn.Module) -> bool:
+    """Whether a block hands out what was computed before, so that hooks at its output must not change it again."""
+    return vars(block).get("forward") in _STAND_INS
 
 
 def _put_back(module: Any, forward: Any) -> None:
