@@ -12,7 +12,8 @@ import torch
 from evenhand.core.case import Case
 from evenhand.core.errors import CannotRun, UsageError
 from evenhand.core.scenario import Context, Scenario
-from evenhand.locate.crispr import Crispr, confused
+from evenhand.locate._answers import candidates
+from evenhand.locate.crispr import Crispr
 from evenhand.testing.tiny import tiny_lm
 from oracles import crispr as oracle
 from oracles.gates import option_logp
@@ -86,7 +87,7 @@ def test_sums_over_tokens_are_those_of_weight_gradients(name: str) -> None:
     lm, scenario = tiny_lm(name), questions(1)
     (case,) = scenario.cases
     found = Crispr(tokens="sum", clamp="dataset", strength=0.0, weight=False).score(lm, scenario)
-    wrong = confused(lm, scenario.cases)[0]
+    wrong = oracle.wrong_option(lm, case, None)
     with torch.no_grad():
         p = option_logp(lm, case.prompt, case.options[wrong]).double().exp()
     wanted = p * oracle.weight_gradient_sums(lm, found.layout, case, wrong)
@@ -94,12 +95,26 @@ def test_sums_over_tokens_are_those_of_weight_gradients(name: str) -> None:
 
 
 def test_the_wrong_option_is_the_likeliest_but_the_right_one() -> None:
-    for name in ("t5", "llama"):
-        lm, cases = tiny_lm(name), questions().cases
-        assert confused(lm, cases) == [oracle.wrong_option(lm, case, None) for case in cases]
-    end = int(lm.tokenizer.eos_token_id)
-    t5 = tiny_lm("t5")
-    assert confused(t5, cases, end=True) == [oracle.wrong_option(t5, case, end) for case in cases]
+    """Beside an encoder that is found out while units are scored, which the oracles below and above see."""
+    lm, cases = tiny_lm("llama"), questions().cases
+    assert candidates(lm, cases) == [[oracle.wrong_option(lm, case, None)] for case in cases]
+    assert candidates(tiny_lm("t5"), cases) == [[o for o in range(3) if o != case.favourable] for case in cases]
+
+
+def test_an_encoder_reads_each_prompt_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    lm, read = tiny_lm("t5"), list[int]()
+    encoder = lm.model.get_encoder()
+    monkeypatch.setattr(encoder, "forward", _counting(encoder.forward, read))
+    Crispr().score(lm, questions(4))
+    assert sum(read) == len(questions(4).cases)
+
+
+def _counting(forward: Any, read: list[int]) -> Any:
+    def counted(*args: Any, **given: Any) -> Any:
+        read.append(len(given["input_ids"]))
+        return forward(*args, **given)
+
+    return counted
 
 
 def two_options() -> Scenario:
@@ -119,16 +134,16 @@ def test_of_two_options_the_other_is_wrong_and_nothing_is_scored_to_find_it(
         if mode == "paper"
         else oracle.code(lm, scenario, lm.layout("row"), 4)
     )
-    monkeypatch.setattr("evenhand.locate.crispr.score_options", None)
-    assert confused(lm, scenario.cases, mode == "code") == [1, 0, 1, 0, 1, 0]
+    monkeypatch.setattr("evenhand.locate._answers.score_options", None)
+    assert candidates(lm, scenario.cases) == [[1], [0], [1], [0], [1], [0]]
     _close(Crispr(mode=mode).score(lm, scenario).scores, wanted, f"{name} {mode}, two options")
 
 
 def test_two_and_three_options_may_be_mixed() -> None:
     lm, several, two = tiny_lm("llama"), questions().cases, two_options().cases
     mixed = [case for both in zip(several, two, strict=True) for case in both]
-    assert confused(lm, mixed)[::2] == confused(lm, several)
-    assert confused(lm, mixed)[1::2] == [1, 0, 1, 0, 1, 0]
+    assert candidates(lm, mixed)[::2] == candidates(lm, several)
+    assert candidates(lm, mixed)[1::2] == [[1], [0], [1], [0], [1], [0]]
 
 
 @pytest.mark.parametrize("name", ["t5", "llama", "gpt2"])

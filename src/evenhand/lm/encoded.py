@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from transformers.modeling_outputs import BaseModelOutput
 
 from evenhand.lm.model import LM
 from evenhand.lm.rows import Row
@@ -32,17 +33,21 @@ class Prompts:
             self.prompt[same], self.turn[same] = prompt, torch.arange(len(same))
         self._slopes: dict[str, list[Tensor]] = {}
 
-    def read(self, lm: LM, given: dict[str, Any]) -> tuple[Float[Tensor, "prompt pos d"], dict[str, Any]]:
-        """Run the encoder; return what it made of the prompts and the model's arguments for the rows, with copies.
+    def read(self, lm: LM, given: dict[str, Any]) -> Float[Tensor, "prompt pos d"]:
+        """Run the encoder and return what it made of the prompts.
 
         Nothing of it is kept here: hooks in its graph refer to this object, so that the graph would never be freed.
         """
         first = self.first.to(lm.device)
         output: Any = lm.model.get_encoder()(**{name: given[name][first] for name in ("input_ids", "attention_mask")})
-        once: Tensor = output.last_hidden_state
+        return output.last_hidden_state
+
+    def handed(self, once: Float[Tensor, "prompt pos d"], given: dict[str, Any]) -> dict[str, Any]:
+        """Return the model's arguments for the rows, with a copy of what was made of its prompt for each."""
         copies = once.detach()[self.prompt.to(once.device)].requires_grad_(True)
-        output.last_hidden_state = copies
-        return once, {name: x for name, x in given.items() if name != "input_ids"} | {"encoder_outputs": output}
+        return {name: x for name, x in given.items() if name != "input_ids"} | {
+            "encoder_outputs": BaseModelOutput(last_hidden_state=copies)  # pyright: ignore[reportArgumentType]
+        }
 
     def back(self, once: Float[Tensor, "prompt pos d"], given: dict[str, Any]) -> None:
         """Take the gradients that the copies received back through the encoder, in turns."""

@@ -24,23 +24,29 @@ from evenhand.lm.rows import Row
 from evenhand.lm.trace import frozen, inputs, target_scores
 
 Tokens = Literal["max", "mean", "sum", "last"]
+Choose = Callable[[Float[Tensor, " row"]], Sequence[int]]
+"""From the objectives of all rows to those that are gone on with, every case among them, in the order of cases."""
 Reduce = Callable[[Float[Tensor, "row pos unit"], Bool[Tensor, "row pos"]], Float[Tensor, "out unit"]]
 """From what each row's units contribute at each position, and which positions are tokens, to one number per unit."""
 
 
 def contributions(
-    lm: LM, rows: Sequence[Row], layout: Layout, reducing: Callable[[Float[Tensor, " row"]], Reduce]
+    lm: LM,
+    rows: Sequence[Row],
+    layout: Layout,
+    reducing: Callable[[Float[Tensor, " row"]], Reduce],
+    choose: Choose | None = None,
 ) -> tuple[Float[Tensor, " row"], Float[Tensor, "out unit"]]:
     """Run rows as one batch; return their objectives (nats) and activation · gradient of each, reduced (fp32).
 
     `reducing` is given the objectives and returns what is done at every site, in place where it likes. Positions are
-    those of the sequence that a site is applied to: keys and values of cross-attention see the encoder's. Raises
-    CannotRun when no gradient reaches a site, UsageError for space `weight`.
+    those of the sequence that a site is applied to: keys and values of cross-attention see the encoder's. With an
+    encoder, `choose` may drop rows once all are scored, for which prompts are not read again. Raises CannotRun when no
+    gradient reaches a site, UsageError for space `weight`.
     """
     if layout.space == "weight":
         raise UsageError("single weights have no activation; use space 'row', 'neuron', 'head' or 'value'")
     found: dict[str, Tensor] = {}
-    masks = {stack: _tokens(lm, rows, stack) for stack in {site.sees or site.stack for site in layout.sites}}
     chosen: list[Reduce] = []  # known only between the two passes
     prompts = Prompts(rows) if lm.kind == "encoder-decoder" else None
     with frozen(lm, True), ExitStack() as hooks:
@@ -53,7 +59,14 @@ def contributions(
                     found[site.path] = chosen[0](_units(terms, len(rows), site), masks[site.sees or site.stack])
 
             hooks.callback(_watch(lm, site, layout.space == "row", take).remove)
-        once, given = prompts.read(lm, inputs(lm, rows)) if prompts else (None, inputs(lm, rows))
+        once = prompts.read(lm, inputs(lm, rows)) if prompts else None
+        if prompts and once is not None and choose is not None:
+            with torch.no_grad():
+                kept = choose(target_scores(lm, rows, prompts.handed(once, inputs(lm, rows))))
+            rows = [rows[i] for i in kept]
+            prompts = Prompts(rows)
+        masks = {stack: _tokens(lm, rows, stack) for stack in {site.sees or site.stack for site in layout.sites}}
+        given = prompts.handed(once, inputs(lm, rows)) if prompts and once is not None else inputs(lm, rows)
         objective = target_scores(lm, rows, given)
         if not objective.requires_grad:
             raise CannotRun(f"{layout.sites[0].path}: no gradient reaches this map, so its units cannot be scored")
@@ -92,6 +105,8 @@ def _watch(lm: LM, site: Site, output: bool, take: Callable[[Tensor, Tensor], No
     """Hand activation and gradient at a map to `take` when the gradient arrives; raise where it never can."""
 
     def watch(hidden: Tensor) -> None:
+        if not torch.is_grad_enabled():
+            return
         if not hidden.requires_grad:
             raise CannotRun(f"{site.path}: no gradient reaches this map, so its units cannot be scored by gradient")
         said = hidden.detach()

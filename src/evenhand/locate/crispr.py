@@ -39,9 +39,9 @@ probability to "cannot be determined" looks like less bias on questions that can
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Literal
 
 import torch
@@ -49,17 +49,15 @@ from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor
 
-from evenhand.core.case import Case
 from evenhand.core.component import Attribution, Layout, Space
 from evenhand.core.errors import CannotRun, UsageError
 from evenhand.core.scenario import Scenario
 from evenhand.lm.batching import Cost, Work, in_batches
-from evenhand.lm.forward import check_scored, score_options
-from evenhand.lm.logits import check_length
 from evenhand.lm.model import LM
 from evenhand.lm.outputs import Reduce, Tokens, contributions, over_tokens
-from evenhand.lm.rows import Row, continuation_rows
-from evenhand.lm.tokens import Unscorable, render
+from evenhand.lm.rows import Row
+from evenhand.lm.tokens import render
+from evenhand.locate._answers import Pair, candidates, chosen, pair
 
 Mode = Literal["paper", "code"]
 Clamp = Literal["token", "instance", "batch", "dataset"]
@@ -93,11 +91,13 @@ class Crispr:
         """
         check_asked(scenario)
         layout = lm.layout(self.space)
-        wrong = confused(lm, scenario.cases, self.mode == "code")
+        wrong = candidates(lm, scenario.cases)
         sums = _Sums(self, layout)
 
         def run(batch: list[_Item]) -> None:
-            pairs = [_pair(lm, item.case, scenario.cases[item.case], wrong[item.case], self.mode) for item in batch]
+            pairs = [
+                pair(lm, item.case, scenario.cases[item.case], wrong[item.case], self.mode == "code") for item in batch
+            ]
             sums.add(batch, *_terms(self, lm, layout, pairs))
 
         lengths = [len(lm.tokenizer(render(lm, case))["input_ids"]) for case in scenario.cases]
@@ -145,14 +145,6 @@ class _Item:
     key: str
     share: float
     """What it counts in the score."""
-
-
-@dataclass(frozen=True)
-class _Pair:
-    """The rows of one case: those of ŷ and those of the right answer."""
-
-    wrong: list[Row]
-    right: list[Row]
 
 
 class _Sums:
@@ -219,41 +211,14 @@ def check_asked(scenario: Scenario) -> None:
     )
 
 
-def confused(lm: LM, cases: Sequence[Case], end: bool = False) -> list[int]:
-    """Return each case's most probable wrong option, of two the other one; `end`: with the end token (mode `code`)."""
-    asked = [case for case in cases if len(case.options) > 2]
-    if end and lm.kind == "encoder-decoder":
-        token: str = lm.tokenizer.eos_token
-        asked = [dataclasses.replace(c, options=tuple(f"{option}{token}" for option in c.options)) for c in asked]
-    scored = iter(check_scored(asked, score_options(lm, asked)[0]) if asked else ())
-    found: list[int] = []
-    for case in cases:
-        others = next(scored).clone() if len(case.options) > 2 else torch.zeros(2)
-        others[case.favourable] = -torch.inf
-        found.append(int(others.argmax()))
-    return found
-
-
-def _pair(lm: LM, index: int, case: Case, wrong: int, mode: Mode) -> _Pair:
-    ends = [int(lm.tokenizer.eos_token_id)] if mode == "code" and lm.kind == "encoder-decoder" else []
-
-    def rows(option: int) -> list[Row]:
-        try:
-            found = continuation_rows(lm, index, render(lm, case), [case.options[option]], [1.0], ends)
-        except Unscorable as error:
-            raise UsageError(f"case {case.id!r}: an option has no score ({error}); leave the case out") from error
-        check_length(lm, max(row.length for row in found), f"case {case.id!r}: the prompt with an option")
-        return found
-
-    return _Pair(rows(wrong), rows(int(case.favourable or 0)))
-
-
 def _terms(
-    locator: Crispr, lm: LM, layout: Layout, pairs: Sequence[_Pair]
+    locator: Crispr, lm: LM, layout: Layout, pairs: Sequence[Pair]
 ) -> tuple[Float[Tensor, "2 case"], Float[Tensor, "k unit"]]:
     """P(ŷ) and P(y) of each case, and the weighted terms of each: of ŷ and y, or one where it is cut at each token."""
-    sides = [pair.wrong for pair in pairs] + [pair.right for pair in pairs]
-    rows = [row for side in sides for row in side]
+    sides = [each.wrong[0] for each in pairs] + [each.right for each in pairs]
+    choosing = any(len(each.wrong) > 1 for each in pairs)
+    scored = [side for each in pairs for side in (*each.wrong, each.right)] if choosing else sides
+    rows = [row for side in scored for row in side]
     which = torch.repeat_interleave(torch.tensor([len(side) for side in sides]))
     chances: list[Tensor] = []
 
@@ -267,7 +232,7 @@ def _terms(
             locator, *_by_side(terms.mul_(scale[which_row][:, None, None]), mask, sides)
         )
 
-    _, values = contributions(lm, rows, layout, reducing)
+    _, values = contributions(lm, rows, layout, reducing, partial(chosen, pairs) if choosing else None)
     return chances[0], values
 
 
