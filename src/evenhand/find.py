@@ -19,8 +19,8 @@ from typing import Any, Literal
 from evenhand.core import plugin as plugins
 from evenhand.core.errors import EvenhandError, UsageError, nearest
 
-Kind = Literal["scenarios", "suites", "measures", "locate", "spans", "edits", "methods"]
-KINDS: tuple[Kind, ...] = ("scenarios", "suites", "measures", "locate", "spans", "edits", "methods")
+Kind = Literal["scenarios", "suites", "readings", "measures", "locate", "spans", "edits", "methods"]
+KINDS: tuple[Kind, ...] = ("scenarios", "suites", "readings", "measures", "locate", "spans", "edits", "methods")
 _HERE = Path(__file__).parent
 
 
