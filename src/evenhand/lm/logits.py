@@ -94,6 +94,14 @@ def forward(
     The pairs are gathered before the output embedding, so no other logits are ever computed; everything a family does
     before it (scale, projection, transform) or after it (soft-cap) happens as always.
     """
+    with torch.no_grad():
+        return forward_to_learn(lm, inputs, rows, at)
+
+
+def forward_to_learn(
+    lm: LM, inputs: dict[str, Any], rows: Int[Tensor, " k"], at: Int[Tensor, " k"]
+) -> tuple[Float[Tensor, "k vocab"], Any]:
+    """Do what `forward` does, with the graph where gradients are enabled."""
     rows, at = rows.to(lm.device), at.to(lm.device)
 
     def gather(module: Any, args: tuple[Tensor, ...]) -> tuple[Any, ...]:
@@ -102,8 +110,7 @@ def forward(
 
     hook = lm.head.register_forward_pre_hook(gather)
     try:
-        with torch.no_grad():
-            output = lm.model(**inputs)
+        output = lm.model(**inputs)
     finally:
         hook.remove()
     return output.logits[0], output
