@@ -106,7 +106,11 @@ def test_questions_without_groups_are_fitted_chosen_and_reported_on_disjoint_par
     assert "The goal on what was kept for the report" in capsys.readouterr().out
     assert any(word in summary(tmp_path / "run", record) for word in ("no gain shown", "better on its goal", "worse"))
     page = render(tmp_path / "run").read_text(encoding="utf-8")
-    assert "accuracy" in page
+    assert "How does the model answer facts" in page
+    assert "Accuracy, before → after" in page
+    assert "rest on few questions" in page
+    assert "when only a name changes" not in page
+    assert "Names stand in for groups" not in page
 
 
 def test_a_goal_is_told_as_a_forced_choice_where_the_model_gives_none_of_the_answers(

@@ -11,18 +11,26 @@ from evenhand.report.figures import Judged
 from evenhand.report.load import Run
 from evenhand.report.provenance import asked, fresh
 
-GENERAL = (
-    "This is a measurement, not a certificate. A small gap here does not mean that the model is fair, and says nothing "
-    "about a use that was not tested.",
+OF_GROUPS = (
     "Names stand in for groups. A name also carries class, age, region and how rare it is, and these cannot be told "
     "apart here; no real people were asked.",
     "The intervals cover the choice of names only: with other names of the same kind the numbers would fall in them "
     "most of the time. Other wordings, other seeds and other ways of drawing answers are not covered.",
     "Only averages are compared. Two groups can have the same average and still be treated differently in single "
     "cases, or for combinations such as gender and age.",
+)
+"""What holds where groups are compared."""
+OF_QUESTIONS = (
+    "The intervals cover the choice of questions only: with other questions of the same kind the numbers would fall in "
+    "them most of the time. Other wordings and other seeds are not covered.",
+)
+"""What holds where no groups are compared."""
+GENERAL = (
+    "This is a measurement, not a certificate. A good number here does not mean that the model is fair, and says "
+    "nothing about a use that was not tested.",
     "Other harms, such as insults, stereotypes in stories, refusals or a change of tone, were not measured.",
     "The random edit is one random draw of the same size in the same layers; another draw could do more or less. The "
-    "interval of the comparison with it covers the names, not the draw.",
+    "interval of the comparison with it does not cover the draw.",
     "Correction for many comparisons (q) is made inside each edit's table of changes, not over all edits of the page.",
     "Every prompt was asked in the words of the scenario; other languages, dialects and spellings were not tested.",
 )
@@ -31,7 +39,8 @@ GENERAL = (
 def of(run: Run, cells: Sequence[Judged], luck: str = "") -> list[str]:
     """Return the limits as sentences; those of this run first."""
     lucky = [luck] if luck else []
-    return [*_names(run.record), *_contexts(run.record, cells), *lucky, *GENERAL]
+    compared = OF_GROUPS if len(run.record.scenario.groups) > 1 else OF_QUESTIONS
+    return [*_names(run.record), *_contexts(run.record, cells), *lucky, *compared, *GENERAL]
 
 
 def _names(record: RunRecord) -> list[str]:
@@ -46,7 +55,13 @@ def _names(record: RunRecord) -> list[str]:
     report = record.scenario.parts.get("report", {})
     if not report:
         return found
-    if fresh(record) == "names":
+    if fresh(record) == "questions":
+        count = sum(len(questions) for questions in report.values())
+        found.append(
+            f"The reported numbers rest on few questions that have nothing to do with each other: {count}. The edits "
+            "were fitted and their size was chosen on other questions, so these are new to them."
+        )
+    elif fresh(record) == "names":
         said = words.listing([f"{len(names)} {group}" for group, names in report.items()], 8)
         found.append(
             f"The reported numbers rest on few names: {said}. The edits were fitted and their size was chosen on other "

@@ -29,6 +29,8 @@ class Page:
     """What the steps of an edit do not share: names, or variations."""
     config: str
     held_out: bool = False
+    goal: str = ""
+    """The measure that sizes were chosen by and edits are judged by; empty: the gap between groups."""
     """Whether some edits are judged where they were not fitted at all."""
     cells: list[Cell] = field(default_factory=list[Cell])
     missing: list[str] = field(default_factory=list[str])
@@ -70,6 +72,8 @@ def build(run: Run) -> Page:
     page = Page(record, provenance.fresh(record), json.dumps(record.config, indent=2, ensure_ascii=False))
     model_of, method_of = naming.models(record), naming.methods(record)
     repeated = Repeated(len({r.seed for r in record.cells}) > 1, len({r.protocol for r in record.cells}) > 1)
+    goal: dict[str, Any] = record.config.get("goal") or {}
+    page.goal = goal.get("measure", "").replace("_", " ")
     page.held_out = any(ref.protocol != "specific" for ref in record.cells)
     for index, (ref, found) in enumerate(run.cells):
         facts = Facts(record.scenario, found)

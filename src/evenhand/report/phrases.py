@@ -83,5 +83,7 @@ def from_to(facts: Facts, f: Finding) -> str:
 
 
 def fresh(facts: Facts) -> str:
-    """Return what fitting, choosing and reporting do not share: `names`, or `variations`."""
-    return "variations" if facts.cell.spec.run.get("split", {}).get("by") == "variation" else "names"
+    """Return what the three steps do not share: `names` (`questions` without groups), or `variations`."""
+    if facts.cell.spec.run.get("split", {}).get("by") == "variation":
+        return "variations"
+    return "names" if len(facts.scenario.groups) > 1 else "questions"

@@ -14,9 +14,11 @@ USED = {"fit": "find the units", "choose": "choose how many", "report": "report 
 
 
 def fresh(run: RunRecord) -> str:
-    """Return what the three steps do not share: `names`, or `variations` of each use case."""
+    """Return what the three steps do not share: `names` (`questions` without groups), or `variations` of a use case."""
     split = run.config.get("split", {})
-    return "variations" if split.get("by") == "variation" else "names"
+    if split.get("by") == "variation":
+        return "variations"
+    return "names" if len(run.scenario.groups) > 1 else "questions"
 
 
 def asked(run: RunRecord) -> str:
