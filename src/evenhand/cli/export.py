@@ -1,14 +1,17 @@
-"""`evenhand export`: a checkpoint with the edit in its weights."""
+"""`evenhand export`: a checkpoint with the edit in its weights, or an adapter beside them."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from evenhand.cli import options
+
+if TYPE_CHECKING:
+    from evenhand.lm.model import LM
 
 
 def export(
@@ -23,7 +26,10 @@ def export(
     licence: Annotated[
         str, typer.Option(help="Licence of the base model, such as apache-2.0; default: what its own card says.")
     ] = "",
-    replace: Annotated[bool, typer.Option("--replace", help="Replace a checkpoint that is there already.")] = False,
+    adapter: Annotated[
+        bool, typer.Option("--adapter", help="Write a low-rank edit as an adapter for peft, without the model.")
+    ] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace what was exported there before.")] = False,
     json_: options.Json = False,
 ) -> None:
     """Bake an edit into a checkpoint that plain transformers loads, with a model card.
@@ -35,9 +41,23 @@ def export(
 
     lm = options.open_lm(model, False, dtype=dtype, device=device, device_map=device_map, revision=revision,
                          trust_remote_code=trust_remote_code)  # fmt: skip
+    if adapter:
+        _adapter(lm, edit, out, replace, json_)
+        return
     done = write(lm, edit, out, replace, licence)
     if json_:
         document({"checkpoint": str(done.folder), "evidence": done.evidence, "licence": done.licence.name,
                   **asdict(done.checked)})  # fmt: skip
+    else:
+        print(done)
+
+
+def _adapter(lm: LM, edit: Path, out: Path, replace: bool, json_: bool) -> None:
+    from evenhand.cli.screen import document
+    from evenhand.export.adapter import export_adapter
+
+    done = export_adapter(lm, edit, out, replace)
+    if json_:
+        document({"adapter": str(done.folder), "describes": done.describes, "difference": done.difference})
     else:
         print(done)

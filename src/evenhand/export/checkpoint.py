@@ -5,10 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import hashlib
-import shutil
-import uuid
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +12,13 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from pydantic import ValidationError
-from safetensors import SafetensorError
 from torch import Tensor
 
 from evenhand.core.edit import Edit
 from evenhand.core.errors import CannotRun, UsageError
 from evenhand.core.record import CellRecord, RunRecord
 from evenhand.edits import _file
+from evenhand.export._folder import check_target, folder_of, memory, place
 from evenhand.export.card import Checked, Licence, ModelCard, licence, text
 from evenhand.lm.load import Loading, folder_sha256, load
 from evenhand.lm.model import LM
@@ -70,18 +66,18 @@ def checkpoint(lm: LM, edit: Edit, folder: Path, card: ModelCard, replace: bool 
     that is in use (unless `replace`), CannotRun where the edit cannot be baked, changes nothing, or cannot be written.
     """
     target = Path(folder).resolve()
-    _check_target(lm, target, replace)
+    check_target(lm, target, replace)
     _check_model(lm, edit)
     before = probe_logits(lm)
     with edit.applied(lm):
         wanted = probe_logits(lm)
-    with _memory():
+    with memory():
         baked = dataclasses.replace(lm, model=copy.deepcopy(lm.model), edits=[])
     edit.bake(baked)
     changed = changed_weights(lm.model, baked.model)
     if not changed:
         raise CannotRun(f"this edit ({edit.describe()}) changes no weight: the checkpoint would be the unedited model")
-    with _scratch(target) as scratch:
+    with folder_of(target) as scratch:
         _save(baked, scratch)
         bits = _fingerprints(baked.model)
         del baked
@@ -98,22 +94,8 @@ def checkpoint(lm: LM, edit: Edit, folder: Path, card: ModelCard, replace: bool 
         readme.write_text(text(card, lm.identity, checked), encoding="utf-8")
         for path in scratch.iterdir():  # safetensors writes files that only their owner can read
             path.chmod(readme.stat().st_mode)
-        _place(scratch, target)
+        place(scratch, target)
     return Exported(target, checked, card.cell is not None, licence(card, lm.identity))
-
-
-def _check_target(lm: LM, target: Path, replace: bool) -> None:
-    if Path(lm.identity.source).is_dir() and Path(lm.identity.source).resolve() == target:
-        raise UsageError(f"{target}: this is the model itself; give another folder for the edited copy")
-    if target.exists() and not target.is_dir():
-        raise UsageError(f"{target}: is a file; give a folder")
-    if target.is_dir() and any(target.iterdir()):
-        if not replace:
-            raise UsageError(f"{target}: is not empty; give a new folder, or say --replace")
-        if not (target / "config.json").is_file():
-            raise UsageError(
-                f"{target}: holds no checkpoint (no config.json), so it is not replaced; empty it yourself"
-            )
 
 
 def _check_model(lm: LM, edit: Edit) -> None:
@@ -186,44 +168,6 @@ def _read_back(lm: LM, folder: Path, wanted: Float[Tensor, "row tok vocab"], bit
             "tokens. Nothing was kept"
         )
     return difference
-
-
-@contextmanager
-def _scratch(target: Path) -> Generator[Path]:
-    """Give a folder beside the target that is gone afterwards; turn failures of the disk into one plain sentence."""
-    folder = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.part"
-    try:
-        folder.mkdir(parents=True)
-        yield folder
-    except (OSError, SafetensorError) as error:
-        raise CannotRun(
-            f"{target}: cannot be written ({error}); nothing was kept. Is the disk full, or the folder read-only?"
-        ) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _place(scratch: Path, target: Path) -> None:
-    """Move the finished folder to its place; what was there goes last, and comes back if that fails."""
-    if not target.exists():
-        scratch.rename(target)
-        return
-    old = scratch.with_suffix(".old")
-    target.rename(old)
-    try:
-        scratch.rename(target)
-    except OSError:
-        old.rename(target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-
-
-@contextmanager
-def _memory() -> Generator[None]:
-    try:
-        yield
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        raise CannotRun(f"no memory for a second copy of the model, which baking works on ({error})") from error
 
 
 def _evidence(edit: Path) -> tuple[CellRecord | None, RunRecord | None]:

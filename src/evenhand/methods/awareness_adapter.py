@@ -98,7 +98,7 @@ class AwarenessAdapter:
     models: ClassVar[tuple[Kind, ...]] = ("causal",)
     own_texts: ClassVar[bool] = True
     """It is fitted to texts of its own, so it need not close the gap of a toy."""
-    quick: ClassVar[Mapping[str, Any]] = {"epochs": 1, "longest": 48}
+    quick: ClassVar[Mapping[str, Any]] = {"epochs": 1, "batch_size": 15, "accumulate": 1, "longest": 32}
     """Settings with which the laws of methods are checked."""
 
     @property
