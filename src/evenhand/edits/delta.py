@@ -50,7 +50,7 @@ class Change:
     def random(self, generator: torch.Generator) -> Change:
         """Return another change of as many entries and the same norm."""
         drawn = torch.randn(len(self.values), generator=generator)
-        drawn = drawn * float(self.values.double().norm() / drawn.double().norm().clamp_min(1e-30))
+        drawn = drawn * _norm(self.values) / max(_norm(drawn), 1e-30)
         if self.at is None:
             return Change(self.shape, drawn)
         places = torch.randperm(math.prod(self.shape), generator=generator)[: len(drawn)].sort().values
@@ -169,3 +169,7 @@ def _places(names: Mapping[str, Change]) -> str:
         return outside
     first, last = min(numbers), max(numbers)
     return (f"layer {first}" if first == last else f"layers {first} to {last}") + (f" and {outside}" if outside else "")
+
+
+def _norm(values: Float[Tensor, " entry"]) -> float:
+    return math.sqrt(float(values.double().square().sum()))
