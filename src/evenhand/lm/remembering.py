@@ -17,7 +17,9 @@ def remember(cache: Any, read: Int[Tensor, "row all 2"]) -> None:
     layer: Any = cache.layers[0]
     if not isinstance(layer, _Remembering):
         kind = cast("type", layer.__class__)
-        layer.__class__ = type(kind.__name__, (_Remembering, kind), {})
+        remembering: Any = object.__new__(type(kind.__name__, (_Remembering, kind), {}))
+        vars(remembering).update(vars(layer))
+        cache.layers[0] = layer = remembering
     layer.read = read
 
 
