@@ -1,4 +1,4 @@
-"""The simplest objective: the mean negative log-likelihood of the tokens of some texts."""
+"""Small things to train: the mean negative log-likelihood of the tokens of some texts, the writers of a model."""
 
 import hashlib
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from evenhand.testing.tiny import SENTENCES
 from evenhand.train.schedule import drawn
 
 
-@dataclass(frozen=True)
+@dataclass
 class Likelihood:
     """`weight` −1 unlearns."""
 
@@ -28,3 +28,8 @@ class Likelihood:
 
     def digest(self):
         return hashlib.sha256(repr(self).encode()).hexdigest()
+
+
+def writers(lm):
+    """The weights that write the neurons' outputs."""
+    return {f"{s.path}.weight": lm.module(s.path).weight for s in lm.layout("neuron").sites}

@@ -7,18 +7,14 @@ import torch
 from evenhand.testing.conformance import untouched
 from evenhand.testing.tiny import tiny_lm
 from evenhand.train.loop import Recipe, train
-from small_training import Likelihood
-
-
-def _writers(lm):
-    return {f"{s.path}.weight": lm.module(s.path).weight for s in lm.layout("neuron").sites}
+from small_training import Likelihood, writers
 
 
 def test_training_lowers_the_loss_and_leaves_the_model():
     lm = tiny_lm("gpt2")
     recipe = Recipe(steps=20, lr=3e-2)
     with untouched(lm, "training"):
-        done = train(lm, _writers(lm), Likelihood(), recipe, keep=[5])
+        done = train(lm, writers(lm), Likelihood(), recipe, keep=[5])
     assert not done.stopped
     assert done.last_good == 20
     assert done.log[-1].total < done.log[0].total - 1

@@ -87,11 +87,13 @@ class Seen:
     score: float = float("nan")
 
 
+@runtime_checkable
 class Watch(Protocol):
     """Looks at the model, in evaluation mode, while it trains.
 
     Before the first step (step 0, also when a killed training goes on: there it takes what it compares with), then
-    every `every` steps, at the steps to keep, and at the end.
+    every `every` steps, whenever another watch looks, at the steps to keep, and at the end: what is rolled back to has
+    been seen by all. One with a `digest()` of its settings is known by it when a killed training goes on, as limits are.
     """
 
     @property

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import cast
+from dataclasses import asdict
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +14,12 @@ from evenhand.core.errors import UsageError
 from evenhand.lm.model import LM
 from evenhand.train.contracts import Entry, Limit, Objective, Recipe, Seen, Training, Values, Watch
 from evenhand.train.schedule import learning_rate, seed_of
-from evenhand.train.watches import NotFinite
+from evenhand.train.state import Keeper, key_of
+from evenhand.train.watches import Divergence, NotFinite
 from evenhand.train.weights import Weights, check, lent, seeded
 
 _CHECKS = 20
-"""How often, over the whole training, values are kept as good where no watch looks."""
+"""How often, over the whole training, values are kept as good where there is no watch."""
 
 __all__ = ["Entry", "Limit", "Objective", "Recipe", "Seen", "Training", "Watch", "train"]
 
@@ -41,42 +43,87 @@ def train(
     check(lm, parameters)
     weights = Weights(parameters, recipe)
     original = weights.values()
+    run = _Run(lm, weights, objective, recipe, watches)
+    run.wanted |= {step for step in keep if 0 <= step <= recipe.steps}
+    run.kept[0] = original
+    key = key_of(lm, objective, recipe, watches, original, run.wanted) if lm.workplace else ""
     with lent(lm, parameters, original):
-        run = _Run(lm, weights, objective, recipe, watches, keep)
-        return run.through(original)
+        return run.through(Keeper(lm, key))
 
 
 class _Run:
     """A training under way; `step` counts the updates made."""
 
     def __init__(
-        self, lm: LM, weights: Weights, objective: Objective, recipe: Recipe, watches: Sequence[Watch | Limit],
-        keep: Sequence[int],
-    ) -> None:  # fmt: skip
+        self, lm: LM, weights: Weights, objective: Objective, recipe: Recipe, guards: Sequence[Watch | Limit]
+    ) -> None:
         self.lm, self.weights, self.objective, self.recipe = lm, weights, objective, recipe
-        self.watches = [each for each in watches if not isinstance(each, Limit)]
-        self.limits = [NotFinite(), *(each for each in watches if isinstance(each, Limit))]
-        self.wanted = {0, recipe.steps} | {step for step in keep if 0 <= step <= recipe.steps}
-        self.step, self.stopped, self.last_good, self.best = 0, "", 0, (math.nan, 0)
+        self.watches = [each for each in guards if isinstance(each, Watch)]
+        self.every = {each.every for each in self.watches} or {max(1, recipe.steps // _CHECKS)}
+        own: list[Limit] = [each for each in guards if isinstance(each, Limit)]
+        self.divergence = next((each for each in own if isinstance(each, Divergence)), Divergence())
+        self.limits: list[Limit] = [NotFinite(), *own, self.divergence]
+        self.wanted = {0, recipe.steps}
+        self.step, self.ended, self.whole = 0, False, True
+        self.stopped, self.last_good, self.best = "", 0, (math.nan, 0)
         self.log: list[Entry] = []
         self.seen: list[tuple[int, Seen]] = []
         self.kept: dict[int, Values] = {}
         self.gradients: list[Tensor] = []
 
-    def through(self, original: Values) -> Training:
-        self.kept[0] = original
-        while not self._stops() and self.step < self.recipe.steps:
-            self.lm.progress("training", self.step, self.recipe.steps)
-            self._update()
+    def through(self, keeper: Keeper) -> Training:
+        """Train to the end or until a guard objects, from where a killed training was."""
+        if state := keeper.restored():
+            if not state["ended"]:
+                self._look()  # at the untrained model: what they compare with
+            self._restore(state)
+        already = self.ended
+        try:
+            while not self.ended:
+                self.lm.progress("training", self.step, self.recipe.steps)
+                self.ended = self._stops() or self.step == self.recipe.steps
+                if not self.ended:
+                    self._update()
+                    keeper.write_when_due(self._state)
+        except KeyboardInterrupt:
+            if self.whole:
+                keeper.write(self._state())
+            raise
+        if not already:
+            keeper.write(self._state())
         self.lm.progress("training", self.recipe.steps, self.recipe.steps)
         best = self.last_good if math.isnan(self.best[0]) else self.best[1]
         return Training(tuple(self.log), tuple(self.seen), self.stopped, self.last_good, best, self.kept)
 
+    def _state(self) -> dict[str, Any]:
+        """Everything needed to go on after `step` updates; what was done of the next one is left out."""
+        past = self.step + self.ended
+        return {
+            "step": self.step,
+            "ended": self.ended,
+            "stopped": self.stopped,
+            "last_good": self.last_good,
+            "best": self.best,
+            "kept": self.kept,
+            "log": [asdict(entry) for entry in self.log if entry.step < past],
+            "seen": [(step, asdict(seen)) for step, seen in self.seen if step < past],
+            "weights": {} if self.ended else self.weights.state(),
+        }
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.step, self.ended, self.stopped = state["step"], state["ended"], state["stopped"]
+        self.last_good, self.best, self.kept = state["last_good"], state["best"], state["kept"]
+        self.log = [Entry(**entry) for entry in state["log"]]
+        self.seen = [(step, Seen(**seen)) for step, seen in state["seen"]]
+        if not self.ended:
+            self.weights.restore(state["weights"])
+            self.lm.notify(f"training goes on after step {self.step} of {self.recipe.steps}")
+
     def _stops(self) -> bool:
         """Look at the model, measure the next batch, and say whether a guard objects; keep the values otherwise."""
         last = self.step == self.recipe.steps
-        looks = [w for w in self.watches if self.step % w.every == 0 or self.step in self.wanted]
-        reason, score = self._look(looks)
+        due = self.step in self.wanted or any(self.step % each == 0 for each in self.every)
+        reason, score = self._look() if due else ("", math.nan)
         if not reason:
             self._measure(learn=not last)
             reason = next((why for why in (limit.reached(self.log) for limit in self.limits) if why), "")
@@ -87,14 +134,15 @@ class _Run:
                 f"{self.last_good}, the last good one"
             )
             self.lm.notify(f"training {self.stopped}")
-        elif looks or self.step in self.wanted or self.step % max(1, self.recipe.steps // _CHECKS) == 0:
+        elif due:
             self._keep(score)
         return bool(reason)
 
-    def _look(self, looks: Sequence[Watch]) -> tuple[str, float]:
+    def _look(self) -> tuple[str, float]:
+        """Let every watch look; return why training must stop, or nothing, and the score."""
         self.lm.model.eval()
         reason, score = "", math.nan
-        for watch in looks:
+        for watch in self.watches:
             with torch.no_grad():
                 seen = watch.look(self.lm, self.step)
             self.seen.append((self.step, seen))
@@ -104,10 +152,11 @@ class _Run:
         return reason, score
 
     def _keep(self, score: float) -> None:
-        """Take the values where training is as the last good ones; forget those that nobody asks for any more."""
-        self.last_good = self.step
-        if score < self.best[0] or (math.isnan(self.best[0]) and not math.isnan(score)):
-            self.best = (score, self.step)
+        """Keep the values where training is, as good ones unless in doubt; forget those that nobody asks for."""
+        if self.step == self.recipe.steps or not self.divergence.doubts(self.log):
+            self.last_good = self.step
+            if score < self.best[0] or (math.isnan(self.best[0]) and not math.isnan(score)):
+                self.best = (score, self.step)
         if self.step:
             self.kept[self.step] = self.weights.values()
         needed = self.wanted | {self.last_good, self.best[1]}
@@ -142,8 +191,10 @@ class _Run:
             factor = self.recipe.clip / entry.norm
             for i in range(len(gradients)):  # one at a time, so that gradients are not held twice
                 gradients[i] = gradients[i] * factor
+        self.whole = False
         self.weights.update(gradients, entry.lr)
         self.step += 1
+        self.whole = True
 
 
 def _summed(terms: Mapping[str, tuple[float, Tensor]]) -> Tensor:

@@ -1,11 +1,149 @@
-"""Guards of a training: what is looked at while it runs, and when it must stop."""
+"""Guards of a training: watches look at the model while it is trained, limits read the log; either may stop it."""
 
 from __future__ import annotations
 
+import hashlib
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
-from evenhand.train.contracts import Entry
+from evenhand.core.errors import UsageError
+from evenhand.lm.model import LM
+from evenhand.lm.texts import score_texts
+from evenhand.train.contracts import Entry, Seen
+
+
+@dataclass
+class PerplexityBudget:
+    """Stops where the perplexity on texts to retain has risen by more than a share of what it was.
+
+    Perplexity is exp(−mean log-likelihood per token) as `score_texts` scores whole texts; of masked models the
+    pseudo-perplexity. `rise` 0.05 allows 5 per cent.
+    """
+
+    texts: tuple[str, ...]
+    rise: float = 0.05
+    every: int = 10
+    base: float = field(default=math.nan, init=False)
+    """Before training."""
+
+    def look(self, lm: LM, step: int) -> Seen:
+        """Score the texts."""
+        (scores,) = score_texts(lm, self.texts, progress=_unreported)
+        now = math.exp(min(700.0, -float(scores.logp.sum() / scores.tokens.sum())))
+        self.base = now if step == 0 else self.base
+        rise = now / self.base - 1
+        numbers = {"retain perplexity": now, "retain perplexity rise": rise}
+        if rise <= self.rise:
+            return Seen(True, numbers=numbers)
+        return Seen(
+            False,
+            f"perplexity on the texts to retain is {now:.4g}, {100 * rise:.3g} % above the {self.base:.4g} it was; at "
+            f"most {100 * self.rise:.3g} % are allowed",
+            numbers,
+        )
+
+    def digest(self) -> str:
+        """Return a digest of texts and settings."""
+        return _digest(self.texts, self.rise, self.every)
+
+
+@dataclass
+class PolarityFlip:
+    """Stops where a gap crosses 0: the bias is turned round, not removed. Its score is |gap|, so the best step is kept.
+
+    `gap` measures the model as it stands, in any unit; its sign before training counts. `name` is what it measures, in
+    plain words, and must say what `gap` depends on.
+    """
+
+    gap: Callable[[LM], float]
+    name: str = "gap"
+    every: int = 10
+    base: float = field(default=math.nan, init=False)
+    """Before training."""
+
+    def look(self, lm: LM, step: int) -> Seen:
+        """Measure the gap."""
+        now = float(self.gap(lm))
+        self.base = now if step == 0 else self.base
+        numbers = {self.name: now}
+        if math.isnan(now):
+            return Seen(False, f"{self.name} is undefined (NaN)", numbers)
+        if now * self.base < 0:
+            return Seen(False, f"{self.name} was {self.base:.3g} and is {now:.3g}: it has crossed 0", numbers)
+        return Seen(True, numbers=numbers, score=abs(now))
+
+    def digest(self) -> str:
+        """Return a digest of its settings."""
+        return _digest(self.name, self.every)
+
+
+@dataclass(frozen=True)
+class LossFloor:
+    """Stops where a term falls below a floor: gradient ascent never ends by itself, its loss has no minimum."""
+
+    term: str
+    least: float
+
+    def reached(self, log: list[Entry]) -> str:
+        """Look at the last line; raises UsageError where the objective has no such term."""
+        terms = log[-1].terms
+        if self.term not in terms:
+            raise UsageError(f"the objective has no term {self.term!r} to set a floor for; it has {', '.join(terms)}")
+        now = terms[self.term]
+        return f"{self.term} is {now:.4g}, below its floor of {self.least:g}" if now < self.least else ""
+
+    def digest(self) -> str:
+        """Return a digest of its settings."""
+        return _digest(self.term, self.least)
+
+
+@dataclass(frozen=True)
+class GradientNorm:
+    """Stops where the norm of the gradient, before clipping, is above `most`."""
+
+    most: float
+
+    def reached(self, log: list[Entry]) -> str:
+        """Look at the last line."""
+        norm = log[-1].norm
+        too_large = norm > self.most
+        return f"the norm of the gradient is {norm:.4g}, above {self.most:g}{_smaller(log)}" if too_large else ""
+
+    def digest(self) -> str:
+        """Return a digest of its settings."""
+        return _digest(self.most)
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """Stops where the mean loss of the last `over` lines is more than `rise` above the highest of the first ones.
+
+    Every training has this guard with its defaults unless it brings its own. A loss that is minimised does not rise by
+    3 (nats, for a likelihood) unless steps are too long.
+    """
+
+    rise: float = 3.0
+    over: int = 5
+
+    def reached(self, log: list[Entry]) -> str:
+        """Compare the end of the log with its start."""
+        last = log[-self.over :]
+        before, now = self._first(log), sum(entry.total for entry in last) / len(last)
+        if now <= before + self.rise:
+            return ""
+        return f"the loss was {before:.4g} at most and is {now:.4g}, so training diverges{_smaller(log)}"
+
+    def doubts(self, log: list[Entry]) -> bool:
+        """Whether the last loss is a third of `rise` above the first ones, so that nothing is rolled back to here."""
+        return log[-1].total > self._first(log) + self.rise / 3
+
+    def _first(self, log: list[Entry]) -> float:
+        return max(entry.total for entry in log[: self.over if len(log) > self.over else 1])
+
+    def digest(self) -> str:
+        """Return a digest of its settings."""
+        return _digest(self.rise, self.over)
 
 
 @dataclass(frozen=True)
@@ -24,3 +162,11 @@ class NotFinite:
 def _smaller(log: list[Entry]) -> str:
     highest = max((entry.lr for entry in log if not math.isnan(entry.lr)), default=math.nan)
     return f"; the learning rate went up to {highest:g}: try a tenth of it" if highest > 0 else ""
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _unreported(label: str, done: int, total: int) -> None:
+    """Progress of a look is none of the training's."""

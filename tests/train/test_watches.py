@@ -1,0 +1,171 @@
+"""Each guard stops a training where it must, says why, and what comes out is the last good state."""
+
+import math
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+
+from evenhand.core.errors import UsageError
+from evenhand.lm.texts import score_texts
+from evenhand.testing.conformance import untouched
+from evenhand.testing.tiny import tiny_lm
+from evenhand.train.loop import Entry, Recipe, Seen, train
+from evenhand.train.watches import Divergence, GradientNorm, LossFloor, PerplexityBudget, PolarityFlip
+from small_training import Likelihood, writers
+
+TEXTS = ("The teacher gave every child two apples.",)
+
+
+def _perplexity(lm):
+    (scores,) = score_texts(lm, TEXTS)
+    return math.exp(-float(scores.logp.sum() / scores.tokens.sum()))
+
+
+def _with(lm, values, measure):
+    """Measure with these values in place."""
+    parameters = dict(lm.model.named_parameters())
+    before = {name: parameters[name].detach().clone() for name in values}
+    with torch.no_grad():
+        for each in (values, before):
+            for name, value in each.items():
+                parameters[name].copy_(value)
+            found = measure(lm) if each is values else found
+    return found
+
+
+def test_ascent_stops_within_the_retain_budget():
+    lm, budget = tiny_lm("llama"), PerplexityBudget(TEXTS, rise=0.05, every=1)
+    recipe = Recipe(steps=15, lr=2e-2, schedule="constant", warmup=0.0)
+    free = train(lm, writers(lm), Likelihood(weight=-1.0), recipe)
+    with untouched(lm, "training"):
+        held = train(lm, writers(lm), Likelihood(weight=-1.0), recipe, [budget])
+    before = _perplexity(lm)
+    assert _with(lm, free.at(15), _perplexity) > 1.05 * before
+    assert 0 < held.last_good < 15
+    assert _with(lm, held.at(15), _perplexity) == pytest.approx(held.seen[-2][1].numbers["retain perplexity"], rel=1e-5)
+    assert (
+        held.seen[-2][1].numbers["retain perplexity rise"] <= 0.05 < held.seen[-1][1].numbers["retain perplexity rise"]
+    )
+    assert "at most 5 % are allowed; rolled back to step" in held.stopped
+    assert budget.base == pytest.approx(before)
+
+
+def test_a_diverging_learning_rate_is_stopped_rolled_back_and_explained():
+    lm, notes = tiny_lm("llama"), []
+    lm.notify = notes.append
+    with untouched(lm, "training"):
+        done = train(lm, dict(lm.model.named_parameters()), Likelihood(), Recipe(steps=100, lr=10.0, warmup=1.0))
+    assert 0 < done.last_good < len(done.log) - 1 < 30
+    assert "so training diverges; the learning rate went up to" in done.stopped
+    assert "try a tenth of it; rolled back to step" in done.stopped
+    assert notes == [f"training {done.stopped}"]
+
+    def loss(lm):
+        return -float(sum(score_texts(lm, Likelihood().texts)[0].logp))
+
+    assert _with(lm, done.at(100), loss) < loss(lm)
+
+
+@dataclass
+class Broken(Likelihood):
+    """A loss that is no number from one batch on."""
+
+    at: int = 6
+    factor: float = math.inf
+
+    def terms(self, lm, step, generator):
+        ((name, (weight, term)),) = super().terms(lm, step, generator).items()
+        return {name: (weight, term * self.factor if step >= self.at else term)}
+
+
+@pytest.mark.parametrize("factor", [math.inf, math.nan])
+def test_a_loss_that_is_no_number_stops(factor):
+    lm = tiny_lm("llama")
+    with untouched(lm, "training"):
+        done = train(lm, writers(lm), Broken(factor=factor), Recipe(steps=40))
+    assert done.stopped.startswith(f"stopped after 6 of 40 steps: the loss is {factor}; the learning rate went up to ")
+    assert done.last_good == 4
+    assert all(value.isfinite().all() for value in done.at(40).values())
+
+
+@dataclass
+class Steep(Likelihood):
+    """A finite loss whose gradient is infinite from one batch on."""
+
+    at: int = 3
+
+    def terms(self, lm, step, generator):
+        ((name, (weight, term)),) = super().terms(lm, step, generator).items()
+        return {name: (weight, term + (term - term.detach()).sqrt() if step >= self.at else term)}
+
+
+def test_a_gradient_that_is_no_number_stops():
+    lm = tiny_lm("llama")
+    done = train(lm, writers(lm), Steep(), Recipe(steps=10))
+    assert "after 3 of 10 steps: the gradient is" in done.stopped
+    assert done.last_good == 2
+
+
+def test_limits_of_a_term_and_of_the_gradient():
+    lm = tiny_lm("llama")
+    recipe = Recipe(steps=40, lr=3e-2, schedule="constant", warmup=0.0)
+    done = train(lm, writers(lm), Likelihood(), recipe, [LossFloor("nll", 5.0)], keep=[39])
+    assert done.log[-1].terms["nll"] < 5.0 < min(entry.total for entry in done.log[:-1])
+    assert "below its floor of 5; rolled back" in done.stopped
+    assert done.at(39) is done.at(40)
+    norm = train(lm, writers(lm), Likelihood(), recipe, [GradientNorm(1e-3)])
+    assert norm.stopped.startswith("stopped after 0 of 40 steps: the norm of the gradient is ")
+    assert all(torch.equal(value, writers(lm)[name]) for name, value in norm.at(40).items())
+    with pytest.raises(UsageError, match=r"no term 'forget' to set a floor for; it has nll"):
+        train(lm, writers(lm), Likelihood(), recipe, [LossFloor("forget", 5.0)])
+
+
+@dataclass
+class Gap:
+    """A gap that goes its way whatever the model does."""
+
+    way: list
+    asked: list = field(default_factory=list)
+
+    def __call__(self, lm):
+        assert not lm.model.training
+        self.asked.append(lm)
+        return self.way[len(self.asked) - 1]
+
+
+def test_a_gap_that_crosses_zero_stops_and_the_smallest_is_kept():
+    lm = tiny_lm("llama")
+    flip = PolarityFlip(Gap([0.8, 0.3, 0.1, 0.2, -0.1]), "bias", every=2)
+    done = train(lm, writers(lm), Likelihood(), Recipe(steps=20), [flip])
+    assert done.stopped.startswith("stopped after 8 of 20 steps: bias was 0.8 and is -0.1: it has crossed 0; rolled")
+    assert (done.last_good, done.best) == (6, 4)
+    assert not torch.equal(*(done.at(step)["model.layers.0.mlp.down_proj.weight"] for step in (4, 6)))
+    undefined = train(lm, writers(lm), Likelihood(), Recipe(steps=20), [PolarityFlip(Gap([0.8, math.nan]), every=5)])
+    assert "gap is undefined (NaN)" in undefined.stopped
+
+
+def test_watches_look_before_at_kept_steps_and_at_the_end():
+    @dataclass
+    class Looking:
+        every: int = 4
+        steps: list = field(default_factory=list)
+
+        def look(self, lm, step):
+            self.steps.append(step)
+            return Seen(True)
+
+    lm, looking = tiny_lm("llama"), Looking()
+    train(lm, writers(lm), Likelihood(), Recipe(steps=10), [looking], keep=[3])
+    assert looking.steps == [0, 3, 4, 8, 10]
+
+
+def test_a_noisy_loss_does_not_diverge():
+    def entries(*totals):
+        return [Entry(i, {}, total, 1.0, 0.1) for i, total in enumerate(totals)]
+
+    limit = Divergence()
+    assert not limit.reached(entries(3.0, 5.0, 2.0, 4.0, 3.0, 8.0, 3.0, 2.0, 2.0, 4.0))
+    assert limit.reached(entries(3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 6.0, 7.0, 8.0, 9.0))
+    assert limit.reached(entries(3.0, 300.0))
+    assert not limit.reached(entries(-3.0, -300.0))
