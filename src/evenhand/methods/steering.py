@@ -1,0 +1,163 @@
+"""Steer the residual stream while the model runs: take out, or add, the direction that tells two sides apart.
+
+Steering along contrast vectors: Turner et al. (activation addition, arXiv 2308.10248), Zou et al. (RepE, arXiv
+2310.01405; repeng); replacing the stream at words: Sun et al., "Aligned but Blind" (ACL 2025, arXiv 2506.00253).
+
+What it does. (1) Per layer a vector v: the mean over context × variation × other group of how the stream at the last
+token of prompts about the first group differs from that of the others (`contrast = "groups"`), or the mean difference
+of given pairs of texts, at their last token or at the word's own; `reduce = "pca"`: `evenhand.lm.steering`. (2) At
+every token (or at `words`) after every block of a window, with strength s in per cent and stream h, in mode
+
+    level    h − s ((h − c)·v̂) v̂     c half-way between the two sides: at 100 both get the same part along v
+    add      h ± s v                  towards the first of each pair; of groups the sign that leaves the smaller rms gap
+    replace  h + s (u − h)            u: the mean stream at the word in the first texts; only at words
+
+Defaults: `level`, because a vector added to all prompts alike moves all groups alike and closes a gap only where the
+model saturates; the middle third of the blocks: before it the group is known at its own word only, after it the answer
+is decided (Sun et al.: no effect from window 17 of 23 on); own strength 100, of the difference as measured, not of the
+stream's length, because streams of layers differ by up to two orders and the difference grows with them.
+`contrast = "race_or_colour"`: sentences written for this project in which `words` (such as black, white) mean people,
+against the same about paint; with `words` each word gets its own vector, read at it and applied at it. The paper's
+steering is mode `replace` with it and a window of ten layers; it replaces from one prompt ("Race: ..."), we from the
+mean over several, and it leaves the model's own answer alone, where we steer the word wherever it is read.
+
+Every strength uses one vector, so `path` costs as much as `fit`; the control is a random direction of the same norms.
+An edit that adds at all tokens can be exported as a GGUF control vector for llama.cpp and repeng; none can be baked.
+
+Pitfalls: strong steering gives garbage that looks like an effect (read validity, perplexity, repetition beside the
+gap); a direction read at the last token need not be the one at the name; what tells groups apart includes what they
+differ in by right (`factual_gender`); a model that says "white" of paint is steered too (test words in other senses);
+scenarios of whole sentences (`pair` without prompts) have no prompt to read: give `contrast` texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+
+from evenhand.core.contracts import Dose
+from evenhand.core.edit import Edit
+from evenhand.core.errors import UsageError
+from evenhand.core.scenario import Scenario
+from evenhand.edits.compose import Compose
+from evenhand.edits.steer import Mode, Steer
+from evenhand.lm.model import LM
+from evenhand.lm.probe import Probe
+from evenhand.lm.residual import check_layers, depth
+from evenhand.lm.steering import Direction, Reduce, between_groups, between_texts
+
+Texts = tuple[tuple[str, str], ...]
+RACE_OR_COLOUR: Texts = (
+    ("Race: {}", "Color: {}"),
+    ("The two families in the study were {}.", "The two paints on the table were {}."),
+    ("People in the survey called themselves {}.", "The chess pieces in the box are {}."),
+    ("We compared how doctors treat patients who are {}.", "We compared how well tiles sell that are {}."),
+    ("The census lists residents as {}.", "The shop lists shirts as {}."),
+    ("The voters in that district are {}.", "The keys of that piano are {}."),
+)
+"""Pairs in which words mean people, and in which they mean colours; `{}`: all the words, joined by "and"."""
+
+
+@dataclass(frozen=True)
+class Steering:
+    """A vector per layer, at a strength in per cent."""
+
+    mode: Mode = "level"
+    contrast: Literal["groups", "race_or_colour"] | Texts = "groups"
+    """What is told apart: the scenario's groups, the sentences above, or pairs of texts of your own."""
+    reduce: Reduce = "mean"
+    words: tuple[str, ...] = ()
+    """Steer at these words only; of texts, vectors are read there as well. Empty: all tokens, read at the last."""
+    window: tuple[int, int] | None = None
+    """First and last block; None: the middle third."""
+    strength: Annotated[int, Field(ge=0)] = 100
+    """Per cent."""
+    names: Annotated[int, Field(ge=1)] = 16
+    """Prompts read per group and variation."""
+
+    def __post_init__(self) -> None:
+        """Refuse what has no meaning."""
+        if self.mode == "replace" and (not self.words or self.contrast == "groups"):
+            raise UsageError(
+                "steering: mode 'replace' overwrites words with what they are elsewhere; give `words`, and texts with "
+                "them as `contrast` (or 'race_or_colour')"
+            )
+        if self.contrast == "race_or_colour" and not self.words:
+            raise UsageError("steering: contrast 'race_or_colour' is about `words`; give some, such as black and white")
+
+    @property
+    def space(self) -> None:
+        """It selects no units."""
+        return None
+
+    @property
+    def dose(self) -> Dose:
+        """How its edits are sized; beyond 100 per cent `level` would turn the gap round."""
+        return Dose("per cent strength", self.strength, 400 if self.mode == "add" else 100)
+
+    def fit(self, lm: LM, bias: Scenario, utility: Scenario) -> Edit:
+        """Return the edit at its own strength."""
+        return self.path(lm, bias, utility, [self.strength])[0]
+
+    def path(self, lm: LM, bias: Scenario, utility: Scenario, sizes: Sequence[int]) -> list[Edit]:
+        """Return the same vectors at each strength in per cent."""
+        layers = self._layers(lm)
+        if self.contrast == "groups":
+            found = [(self.words, between_groups(lm, bias, layers, self.reduce, self.names))]
+        else:
+            found = [
+                ((word,) if word else (), between_texts(lm, self._texts, layers, self.reduce, word))
+                for word in self.words or ("",)
+            ]
+        for words, direction in found:
+            lm.notify(f"steering: {' '.join(words) or 'all tokens'}: {direction.told()}")
+        sign = self._sign(lm, bias, found[0]) if self.mode == "add" and self.contrast == "groups" else 1.0
+        return [self._edit(found, sign * size / 100) for size in sizes]
+
+    def _layers(self, lm: LM) -> range:
+        blocks = depth(lm)
+        first, last = self.window or (blocks // 3, -(-2 * blocks // 3) - 1)
+        check_layers(lm, [first, last])
+        if first > last:
+            raise UsageError(f"steering: the window {first} to {last} is empty; give the first and the last block")
+        return range(first, last + 1)
+
+    @property
+    def _texts(self) -> Texts:
+        if isinstance(self.contrast, tuple):
+            return self.contrast
+        joined = " and ".join(self.words)
+        return tuple((people.format(joined), paint.format(joined)) for people, paint in RACE_OR_COLOUR)
+
+    def _edit(self, found: Sequence[tuple[tuple[str, ...], Direction]], strength: float) -> Edit:
+        edits = [
+            Steer(
+                direction.layers,
+                direction.firsts if self.mode == "replace" else direction.vectors,
+                direction.centres if self.mode == "level" else None,
+                self.mode,
+                strength,
+                words,
+            )
+            for words, direction in found
+        ]
+        return edits[0] if len(edits) == 1 else Compose(tuple(edits))
+
+    def _sign(self, lm: LM, bias: Scenario, found: tuple[tuple[str, ...], Direction]) -> float:
+        """Whether adding the vector or taking it off leaves less of the gap, at its own strength."""
+        probe = Probe(lm, bias, Scenario("", (), ()), self.names, 0)
+        left: dict[float, float] = {}
+        for sign in (1.0, -1.0):
+            with self._edit([found], sign * max(self.strength, 1) / 100).applied(lm):
+                gaps = probe.gaps([None])[0]
+            left[sign] = float(gaps[torch.isfinite(gaps)].square().mean().sqrt())
+        better = -1.0 if left[-1.0] < left[1.0] else 1.0
+        lm.notify(
+            f"steering: {'adding' if better > 0 else 'taking off'} the vector leaves a gap of {left[better]:.3g} sd, "
+            f"the other way {left[-better]:.3g}"
+        )
+        return better
