@@ -15,21 +15,24 @@ from oracles import patching
 
 ASKED = "She said a word. Is a a lamp or a car?"
 FORMS = ((" lamp", " lamps"), (" car", " dollars", " car"))
+SINGLE = ((" and", " she"), (" a",))
 
 
 def _case(text: str, answer: str = "") -> Case:
     return Case("case", text, "reading", answer_prefix=answer)
 
 
-def _asked(lm) -> Question:
-    return question(lm, _case(ASKED, " It is the"), "a", 1, FORMS)
+def _asked(lm, forms=FORMS) -> Question:
+    return question(lm, _case(ASKED, " It is the"), "a", 1, forms)
 
 
+@pytest.mark.parametrize("forms", [FORMS, SINGLE], ids=["several tokens", "one token"])
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gpt_neo", "gemma2", "opt"])
-def test_a_batch_of_patched_questions_equals_whole_models_one_by_one(family: str) -> None:
+def test_a_batch_of_patched_questions_equals_whole_models_one_by_one(family: str, forms) -> None:
     lm = tiny_lm(family)
     lm.budget = 100
-    asked = _asked(lm)
+    asked = _asked(lm, forms)
+    assert {len(form) == 1 for few in asked.counted for form in few} == {forms is SINGLE}
     (first, second), place = asked.counted, asked.place
     assert place.matched == " a"
     source = place_of(lm, _case("Maria bought a yellow lamp."), "yellow")

@@ -6,13 +6,16 @@ log-odds of two concepts in the answer move. A concept's probability is the sum 
 all its tokens, so words of several tokens count in full; forms that would change the question's own tokens are left
 out, and one that begins with another is contained in it.
 
-The question is the same for every state, so its blocks up to t are computed once, and many states share a batch.
+The question is the same for every state, so many states share a batch, and where all forms are single tokens its blocks
+up to t are computed once; longer forms branch off the question over the key–value cache.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -21,9 +24,9 @@ from torch import Tensor
 from evenhand.core.case import Case
 from evenhand.core.errors import CannotRun, UsageError
 from evenhand.core.progress import Progress, silent
-from evenhand.lm.batching import Cost, Work, in_batches
+from evenhand.lm.batching import HELD, Cost, Work, in_batches
 from evenhand.lm.generate import _roll
-from evenhand.lm.logits import check_length, forward, log_softmax, padded, positions
+from evenhand.lm.logits import check_length, forward, log_likelihood, padded, positions
 from evenhand.lm.model import LM
 from evenhand.lm.places import Place, place_of, single
 from evenhand.lm.residual import Patch, check_layers, patched
@@ -83,7 +86,9 @@ def question(
     for few in forms:
         if all(form.left_out for form in few):
             why = "; ".join(form.left_out for form in few)
-            raise UsageError(f"none of {', '.join(repr(form.text) for form in few)} can follow {place.text!r}: {why}")
+            listed = ", ".join(repr(form.text) for form in few)
+            raise UsageError(f"none of {listed} can follow {place.text!r}: {why}. Some tokenizers write a space behind "
+                             "words: end the question with one then")  # fmt: skip
     for one in first:
         for other in second:
             if one[: len(other)] == other or other[: len(one)] == one:
@@ -113,22 +118,40 @@ def _forms(lm: LM, place: Place, forms: Sequence[str]) -> tuple[Form, ...]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Rows:
-    """The question with every beginning of a form behind it: one row where forms are single tokens."""
+class _Reads:
+    """Which logits behind the question the forms need: those right after it, and those after beginnings of forms."""
 
     tails: tuple[Tokens, ...]
-    """Longest beginnings (a form without its last token); shorter ones are read on the way."""
-    reads: tuple[tuple[tuple[int, int, int], ...], ...]
-    """Of every form, (row, position in the row, token) of each of its tokens."""
+    """Longest beginnings of forms of several tokens (without the last one); shorter ones are read on the way."""
+    places: tuple[tuple[int, int], ...]
+    """(tail, position in it) of every beginning, in the order in which logits are handed out behind the first."""
+    forms: tuple[tuple[tuple[int, int], ...], ...]
+    """Of every form, which logits (0: right after the question) and which token, for each of its tokens."""
 
     @classmethod
-    def of(cls, start: int, forms: Sequence[Tokens]) -> _Rows:
-        """`start` is the number of the question's tokens."""
-        heads = {form[:-1] for form in forms}
-        tails = sorted(head for head in heads if not any(o != head and o[: len(head)] == head for o in heads))
-        row = {tail[:n]: i for i, tail in reversed([*enumerate(tails)]) for n in range(len(tail) + 1)}
-        reads = [[(row[form[:n]], start - 1 + n, token) for n, token in enumerate(form)] for form in forms]
-        return cls(tuple(tails), tuple(map(tuple, reads)))
+    def of(cls, forms: Sequence[Tokens]) -> _Reads:
+        heads = sorted({form[:n] for form in forms for n in range(1, len(form))})
+        tails = [head for head in heads if not any(o != head and o[: len(head)] == head for o in heads)]
+        at = [next((i, len(head) - 1) for i, tail in enumerate(tails) if tail[: len(head)] == head) for head in heads]
+        order = {(): 0} | {head: 1 + i for i, head in enumerate(heads)}
+        reads = [tuple((order[form[:n]], token) for n, token in enumerate(form)) for form in forms]
+        return cls(tuple(tails), tuple(at), tuple(reads))
+
+    def cost(self, length: int) -> Cost:
+        """What one state takes behind a question of so many tokens."""
+        held = 1 + len(self.tails) / HELD
+        return Cost(length + sum(map(len, self.tails)), held, 1 + len(self.places))
+
+    def total(self, logits: Float[Tensor, "state_read vocab"]) -> Float[Tensor, "state form"]:
+        """Return log p of every form (float32, on the CPU), from the logits of every state one after another."""
+        width, device = 1 + len(self.places), logits.device
+        read, token = torch.tensor([each for form in self.forms for each in form], device=device).T
+        states = torch.arange(len(logits) // width, device=device)[:, None]
+        terms = log_likelihood(logits, (states * width + read).flatten(), token.repeat(len(states)))
+        of = torch.tensor([i for i, form in enumerate(self.forms) for _ in form], device=device)
+        return (
+            torch.zeros(len(states), len(self.forms), device=device).index_add(1, of, terms.reshape(-1, len(of))).cpu()
+        )
 
 
 def log_probabilities(
@@ -140,27 +163,44 @@ def log_probabilities(
     """
     check_layers(lm, [target])
     first, second = asked.counted
-    rows = _Rows.of(len(asked.place.ids), [*first, *second])
-    ids, mask = padded(lm, [asked.place.ids + tail for tail in rows.tails])
-    check_length(lm, ids.shape[1], "a question with its answer")
-    given = {"input_ids": ids, "attention_mask": mask, **positions(lm, mask)}
-    start = max(target, 0)  # the block that is patched is the first one to be computed again
-    with keeping(lm, [start]) as begun:
-        asis = _logp(lm, given, rows, 1)
-    if states is None:
-        return _summed(asis, len(first))
-    out = torch.empty(len(states), len(first) + len(second))
+    reads, place = _Reads.of([*first, *second]), asked.place
+    check_length(lm, len(place.ids) + max(map(len, [*first, *second])), "a question with its answer")
+    out = torch.empty(1 if states is None else len(states), len(first) + len(second))
+    with keeping(lm, [max(target, 0)]) as begun:
+        forward(lm, *_given(lm, place, 1))
 
     def run(batch: list[int]) -> None:
-        index = torch.arange(len(rows.tails)).repeat(len(batch))
-        mine = {name: value[index.to(value.device)] for name, value in given.items()}
-        here = states[batch].repeat_interleave(len(rows.tails), dim=0)
-        with resumed(lm, begun, start, index), patched(lm, [_patch(asked.place, target, here)]):
-            out[batch] = _logp(lm, mine, rows, len(batch))
+        with ExitStack() as stack:
+            if states is not None:
+                stack.enter_context(patched(lm, [_patch(place, target, states[batch])]))
+            if reads.tails:
+                out[batch] = reads.total(_branching(lm, place, reads, len(batch)))
+                return
+            # The block that is patched is the first one that has to be computed again.
+            index = torch.zeros(len(batch), dtype=torch.long)
+            stack.enter_context(resumed(lm, begun, max(target, 0), index))
+            logits, _ = forward(lm, *_given(lm, place, len(batch)))
+            out[batch] = reads.total(logits)
 
-    cost = Cost(ids.shape[1], len(rows.tails), sum(map(len, rows.reads)))
-    in_batches(lm, Work(range(len(states)), lambda _: cost, run, label="patching"), progress)
+    in_batches(lm, Work(range(len(out)), lambda _: reads.cost(len(place.ids)), run, label="patching"), progress)
     return _summed(out, len(first))
+
+
+def _given(lm: LM, place: Place, count: int) -> tuple[dict[str, Any], Tensor, Tensor]:
+    """The question in so many rows, without cache, and where its answer begins."""
+    ids, mask = padded(lm, [place.ids] * count)
+    given = {"input_ids": ids, "attention_mask": mask, **positions(lm, mask), "use_cache": False}
+    return given, torch.arange(count), torch.full((count,), len(place.ids) - 1)
+
+
+def _branching(lm: LM, place: Place, reads: _Reads, count: int) -> Float[Tensor, "state_read vocab"]:
+    """Logits after the question, read once per state, and after every beginning of a form behind it."""
+    shared = share(lm, [place.ids] * count, RowMasks(lm, [None]), [0] * count)
+    rows = [state for state in range(count) for _ in reads.tails]
+    nodes = [state * len(reads.tails) + tail for state in range(count) for tail, _ in reads.places]
+    further = shared.extend(rows, list(reads.tails) * count, nodes, [at for _, at in reads.places] * count)
+    both = torch.cat([shared.logits[:, None], further.reshape(count, len(reads.places), -1)], dim=1)
+    return both.flatten(0, 1)
 
 
 def _summed(logp: Float[Tensor, "state form"], first: int) -> Float[Tensor, "state 2"]:
@@ -170,19 +210,6 @@ def _summed(logp: Float[Tensor, "state form"], first: int) -> Float[Tensor, "sta
 def _patch(place: Place, target: int, states: Float[Tensor, "row d"]) -> Patch:
     rows = torch.arange(len(states))
     return Patch(target, states, torch.full_like(rows, place.position), rows)
-
-
-def _logp(lm: LM, given: dict[str, Tensor], rows: _Rows, states: int) -> Float[Tensor, "state form"]:
-    """Log p of every form, from one forward pass over states × rows."""
-    places = sorted({(row, at) for form in rows.reads for row, at, _ in form})
-    every = torch.tensor([(s * len(rows.tails) + row, at) for s in range(states) for row, at in places])
-    logits, _ = forward(lm, {**given, "use_cache": False}, every[:, 0], every[:, 1])
-    logp = log_softmax(logits).reshape(states, len(places), -1)
-    order = {place: i for i, place in enumerate(places)}
-    return torch.stack(
-        [sum((logp[:, order[row, at], token] for row, at, token in form), torch.zeros(states, device=logp.device))
-         for form in rows.reads], dim=1,
-    ).cpu()  # fmt: skip
 
 
 def written(
