@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,8 @@ def _read_back(lm: LM, folder: Path, wanted: Float[Tensor, "row tok vocab"]) -> 
 
     with memory():
         model = copy.deepcopy(lm.model)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft's, of the version of transformers it meets
         loaded: Any = PeftModel.from_pretrained(model, str(folder))
     again = dataclasses.replace(lm, model=loaded.get_base_model(), edits=[])
     difference = float((probe_logits(again) - wanted).abs().max())

@@ -1,0 +1,82 @@
+"""A low-rank edit leaves the house: as an adapter and as a checkpoint, from a real model, by the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from cli.conftest import evenhand  # noqa: F401
+from evenhand.core.component import Selection
+from evenhand.core.errors import CannotRun, UsageError
+from evenhand.edits import _file
+from evenhand.edits.lora import Lora
+from evenhand.edits.scale import Scale
+from evenhand.export import adapter as module
+from evenhand.export.adapter import adapter
+from evenhand.lm.load import load
+from evenhand.testing.tiny import tiny_lm
+
+
+def _lora(seed: int = 0, width: int = 32, out: int = 32) -> Lora:
+    drawn = torch.Generator().manual_seed(seed)
+    paths = ["model.layers.0.self_attn.q_proj", "model.layers.1.self_attn.q_proj"]
+    return Lora(
+        {p: (torch.randn(4, width, generator=drawn) * 0.1, torch.randn(out, 4, generator=drawn) * 0.1) for p in paths},
+        8.0,
+    )
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
+@pytest.mark.models
+def test_a_real_model_in_plain_peft_and_as_a_checkpoint(tmp_path: Path, models_dir: Path, evenhand: Any) -> None:  # noqa: F811
+    from peft import AutoPeftModelForCausalLM
+    from transformers import AutoModelForCausalLM
+
+    source = models_dir / "stories260K"
+    lm = load(source)
+    edit = _lora(0, 64, 64)
+    _file.save(edit, tmp_path / "edit", lm.identity.to_json(), {})
+    said = evenhand("export", source, tmp_path / "edit", tmp_path / "adapter", "--adapter", "--json")
+    assert said.code == 0, said.err
+    assert json.loads(said.out)["difference"] < 1e-4
+    said = evenhand("export", source, tmp_path / "edit", tmp_path / "baked")
+    assert said.code == 0, said.err
+    assert "weights changed in 2 matrices" in said.out
+    assert sorted(p.name for p in (tmp_path / "adapter").iterdir()) == [
+        "adapter_config.json", "adapter_model.safetensors",
+    ]  # fmt: skip
+    inputs = {"input_ids": torch.arange(3, 43).reshape(2, 20)}
+    with torch.no_grad():
+        plain = lm.model(**inputs).logits
+        with edit.applied(lm):
+            ours = lm.model(**inputs).logits
+        # Neither is told where the base model is: an adapter names it, a checkpoint is one.
+        in_peft = AutoPeftModelForCausalLM.from_pretrained(str(tmp_path / "adapter"))(**inputs).logits
+        baked = AutoModelForCausalLM.from_pretrained(str(tmp_path / "baked"))(**inputs).logits
+    apart = float((in_peft - ours).abs().max())
+    assert apart < 1e-4, f"peft differs from the edit by {apart:.2g}"
+    assert torch.equal(baked, ours), f"the checkpoint differs by {float((baked - ours).abs().max()):.2g}"
+    assert float((ours - plain).abs().max()) > 0.1
+
+
+def test_what_is_no_adapter_is_refused_and_folders_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lm = tiny_lm("llama")
+    with pytest.raises(CannotRun, match="not low-rank"):
+        adapter(lm, Scale(Selection.of(lm.layout("neuron"), [1])), tmp_path / "a")
+    nothing = Lora({p: (a, b * 0) for p, (a, b) in _lora().factors.items()}, 8.0)
+    with pytest.raises(CannotRun, match="adds nothing"):
+        adapter(lm, nothing, tmp_path / "a")
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "thesis.txt").write_text("")
+    with pytest.raises(UsageError, match="is not empty"):
+        adapter(lm, _lora(), tmp_path / "used")
+    with pytest.raises(UsageError, match=r"no adapter_config\.json"):
+        adapter(lm, _lora(), tmp_path / "used", replace=True)
+    monkeypatch.setattr(module, "_PREFIX", "base_model.wrong.")
+    with pytest.warns(UserWarning, match="missing adapter keys"), pytest.raises(CannotRun, match="not the edit"):
+        adapter(lm, _lora(), tmp_path / "a")
+    assert [p.name for p in tmp_path.iterdir()] == ["used"]
