@@ -76,7 +76,7 @@ def _units(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
     Path("bicycle-shop.toml").write_text(few, encoding="utf-8")
     assert len(load_scenario("bicycle-shop.toml").cases) == 12
     capsys.readouterr()
-    for line, said in zip(UNITS, ("ablation, bicycle-shop", "saved in edit", "Each unit edited", "Each unit edited"),
+    for line, said in zip(UNITS, ("ablation, bicycle-shop", "saved in edit", "Each unit edited", "Shared units"),
                           strict=True):  # fmt: skip
         entered(f"{line.split('#')[0]} {SMALL[line.split()[1]]}", monkeypatch)
         assert said in capsys.readouterr().out, line
