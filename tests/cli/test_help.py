@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from typer import completion
+from typer import _completion_shared, completion
 
 from evenhand.find import KINDS, names
 
@@ -40,7 +40,7 @@ def test_shells_are_told_how_to_complete(shell, has, evenhand, monkeypatch):
 
 
 def test_completion_is_installed_and_completes(evenhand, monkeypatch, tmp_path):
-    monkeypatch.setattr(completion, "_get_shell_name", lambda: "bash")
+    monkeypatch.setattr(_completion_shared, "_get_shell_name", lambda: "bash")  # there is none under a scheduler
     monkeypatch.setenv("HOME", str(tmp_path))
     assert evenhand("--install-completion").code == 0
     assert "_EVENHAND_COMPLETE" in (tmp_path / ".bash_completions" / "evenhand.sh").read_text()
