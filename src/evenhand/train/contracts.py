@@ -93,7 +93,7 @@ class Watch(Protocol):
 
     Before the first step (step 0, also when a killed training goes on: there it takes what it compares with), then
     every `every` steps, whenever another watch looks, at the steps to keep, and at the end: what is rolled back to has
-    been seen by all. One with a `digest()` of its settings is known by it when a killed training goes on, as limits are.
+    been seen by all. One with a `digest()` of its settings is known by it when a killed training goes on; limits too.
     """
 
     @property
