@@ -22,10 +22,10 @@ demo: $(READY)   ## the whole loop on the bundled planted model; prints where th
 	@$(BIN)/evenhand demo
 
 test: $(READY)   ## run the tests (real models and data: set EVENHAND_MODELS and EVENHAND_DATA)
-	@$(BIN)/python -m pytest -n logical --dist loadfile
+	@$(BIN)/python -m pytest -n logical --dist loadfile --no-loadscope-reorder
 
 test-all: $(READY) ## the full matrix of plug-ins and families as well
-	@EVENHAND_FULL=1 $(BIN)/python -m pytest -n logical --dist loadfile
+	@EVENHAND_FULL=1 $(BIN)/python -m pytest -n logical --dist loadfile --no-loadscope-reorder
 
 check: $(READY)  ## format, lint, types, import order, links
 	@$(BIN)/ruff format --check .
