@@ -8,6 +8,11 @@ from evenhand.train import references
 from evenhand.train.references import References, log_likelihood
 
 
+@pytest.fixture(autouse=True)
+def no_small_vocabulary(monkeypatch):
+    monkeypatch.setattr(references, "_WHOLE", 0)
+
+
 def _logits(seed, dtype=torch.float32, spread=3.0):
     return (torch.randn(11, 50, generator=torch.Generator().manual_seed(seed)) * spread).to(dtype)
 
@@ -58,10 +63,12 @@ def test_texts_are_taken_in_any_order():
         kept.divergence([0], now)
 
 
-def test_bytes_and_digest():
+def test_bytes_and_digest(monkeypatch):
     assert References.of([_logits(0)], 5).bytes == 11 * (5 * 8 + 4)
     assert References.of([_logits(0)], 5).digest() == References.of([_logits(0)], 5).digest()
     assert References.of([_logits(0)], 5).digest() != References.of([_logits(1)], 5).digest()
+    monkeypatch.setattr(references, "_WHOLE", 50)
+    assert References.of([_logits(0)], 5).bytes == 11 * (50 * 4 + 4)
     for top, texts in ((0, [_logits(0)]), (5, [])):
         with pytest.raises(UsageError):
             References.of(texts, top)

@@ -19,6 +19,8 @@ from evenhand.core.errors import UsageError
 
 _ROWS = 1 << 20
 """Logits turned to float32 at once: 4 MiB."""
+_WHOLE = 1024
+"""Vocabularies up to this size are kept whole: 4 KiB a place."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,8 +28,8 @@ class References:
     """Next-token distributions of the unedited model at the wanted places of some texts, on the CPU in float32.
 
     Kept are the log-probabilities of the `top` likeliest tokens of each place, exactly, and that of all others taken
-    together; of the whole vocabulary where `top` is no smaller. A place takes 8 · top + 4 bytes (a whole vocabulary
-    4 bytes per token); a reference model, all its weights.
+    together. A place takes 8 · top + 4 bytes. A vocabulary of at most 1024 tokens, or `top`, is kept whole, 4 bytes per
+    token.
     """
 
     sizes: tuple[int, ...]
@@ -93,7 +95,7 @@ def _kept(
     logits: Float[Tensor, "place vocab"], top: int
 ) -> tuple[Float[Tensor, "place top"], Int[Tensor, "place top"] | None, Float[Tensor, " place"]]:
     """What is kept of one text, a few places at a time."""
-    if top >= logits.shape[-1]:
+    if max(top, _WHOLE) >= logits.shape[-1]:
         parts = [torch.log_softmax(logits[part].float(), -1).cpu() for part in _chunks(logits)]
         return torch.cat(parts), None, torch.full((len(logits),), -torch.inf)
     logp: list[Tensor] = []
