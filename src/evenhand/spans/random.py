@@ -35,15 +35,24 @@ class Random:
     def select(self, lm: LM, texts: Sequence[Case], neutral: Sequence[str]) -> list[Spans]:
         """Return the characters of the drawn tokens."""
         matched = selector(self.like, self.like_settings).select(lm, texts, neutral)
-        encoded = encode_all(lm, [case.prompt for case in texts], whole=True)
-        tokens = [[span for span in each.offsets if span[0] < span[1]] for each in encoded]
-        return [self._drawn(*each) for each in zip(texts, tokens, matched, strict=True)]
+        tokens = _tokens(lm, texts)
+        counts = [sum(overlaps(span, own) for span in few) for few, own in zip(tokens, matched, strict=True)]
+        return [self._of(*each) for each in zip(texts, tokens, counts, matched, strict=True)]
 
-    def _drawn(self, case: Case, tokens: Sequence[Span], matched: Spans) -> Spans:
+    def drawn(self, lm: LM, texts: Sequence[Case], counts: Sequence[int]) -> list[Spans]:
+        """Return so many random tokens of each text, all of them where it has fewer."""
+        return [self._of(*each, ()) for each in zip(texts, _tokens(lm, texts), counts, strict=True)]
+
+    def _of(self, case: Case, tokens: Sequence[Span], count: int, matched: Spans) -> Spans:
         taken = [span for span in tokens if overlaps(span, matched)]
         others = [span for span in tokens if not overlaps(span, matched)]
         draw = random.Random(hashlib.sha256(f"{self.seed}:{case.id}:{case.prompt}".encode()).hexdigest())
         draw.shuffle(others)
         draw.shuffle(taken)
-        # Ends that touch would be joined and stay the same tokens; joining is only for the order.
-        return joined([*others, *taken][: len(taken)])
+        return joined([*others, *taken][:count])
+
+
+def _tokens(lm: LM, texts: Sequence[Case]) -> list[list[Span]]:
+    """The characters of every token that stands for any."""
+    encoded = encode_all(lm, [case.prompt for case in texts], whole=True)
+    return [[span for span in each.offsets if span[0] < span[1]] for each in encoded]
