@@ -21,7 +21,7 @@ from evenhand.lm.scores import OptionScores
 from evenhand.lm.sentences import sentence_options
 from evenhand.lm.shared import share
 from evenhand.lm.texts import TextScores, score_texts
-from evenhand.lm.tokens import encode_all, render
+from evenhand.lm.tokens import encode_all, render_all
 from evenhand.lm.variants import RowMasks, Variant
 
 __all__ = ["OptionScores", "TextScores", "check_scored", "next_token", "score_options", "score_parts", "score_texts"]
@@ -57,7 +57,7 @@ def score_parts(
     if after:
         masked = partial(masked_options, endings=[cases[i].ending for i in after])
         score = {"causal": causal_options, "masked": masked, "encoder-decoder": decoder_options}[lm.kind]
-        texts, options = [render(lm, cases[i]) for i in after], [cases[i].options for i in after]
+        texts, options = render_all(lm, [cases[i] for i in after]), [cases[i].options for i in after]
         for found, scores in zip(out, score(lm, texts, options, variants, progress), strict=True):
             found.update(zip(after, scores, strict=True))
     if whole:

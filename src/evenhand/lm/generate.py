@@ -23,7 +23,7 @@ from evenhand.lm.logits import check_length, forward, positions
 from evenhand.lm.model import LM
 from evenhand.lm.sampling import Sampling, sample
 from evenhand.lm.shared import Shared, Tokens, _encoder_output, branches, share
-from evenhand.lm.tokens import encode_all, render
+from evenhand.lm.tokens import encode_all, render_all
 from evenhand.lm.variants import RowMasks, Variant
 from evenhand.lm.vocabulary import Vocabulary, vocabulary
 
@@ -58,7 +58,7 @@ def generate(
     Raises CannotRun for masked models and where a prompt and its answer do not fit the context; UsageError for a case
     without tokens. Global random state is neither used nor changed.
     """
-    prompts = [encoded.ids for encoded in encode_all(lm, [render(lm, case) for case in cases])]
+    prompts = [encoded.ids for encoded in encode_all(lm, render_all(lm, cases))]
     for case, prompt in zip(cases, prompts, strict=True):
         if not prompt:
             raise UsageError(f"case {case.id!r}: its prompt has no tokens, so nothing predicts an answer")

@@ -15,6 +15,7 @@ from evenhand.core.component import Layout, Space
 from evenhand.core.errors import CannotRun
 from evenhand.core.progress import Progress, silent
 from evenhand.lm.family import Family, Kind, layout_of, transposed, writer_inputs, writer_outputs
+from evenhand.lm.turns import Asking
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class LM:
     once (found by itself, halved when memory runs out); `notify` receives one plain line whenever something is decided
     on the user's behalf; `progress` is told how far work is whose caller asked for no report (`reporting`); `workplace`
     is a folder where work of hours keeps its state, so that a killed run goes on (`keeping`); `edits` is the stack of
-    edits applied right now.
+    edits applied right now, and `asking` what they make of the questions that are put to the model.
     """
 
     model: Any
@@ -54,6 +55,7 @@ class LM:
     progress: Progress = silent
     workplace: Path | None = None
     edits: list[object] = field(default_factory=list[object])
+    asking: tuple[Asking, ...] = ()
     _layouts: dict[Space, Layout] = field(default_factory=dict[Space, Layout], repr=False)
 
     @contextmanager

@@ -29,7 +29,7 @@ from evenhand.lm.numeral_tree import Limits
 from evenhand.lm.sampling import Sampling
 from evenhand.lm.scores import OptionScores
 from evenhand.lm.texts import score_texts
-from evenhand.lm.tokens import encode_all, render
+from evenhand.lm.tokens import encode_all, render_all
 from evenhand.lm.variants import Variant
 from evenhand.lm.vocabulary import Vocabulary, vocabulary
 
@@ -81,7 +81,7 @@ class _Found:
 
 def exact_numbers(task: Task, sampling: Sampling, limits: Limits) -> list[Readout]:
     """Return the distribution of the number every answer starts with; all variants share the searches' batches."""
-    prompts = [encoded.ids for encoded in encode_all(task.lm, [render(task.lm, case) for case in task.cases])]
+    prompts = [encoded.ids for encoded in encode_all(task.lm, render_all(task.lm, task.cases))]
     n = len(prompts)
     per_row = [variant for variant in task.variants for _ in range(n)]
     results = exact(task.lm, prompts * len(task.variants), per_row, limits, sampling, task.progress)

@@ -8,8 +8,9 @@ from itertools import compress, takewhile
 from typing import Any, ParamSpec, TypeVar
 
 from evenhand.core.case import Case
-from evenhand.core.errors import CannotRun, UsageError
+from evenhand.core.errors import UsageError
 from evenhand.lm.model import LM
+from evenhand.lm.turns import as_asked, opening, written
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -45,20 +46,17 @@ class Continuations:
 
 
 def render(lm: LM, case: Case) -> str:
-    """Return the text a case puts before the model: chat template and system prompt if chosen, then answer prefix."""
-    if not lm.chat:
-        system = f"{case.system}\n\n" if case.system else ""
-        return f"{system}{case.prompt}{case.answer_prefix}"
-    turns = [{"role": "user", "content": case.prompt}]
-    if case.system:
-        turns.insert(0, {"role": "system", "content": case.system})
-    try:
-        text: Any = lm.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-    except Exception as error:  # jinja raises its own errors from inside a template
-        raise CannotRun(
-            f"the chat template of {lm.identity.source} refused the prompt ({error}); it may not allow a system prompt"
-        ) from error
-    return f"{text}{case.answer_prefix}"
+    """Return the text a case puts before the model: as `render_all`."""
+    return render_all(lm, [case])[0]
+
+
+def render_all(lm: LM, cases: Sequence[Case]) -> list[str]:
+    """Return the text each case puts before the model: chat template, system prompt if chosen, then answer prefix.
+
+    Edits that change how things are asked (`lm.asking`) do so here and nowhere else.
+    """
+    turns = as_asked(lm, cases, [opening(case) for case in cases], lm.asking)
+    return [f"{written(lm, each)}{case.answer_prefix}" for each, case in zip(turns, cases, strict=True)]
 
 
 def encode(lm: LM, text: str, whole: bool = False, or_end: bool = False) -> Encoded:
