@@ -85,6 +85,7 @@ class AwarenessAdapter:
     rank: Count = 4
     alpha: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 32.0
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """On the input of A. The model's own dropouts, where it has any, work beside it; with 0 none does."""
     epochs: Count = 7
     lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 2e-4
     batch_size: Count = 4
@@ -159,6 +160,7 @@ class AwarenessAdapter:
             weight_decay=self.weight_decay,
             clip=self.clip,
             seed=self.seed,
+            dropout=self.dropout > 0,
         )
 
     def _layers(self, depth: int) -> list[int]:
