@@ -13,7 +13,7 @@ Masked models see all selected tokens of a text masked at once, or else one half
 where every token is selected, each is masked alone. On texts to retain, `NLL` is the mean negative log-likelihood of
 the tokens (masked models: of 15 % of each text's tokens, drawn once and masked at once), and `KL` the mean divergence
 KL(before training ‖ now) in the same places, over tokens and never over padding. What the model said before training is
-computed once and kept: no second model is needed.
+computed once and kept (`References`: of a large vocabulary, the likeliest tokens and the rest as one).
 """
 
 from __future__ import annotations
@@ -32,11 +32,12 @@ from torch.nn.functional import logsigmoid
 
 from evenhand.core.errors import CannotRun, UsageError
 from evenhand.core.spans import Spans
-from evenhand.lm.logits import context_length, forward_to_learn, log_softmax, padded, positions
+from evenhand.lm.logits import context_length, forward_to_learn, padded, positions
 from evenhand.lm.masked import mask_id, masked_lines
 from evenhand.lm.model import LM
 from evenhand.lm.sequences import Line
 from evenhand.lm.tokens import Encoded, encode_all
+from evenhand.train.references import References, log_likelihood
 from evenhand.train.schedule import drawn, seed_of
 
 Formula = Literal["ascent", "wga", "npo", "simnpo"]
@@ -83,7 +84,7 @@ class Unlearning:
         with torch.no_grad():
             parts = [self.forget[i : i + _TEXTS] for i in range(0, len(self.forget), _TEXTS)]
             self.before = torch.cat([_means(lm, each)[1].cpu() for each in parts])
-            self.said = [log_softmax(_logits(lm, each)).cpu() for each in self.retain] if terms.kl else []
+            self.said = References.of(_logits(lm, each) for each in self.retain) if terms.kl else None
 
     def terms(self, lm: LM, step: int, generator: torch.Generator) -> dict[str, tuple[float, Tensor]]:
         """Return name → (weight, scalar) of one batch of texts to forget and one to retain."""
@@ -99,13 +100,12 @@ class Unlearning:
 
     def _retained(self, lm: LM, kept: Sequence[int]) -> dict[str, tuple[float, Tensor]]:
         lines = tuple(line for i in kept for line in self.retain[i])
-        now = log_softmax(_logits(lm, lines))
+        logits = _logits(lm, lines)
         terms: dict[str, tuple[float, Tensor]] = {}
         if self.weights.nll:
-            terms[NLL] = (self.weights.nll, -now.gather(1, _targets(lm, lines)[:, None]).mean())
-        if self.weights.kl:
-            before = torch.cat([self.said[i] for i in kept]).to(now.device)
-            terms[KL] = (self.weights.kl, (before.exp() * (before - now)).sum(-1).mean())
+            terms[NLL] = (self.weights.nll, -log_likelihood(logits, _targets(lm, lines)).mean())
+        if self.said is not None:
+            terms[KL] = (self.weights.kl, self.said.divergence(kept, logits).mean())
         return terms
 
     def digest(self) -> str:
@@ -210,8 +210,7 @@ def _means(
 ) -> tuple[Float[Tensor, " text"], Float[Tensor, " text"]]:
     """Of each text the mean over its selected tokens of p^β log p, with p^β a weight, and of log p."""
     lines = [line for passage in texts for line in passage]
-    said = log_softmax(_logits(lm, lines))
-    logp = said.gather(1, _targets(lm, lines)[:, None].to(said.device))[:, 0]
+    logp = log_likelihood(_logits(lm, lines), _targets(lm, lines))
     weighted = (terms.beta * logp).exp().detach() * logp
     ends = [0, *accumulate(sum(len(line.at) for line in passage) for passage in texts)]
     parts = [(weighted[a:b].mean(), logp[a:b].mean()) for a, b in pairwise(ends)]

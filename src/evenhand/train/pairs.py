@@ -17,9 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from evenhand.core.errors import CannotRun, UsageError
-from evenhand.lm.logits import check_length, forward_to_learn, log_likelihood, padded, positions
+from evenhand.lm.logits import check_length, forward_to_learn, padded, positions
 from evenhand.lm.model import LM
 from evenhand.lm.tokens import encode_all
+from evenhand.train.references import log_likelihood
 from evenhand.train.schedule import drawn
 
 Part = Literal["train", "held_out"]
@@ -134,7 +135,7 @@ class Completing:
         tensor, mask = padded(lm, ids)
         inputs: dict[str, Any] = {"input_ids": tensor, "attention_mask": mask, **positions(lm, mask)}
         logits, _ = forward_to_learn(lm, {**inputs, "use_cache": False}, torch.tensor(rows), torch.tensor(at))
-        return log_likelihood(logits, torch.arange(len(tokens)), torch.tensor(tokens))
+        return log_likelihood(logits, torch.tensor(tokens))
 
     @cached_property
     def _digest(self) -> str:
