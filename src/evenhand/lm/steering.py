@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, cast
 
 import torch
 from jaxtyping import Float
@@ -126,8 +126,7 @@ def _direction(
 
 def _component(differences: Float[Tensor, "pair d"]) -> Float[Tensor, " d"]:
     """The first principal component, as long as the differences are along it on average, pointing as most of them."""
-    decomposed: Any = torch.linalg.svd(differences.double(), full_matrices=False)
-    unit: Tensor = decomposed[2][0]
+    unit = cast("Tensor", torch.linalg.svd(differences.double(), full_matrices=False)[2])[0]
     along = differences.double() @ unit
     positive, negative = int((along > 0).sum()), int((along < 0).sum())
     sign = 1.0 if (positive, float(along.sum())) >= (negative, 0.0) else -1.0
