@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,15 @@ def test_nearly_all_hateful_sentences_have_spans_and_no_span_is_the_group(data_d
     assert all(case.name for case in cases if case.fact("side") == "neutral")
     named = {case.name.lower() for case in cases}
     assert not any(case.prompt[slice(*span)].lower() in named for case in hateful for span in case.spans)
+
+
+@pytest.mark.data
+def test_identity_words_are_asked_for_after_35_neutral_beginnings_about_every_group(data_dir: Path) -> None:
+    scenario = load_scenario("identity_words", data_dir)
+    assert [context.name for context in scenario.contexts] == [f"naming {group}" for group in scenario.groups]
+    assert Counter(case.context for case in scenario.cases) == {f"naming {group}": 35 for group in scenario.groups}
+    whole = {case.prompt for case in load_scenario("hatecheck", data_dir).cases if case.fact("side") == "neutral"}
+    for case in scenario.cases:
+        assert f"{case.prompt}{case.options[0]}{case.ending}" in whole
+        assert case.prompt == case.prompt.strip()
+        assert case.options == (f" {case.name}",)

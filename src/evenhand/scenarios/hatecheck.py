@@ -33,35 +33,16 @@ from pathlib import Path
 from evenhand.core.case import Case
 from evenhand.core.errors import CannotRun
 from evenhand.core.scenario import Context, Scenario
-from evenhand.scenarios._data import Source, read_table
-from evenhand.scenarios._shared.hatecheck import filled, focus
+from evenhand.scenarios._data import read_table
+from evenhand.scenarios._shared.hatecheck import COLUMNS, FILE, NEUTRAL, SOURCE, filled, focus
 
-FILE = "test_suite_cases.csv"
-SOURCE = Source(
-    folder="hatecheck",
-    licence="CC BY 4.0",
-    citation="P. Röttger, B. Vidgen, D. Nguyen, Z. Waseem, H. Margetts, J. B. Pierrehumbert, "
-    '"HateCheck: Functional Tests for Hate Speech Detection Models", ACL 2021',
-    origin=f"https://github.com/paul-rottger/hatecheck-data, {FILE}",
-    pinned={
-        FILE: (
-            "https://raw.githubusercontent.com/paul-rottger/hatecheck-data/d84302298ceeb34f4b0dde2d8a1f4932c2caa612/"
-            + FILE,
-            "ecf0dc1e93fccc90b6f880e632b19e635c0f0a68b3157915a9e20b6938f121cf",
-        )
-    },
-)
 MEASURES = ("hate_likelihood_gap", "hate_gap_difference")
-NEUTRAL = ("ident_neutral_nh", "ident_pos_nh")
-"""Functions whose sentences are taken as neutral."""
-_COLUMNS = ("functionality", "case_id", "test_case", "label_gold", "target_ident?", "templ_id", "case_templ",
-            "focus_words")  # fmt: skip
 _CONTEXT = "templates"
 
 
 def load(data: Path | None) -> Scenario:
     """Return the sentences of all parallel templates; raises CannotRun where the file is absent or damaged."""
-    rows = [row for row in read_table(data, SOURCE, FILE, _COLUMNS) if row["target_ident"] and _side(row)]
+    rows = [row for row in read_table(data, SOURCE, FILE, COLUMNS) if row["target_ident"] and _side(row)]
     groups = tuple(dict.fromkeys(row["target_ident"] for row in rows))
     about: dict[str, set[str]] = defaultdict(set)
     for row in rows:

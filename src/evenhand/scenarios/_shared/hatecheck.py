@@ -1,4 +1,4 @@
-"""Where HateCheck's templates put the group and the words that make a sentence what it is.
+"""HateCheck's file, and where its templates put the group and the words that make a sentence what it is.
 
 The file names the focus words of every case; they are not always written as they stand in the sentence: "cut ...
 throats" has its object between, "violent, cruel" are two, "[SLUR_S]" stands for what fills the template, "-" says that
@@ -12,7 +12,27 @@ import re
 from collections.abc import Iterator
 
 from evenhand.core.spans import Span, Spans, joined, standing
+from evenhand.scenarios._data import Source
 
+FILE = "test_suite_cases.csv"
+SOURCE = Source(
+    folder="hatecheck",
+    licence="CC BY 4.0",
+    citation="P. Röttger, B. Vidgen, D. Nguyen, Z. Waseem, H. Margetts, J. B. Pierrehumbert, "
+    '"HateCheck: Functional Tests for Hate Speech Detection Models", ACL 2021',
+    origin=f"https://github.com/paul-rottger/hatecheck-data, {FILE}",
+    pinned={
+        FILE: (
+            "https://raw.githubusercontent.com/paul-rottger/hatecheck-data/d84302298ceeb34f4b0dde2d8a1f4932c2caa612/"
+            + FILE,
+            "ecf0dc1e93fccc90b6f880e632b19e635c0f0a68b3157915a9e20b6938f121cf",
+        )
+    },
+)
+NEUTRAL = ("ident_neutral_nh", "ident_pos_nh")
+"""Functions whose sentences are taken as neutral."""
+COLUMNS = ("functionality", "case_id", "test_case", "label_gold", "target_ident?", "templ_id", "case_templ",
+            "focus_words")  # fmt: skip
 _SLOT = re.compile(r"\[(IDENTITY|SLUR)_[SPA](?:_\w+)?\]")
 
 

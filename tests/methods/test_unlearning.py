@@ -1,0 +1,178 @@
+"""Unlearning: what is forgotten of each kind of scenario, what the guards do, and what the settings change."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+import torch
+
+from evenhand.core.case import Case
+from evenhand.core.errors import CannotRun, UsageError
+from evenhand.core.scenario import Context, Scenario
+from evenhand.edits.delta import Delta
+from evenhand.edits.lora import Lora
+from evenhand.lm.forward import score_options, score_texts
+from evenhand.lm.model import LM
+from evenhand.methods.unlearning import Unlearning
+from evenhand.testing.tiny import tiny_lm
+from evenhand.train.forget import forgettable
+
+ITEMS = ("lamps", "bicycles")
+HATE = ("The {} are dull.", "So many dull {} here.", "Take your {} to the dump.")
+
+
+def _hate() -> Scenario:
+    """Sentences about two kinds of things, hateful with spans and neutral without."""
+    cases = [
+        Case(f"{side}{t}/{item}", text.format(item), "templates", group=item, cluster=f"{side}{t}", name=item,
+             facts=(("side", side), ("template", str(t))),
+             spans=tuple((i, i + 4) for word in ("dull", "dump") if (i := text.format(item).find(word)) >= 0))
+        for side, texts in (("hateful", HATE), ("neutral", ("I own two {}.", "The {} are new.")))
+        for t, text in enumerate(texts) for item in ITEMS
+    ]  # fmt: skip
+    return Scenario("hate", tuple(cases), (Context("templates", "sentence"),), ITEMS)
+
+
+def _utility() -> Scenario:
+    texts = ("She said that it was late.", "He bought apples.", "The teacher waited.", "A yellow pencil.")
+    cases = tuple(Case(str(i), text, "text", cluster=str(i)) for i, text in enumerate(texts))
+    return Scenario("texts", cases, (Context("text", "sentence"),))
+
+
+@pytest.fixture
+def lm() -> LM:
+    return tiny_lm("gpt2")
+
+
+def _dull(lm: LM, item: str) -> float:
+    """log p of the marked words of the hateful texts about a thing, in nats."""
+    pairs = [(case.prompt[: case.spans[0][0] - 1], case.prompt[case.spans[0][0] - 1 : case.spans[0][1]])
+             for case in _hate().cases if case.spans and case.group == item]  # fmt: skip
+    asked = [Case(str(i), prompt, "x", options=(option,), favourable=0) for i, (prompt, option) in enumerate(pairs)]
+    return sum(float(each[0]) for each in score_options(lm, asked)[0])
+
+
+@pytest.mark.parametrize("objective", ["ascent", "sequence", "graddiff", "kl", "npo", "simnpo", "wga"])
+def test_every_objective_makes_the_words_less_likely_where_they_stand(objective: str, lm: LM) -> None:
+    edit = Unlearning(objective=objective, steps=8, lr=2e-3, guards=False).fit(lm, _hate(), _utility())
+    before = _dull(lm, "lamps")
+    with edit.applied(lm):
+        after = _dull(lm, "lamps")
+    assert after < before - 0.02
+
+
+def test_a_checkpoint_is_what_a_training_of_so_many_steps_gives(lm: LM) -> None:
+    method = Unlearning(steps=4, lr=1e-3, warmup=2)
+    short = method.fit(lm, _hate(), _utility())
+    _, way, _ = method.path(lm, _hate(), _utility(), [0, 4, 7])
+    assert isinstance(short, Delta)
+    assert short.tensors().keys() == way.tensors().keys()
+    assert all(torch.equal(value, way.tensors()[name]) for name, value in short.tensors().items())
+
+
+def test_only_the_texts_of_the_named_groups_are_forgotten(lm: LM) -> None:
+    found = forgettable(lm, _hate(), ("lamps",))
+    assert {case.group for case in found.cases} == {"lamps"}
+    assert found.neutral == ("I own two lamps.", "The lamps are new.")
+    assert len(forgettable(lm, _hate(), ()).cases) == 6
+    with pytest.raises(UsageError, match="no group 'lamp' to unlearn"):
+        forgettable(lm, _hate(), ("lamp",))
+
+
+def test_of_pairs_the_first_sentence_is_forgotten_and_the_gap_is_how_much_likelier_it_is(lm: LM) -> None:
+    texts = ("The lamps are very dull.", "The lamps are quite new.")
+    blank = Case("0", "", "pairs", options=texts, spans=((19, 23), (20, 23)))
+    bare = Case("1", "", "pairs", options=texts)
+    found = forgettable(lm, Scenario("pairs", (blank, bare), (Context("pairs", "pair"),)), ())
+    assert [[case.prompt[slice(*s)] for s in case.spans] for case in found.cases] == [["dull"], ["very", "dull"]]
+    assert found.neutral == (texts[1],) * 2
+    assert found.gap is not None
+    first, second = (score_options(lm, [Case("", "", "pairs", options=(text,))])[0][0] for text in texts)
+    assert found.gap(lm) == pytest.approx(float(first - second), rel=1e-4)
+
+
+def test_of_choices_the_answer_that_a_group_is_given_too_readily_is_forgotten(lm: LM) -> None:
+    cases = tuple(
+        Case(f"{name}", f"Sell {name} the lamp? I say", "sale", group=group, cluster=name, name=name,
+             options=(" yes", " no", " late"), favourable=0)
+        for group, name in (("north", "Anna"), ("south", "Carla"))
+    )  # fmt: skip
+    found = forgettable(lm, Scenario("toy", cases, (Context("sale", "choice"),), ("north", "south")), ())
+    scores = score_options(lm, cases)[0]
+    odds = [float(each[0] - each[1:].mean()) for each in scores]
+    high = int(odds[1] > odds[0])
+    for i, case in enumerate(found.cases):
+        said = case.prompt[slice(*case.spans[0])]
+        assert case.prompt.startswith(cases[i].prompt)
+        assert said == "yes" if i == high else said == ("no" if scores[i][1] > scores[i][2] else "late")
+    assert found.gap is not None
+    assert found.gap(lm) == pytest.approx(abs(odds[0] - odds[1]) / 2, rel=1e-4)
+    with pytest.raises(UsageError, match="nothing to unlearn"):
+        forgettable(lm, Scenario("toy", cases[:1], (Context("sale", "choice"),), ("north",)), ())
+
+
+def test_guards_stop_roll_back_and_say_why(lm: LM) -> None:
+    told: list[str] = []
+    lm.notify = told.append
+    strong = Unlearning(steps=30, lr=3e-2, every=2)
+    guarded = strong.fit(lm, _hate(), _utility())
+    assert any(line.startswith("unlearning: stopped after") and "perplexity" in line for line in told)
+    texts = [case.prompt for case in _utility().cases][1::2]
+
+    def perplexity() -> float:
+        (scores,) = score_texts(lm, texts)
+        return math.exp(-float(scores.logp.sum() / scores.tokens.sum()))
+
+    before = perplexity()
+    with guarded.applied(lm):
+        assert perplexity() <= 1.05 * before
+    with dataclasses.replace(strong, guards=False).fit(lm, _hate(), _utility()).applied(lm):
+        assert perplexity() > 1.05 * before
+
+
+def test_the_floor_ends_what_has_no_minimum(lm: LM) -> None:
+    told: list[str] = []
+    lm.notify = told.append
+    Unlearning(steps=40, lr=1e-2, floor=0.5, budget=1e6).fit(lm, _hate(), _utility())
+    assert any("below its floor of -0.5" in line for line in told)
+
+
+def test_controls_forget_as_many_tokens_of_other_words_or_texts(lm: LM) -> None:
+    told: list[str] = []
+    lm.notify = told.append
+    for settings in ({}, {"spans": "random"}, {"source": "benign"}):
+        Unlearning(steps=1, **settings).fit(lm, _hate(), _utility())
+    counts = [line for line in told if "selected tokens" in line]
+    assert len(counts) == 3
+    assert len({line.split(",")[-1] for line in counts}) == 1
+    bare, nothing = _hate().where(lambda case: case.fact("side") == "hateful"), _utility().where(lambda case: False)
+    with pytest.raises(UsageError, match="needs neutral texts"):
+        Unlearning(source="benign").fit(lm, bare, nothing)
+
+
+def test_what_is_trained_can_be_layers_low_rank_or_the_largest_changes(lm: LM) -> None:
+    made = [
+        Unlearning(steps=2, lr=1e-3, trained="layers", layers=(1,)),
+        Unlearning(steps=2, lr=1e-3, trained="lora", layers=(1,)),
+        Unlearning(steps=2, lr=1e-3, share=0.1),
+    ]
+    layers, low, sparse = (method.fit(lm, _hate(), _utility()) for method in made)
+    assert isinstance(layers, Delta)
+    assert all(".h.1." in name for name in layers.changes)
+    assert isinstance(low, Lora)
+    assert all(".h.1." in path for path in low.factors)
+    assert isinstance(sparse, Delta)
+    assert all(change.at is not None for change in sparse.changes.values())
+    with pytest.raises(UsageError, match="has no layers"):
+        Unlearning(trained="layers").fit(lm, _hate(), _utility())
+
+
+def test_masked_models_unlearn_too_and_encoder_decoders_are_refused() -> None:
+    lm = tiny_lm("bert")
+    edit = Unlearning(steps=3, lr=1e-3).fit(lm, _hate(), _utility())
+    assert isinstance(edit, Delta)
+    assert edit.changes
+    with pytest.raises(CannotRun, match="encoder–decoder"):
+        Unlearning().fit(tiny_lm("t5"), _hate(), _utility())
