@@ -115,14 +115,18 @@ def test_nothing_that_makes_numbers_imports_code_that_does_not_count() -> None:
 
 
 def test_plug_ins_outside_the_package_count_by_their_file(tmp_path: Path) -> None:
-    own, locator = tmp_path / "own.py", tmp_path / "my_locator.py"
+    own, locator, texts = tmp_path / "own.py", tmp_path / "my_locator.py", tmp_path / "texts.toml"
     own.write_text(OWN_MEASURE)
     locator.write_text("")
-    found = code.fingerprints([("measures", str(own)), ("methods", "random")], [{"locator": str(locator), "n": 1}])
-    assert found.keys() == {"evenhand", str(own), str(locator)}
-    locator.write_text("# changed")
-    changed = code.fingerprints([("measures", str(own))], [{"locator": str(locator)}])
-    assert [key for key in found if found[key] != changed[key]] == [str(locator)]
+    texts.write_text("")
+    settings = {"locator": str(locator), "n": 1, "pairs": str(texts)}
+    found = code.fingerprints([("measures", str(own)), ("methods", "random")], [settings])
+    assert found.keys() == {"evenhand", str(own), str(locator), str(texts)}
+    for file in (locator, texts):
+        before = code.fingerprints([("measures", str(own))], [settings])
+        file.write_text("# changed")
+        changed = code.fingerprints([("measures", str(own))], [settings])
+        assert [key for key in before if before[key] != changed[key]] == [str(file)]
 
 
 @pytest.mark.parametrize("damage", ["truncated", "deleted", "torn"])

@@ -1,6 +1,7 @@
 """Files of a run appear whole or not at all; readouts come back bit for bit; two runs cannot share a folder."""
 
 import errno
+import math
 import os
 import subprocess
 import sys
@@ -11,8 +12,8 @@ import torch
 from evenhand.core.case import Case
 from evenhand.core.component import Selection
 from evenhand.core.errors import CannotRun, UsageError
-from evenhand.core.readout import Readout
-from evenhand.core.record import CellRecord, CellSpec
+from evenhand.core.estimate import Estimate
+from evenhand.core.record import CellRecord, CellSpec, SweepPoint
 from evenhand.core.scenario import Context, Scenario
 from evenhand.edits.scale import Scale
 from evenhand.study import store as store_module
@@ -80,6 +81,17 @@ def test_a_damaged_cache_or_cell_is_announced_and_made_again(tmp_path):
     store.cell_path(_spec().hash).write_text('{"spec": ')
     assert store.cell(_spec()) is None
     assert [("damaged" in line) for line in lines] == [True, True]
+
+
+def test_a_cell_whose_edit_has_no_share_of_units_is_read_back(tmp_path):
+    store = Store(tmp_path, pytest.fail)
+    nothing = Estimate(value=math.nan)
+    point = SweepPoint(units=5, share=math.nan, gap=nothing, random_gap=nothing, valid=1.0, perplexity_ratio=1.0)
+    record = _record(_spec()).model_copy(update={"share": math.nan, "sweep": (point,), "dose": "training steps"})
+    store.write_cell(record, None)
+    back = store.cell(_spec())
+    assert math.isnan(back.share)
+    assert math.isnan(back.sweep[0].share)
 
 
 def test_a_cell_without_its_edit_is_not_finished(tmp_path):

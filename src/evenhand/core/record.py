@@ -47,7 +47,7 @@ class SweepPoint(Record):
 
     units: int
     """How many units, or how large a dose (see `CellRecord.dose`)."""
-    share: float
+    share: Number
     gap: Estimate
     """Mean absolute standardised gap over the fitted-on variations."""
     random_gap: Estimate
@@ -122,7 +122,7 @@ class CellRecord(Record):
     layer_sizes: dict[str, int]
     space: str
     """Empty where the edit selects no units."""
-    share: float
+    share: Number
     dose: str = ""
     """What the sizes of the sweep count where they are no units ("training steps")."""
     describes: str = ""

@@ -132,10 +132,13 @@ class AwarenessAdapter:
                 f"awareness_adapter: asked for {max(sizes)} training steps of {self._steps(pack)}; raise epochs (now "
                 f"{self.epochs})"
             )
+        lm.notify(f"awareness_adapter: trains on {len(pack.pairs)} pairs of its own, not on the scenario")
         maps = query_value_maps(lm, self._layers(1 + max(lm.layout("head").site_layers())))
         with adapted(lm, maps, self.rank, self.alpha, self.dropout, self.seed) as parameters:
             objective = Completing(pack, self.loss, self.batch_size, self.seed, self.longest)
             done: Training = train(lm, parameters, objective, self._recipe(pack), keep=sizes)
+        if done.stopped:
+            lm.notify(f"awareness_adapter: {done.stopped}")
         return [Lora(factors(done.at(size)), self.alpha) for size in sizes]
 
     def _pack(self) -> Pack:

@@ -20,13 +20,16 @@ from evenhand import find
 
 _PACKAGE = Path(find.__file__).parent
 MAKES_NUMBERS = ("core", "edits", "lm", "locate", "measures", "methods", "spans", "study", "train")
+_SOURCES = (".py", ".toml")
+"""Endings of what counts: code, and texts to train on."""
 
 
 @cache
 def package(root: Path = _PACKAGE) -> str:
     """Return the sha256 (16 characters) over names and contents of the sources that make numbers."""
     total = hashlib.sha256()
-    files = [root / "find.py", *(path for part in MAKES_NUMBERS for path in (root / part).rglob("*.py"))]
+    inside = (path for part in MAKES_NUMBERS for path in (root / part).rglob("*"))
+    files = [root / "find.py", *(path for path in inside if path.suffix in _SOURCES)]
     for path in sorted(files):
         total.update(f"{path.relative_to(root).as_posix()} {_sha256(path)}\n".encode())
     return total.hexdigest()[:16]
@@ -35,7 +38,8 @@ def package(root: Path = _PACKAGE) -> str:
 def fingerprints(plugins: Iterable[tuple[find.Kind, str]], settings: Iterable[dict[str, Any]] = ()) -> dict[str, str]:
     """Return `evenhand` and every plug-in outside it → fingerprint; raises UsageError for a name there is not.
 
-    A setting that is the path of a Python file (such as a locator that a method is told to use) counts as a plug-in.
+    A setting that is the path of a Python or TOML file (such as a locator that a method is told to use, or texts to train
+    on) counts as a plug-in.
     """
     found = {"evenhand": package()}
     for kind, name in plugins:
@@ -43,7 +47,7 @@ def fingerprints(plugins: Iterable[tuple[find.Kind, str]], settings: Iterable[di
         if not file.is_relative_to(_PACKAGE):
             found[name] = _sha256(file)[:16]
     for value in (value for each in settings for value in each.values()):
-        if isinstance(value, str) and value.endswith(".py") and Path(value).is_file():
+        if isinstance(value, str) and value.endswith(_SOURCES) and Path(value).is_file():
             found[value] = _sha256(Path(value))[:16]
     return found
 
