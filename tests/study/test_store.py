@@ -13,6 +13,7 @@ from evenhand.core.case import Case
 from evenhand.core.component import Selection
 from evenhand.core.errors import CannotRun, UsageError
 from evenhand.core.estimate import Estimate
+from evenhand.core.readout import Readout
 from evenhand.core.record import CellRecord, CellSpec, SweepPoint
 from evenhand.core.scenario import Context, Scenario
 from evenhand.edits.scale import Scale
