@@ -4,10 +4,10 @@ Run `python benchmarks/train.py`: a random model of Llama shape, about 45 millio
 
 - **adapter**: LoRA of rank 4 on `q_proj` and `v_proj` by the recipe of "Aligned but Blind" (AdamW, cosine, warm-up,
   clipping; no dropout, so that both compute the same), 4 texts of 40 to 110 tokens a step, against the same recipe
-  written with Trainer and peft. `difference` is the largest between the losses of a step, which start at the same factors.
+  written with Trainer and peft, from the same factors. `difference` is the largest between the losses of a step.
 - **NPO and KL**: unlearning by NPO with KL on texts to retain, all MLP writers trained. Ours computes what the unedited
-  model said once and keeps it; the other keeps that model and runs it at every step. What taking the references costs is
-  counted as so many steps. `difference` is the largest between the totals of a step; ours keeps 64 tokens of each place.
+  model said once and keeps it (256 tokens of each place), the other keeps that model and runs it at every step. What
+  taking the references costs is given in steps. `difference` is the largest between the totals of a step.
 
 Time is processor time, the less of some runs in turns, from the first step to the end. Memory is what training adds to
 the resident memory at its peak, each in a process of its own after a short training, references or reference model

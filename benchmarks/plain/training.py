@@ -74,6 +74,7 @@ class BesideModel(Unlearning):
         self.reference = replace(lm, model=copy.deepcopy(lm.model))
 
     def terms(self, lm: LM, step: int, generator: torch.Generator) -> dict[str, tuple[float, Tensor]]:
+        """Run both models on a batch."""
         texts = [self.forget[i] for i in drawn(len(self.forget), self.size, step, self.seed)]
         kept = drawn(len(self.retain), self.size, step, seed_of(self.seed, "retain", 0))
         lines = [line for i in kept for line in self.retain[i]]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from evenhand.core.errors import UsageError
+from evenhand.core.errors import CannotRun, UsageError
+from evenhand.lm.batching import attempt
 from evenhand.lm.model import LM
 from evenhand.train.contracts import Entry, Limit, Objective, Recipe, Seen, Training, Values, Watch
 from evenhand.train.schedule import learning_rate, seed_of
@@ -47,7 +49,7 @@ def train(
     run.wanted |= {step for step in keep if 0 <= step <= recipe.steps}
     run.kept[0] = original
     key = key_of(lm, objective, recipe, watches, original, run.wanted) if lm.workplace else ""
-    with lent(lm, parameters, original):
+    with torch.inference_mode(False), lent(lm, parameters, original):
         return run.through(Keeper(lm, key))
 
 
@@ -87,7 +89,8 @@ class _Run:
                     keeper.write_when_due(self._state)
         except KeyboardInterrupt:
             if self.whole:
-                keeper.write(self._state())
+                with suppress(CannotRun):  # the state written before stands
+                    keeper.write(self._state())
             raise
         if not already:
             keeper.write(self._state())
@@ -125,13 +128,12 @@ class _Run:
         due = self.step in self.wanted or any(self.step % each == 0 for each in self.every)
         reason, score = self._look() if due else ("", math.nan)
         if not reason:
-            self._measure(learn=not last)
+            self._measure_or_refuse(learn=not last)
             reason = next((why for why in (limit.reached(self.log) for limit in self.limits) if why), "")
         if reason:
             self.gradients = []
-            self.stopped = (
-                f"stopped after {self.step} of {self.recipe.steps} steps: {reason}; rolled back to step "
-                f"{self.last_good}, the last good one"
+            self.stopped = f"stopped after {self.step} of {self.recipe.steps} steps: {reason}; rolled back to " + (
+                f"step {self.last_good}, the last good one" if self.last_good else "the model before training"
             )
             self.lm.notify(f"training {self.stopped}")
         elif due:
@@ -161,6 +163,13 @@ class _Run:
             self.kept[self.step] = self.weights.values()
         needed = self.wanted | {self.last_good, self.best[1]}
         self.kept = {step: values for step, values in self.kept.items() if step in needed}
+
+    def _measure_or_refuse(self, learn: bool) -> None:
+        if not attempt(lambda: self._measure(learn)):
+            raise CannotRun(
+                f"out of memory with a batch of {self.recipe.batch_size} while training; make batches smaller and "
+                "accumulate more of them for the same recipe, train fewer parameters, or use a machine with more memory"
+            )
 
     def _measure(self, learn: bool) -> None:
         """Write the next line of the log, and with `learn` take the gradient of what it says."""

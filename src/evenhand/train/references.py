@@ -29,7 +29,8 @@ class References:
 
     Kept are the log-probabilities of the `top` likeliest tokens of each place, exactly, and that of all others taken
     together. A place takes 8 · top + 4 bytes. A vocabulary of at most 1024 tokens, or `top`, is kept whole, 4 bytes per
-    token.
+    token. On a model of stories with 2,048 tokens, 256 of them gave 98 to 99 % of the whole divergence, 64 gave 91 to
+    96 % (30 steps of unlearning; KL up to 0.86 nats).
     """
 
     sizes: tuple[int, ...]
@@ -41,7 +42,7 @@ class References:
     """Log-probability of all other tokens together; −inf where there are none."""
 
     @classmethod
-    def of(cls, logits: Iterable[Float[Tensor, "_place vocab"]], top: int = 64) -> References:
+    def of(cls, logits: Iterable[Float[Tensor, "_place vocab"]], top: int = 256) -> References:
         """Keep what these logits say, text by text; give them lazily, without gradients, from the untrained model."""
         if top < 1:
             raise UsageError(f"of each distribution {top} tokens would be kept; keep 1 or more")
