@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 def export(
     model: options.Model,
     edit: Annotated[Path, typer.Argument(metavar="EDIT", help="An edit folder, from `fit` or a run's edits/.")],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the new checkpoint.")],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="Folder of the new checkpoint; or NAME.gguf, a control vector.")
+    ],
     dtype: options.DType = "auto",
     device: options.Device = None,
     device_map: options.DeviceMap = None,
@@ -34,15 +36,25 @@ def export(
 ) -> None:
     """Bake an edit into a checkpoint that plain transformers loads, with a model card.
 
+    An edit that adds a vector at all tokens has no weights; its vectors go into OUT.gguf, for llama.cpp and repeng.
+
     Example: evenhand export planted loan_edit loan_model
     """
     from evenhand.cli.screen import document
     from evenhand.export.checkpoint import export as write
+    from evenhand.export.control_vector import export_vector
 
     lm = options.open_lm(model, False, dtype=dtype, device=device, device_map=device_map, revision=revision,
                          trust_remote_code=trust_remote_code)  # fmt: skip
     if adapter:
         _adapter(lm, edit, out, replace, json_)
+        return
+    if out.suffix == ".gguf":
+        layers = export_vector(lm, edit, out, replace)
+        if json_:
+            document({"control_vector": str(out), "layers": layers})
+        else:
+            print(f"{out}: control vector for blocks {', '.join(map(str, layers))}")
         return
     done = write(lm, edit, out, replace, licence)
     if json_:
