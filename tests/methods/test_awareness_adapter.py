@@ -145,3 +145,25 @@ def test_a_real_model_learns_to_complete_sentences_and_cues_it_has_not_seen(mode
         random = _held_out(lm)
     assert after < before - 0.2, f"{before:.3f} became {after:.3f}"
     assert random > after + 0.2, f"a random change of the same norm makes it {random:.3f}"
+
+
+def test_a_killed_training_goes_on_to_the_same_edit_and_other_settings_start_afresh(
+    small: AwarenessAdapter, tmp_path: Path
+) -> None:
+    def killed(label: str, done: int, total: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    lm = tiny_lm("llama")
+    whole = small.fit(lm, NONE, NONE).tensors()
+    told: list[str] = []
+    lm.notify = told.append
+    with lm.keeping(tmp_path / "work"):
+        with lm.reporting(killed), pytest.raises(KeyboardInterrupt):
+            small.fit(lm, NONE, NONE)
+        other = replace(small, alpha=16.0)
+        other.fit(lm, NONE, NONE)
+        assert not [line for line in told if "goes on" in line]
+        again = small.fit(lm, NONE, NONE).tensors()
+    assert [line for line in told if "goes on after step 3 of 4" in line]
+    assert all(torch.equal(whole[name], again[name]) for name in whole)

@@ -135,7 +135,8 @@ class AwarenessAdapter:
         lm.notify(f"awareness_adapter: trains on {len(pack.pairs)} pairs of its own, not on the scenario")
         maps = query_value_maps(lm, self._layers(1 + max(lm.layout("head").site_layers())))
         with adapted(lm, maps, self.rank, self.alpha, self.dropout, self.seed) as parameters:
-            objective = Completing(pack, self.loss, self.batch_size, self.seed, self.longest)
+            beside = f"alpha {self.alpha}, dropout {self.dropout}"
+            objective = Completing(pack, self.loss, self.batch_size, self.seed, self.longest, beside)
             done: Training = train(lm, parameters, objective, self._recipe(pack), keep=sizes)
         if done.stopped:
             lm.notify(f"awareness_adapter: {done.stopped}")

@@ -90,8 +90,8 @@ def _inject(lm: LM, paths: Sequence[str], rank: int, alpha: float, dropout: floa
     from peft import LoraConfig, inject_adapter_in_model
 
     config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=[*paths], bias="none")  # pyright: ignore[reportArgumentType]
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        torch.manual_seed(seed)
+    with torch.inference_mode(False), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        torch.default_generator.manual_seed(seed)
         warnings.filterwarnings("ignore", message="fan_in_fan_out")  # it tells that it has noticed a Conv1D
         inject_adapter_in_model(config, lm.model)
     for path in paths:

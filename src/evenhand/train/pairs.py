@@ -105,6 +105,8 @@ class Completing:
     seed: int = 0
     longest: int = 256
     """Tokens after which a text is cut off."""
+    beside: str = ""
+    """What else the training depends on and no recipe knows, such as an adapter's scaling and dropout."""
 
     def terms(self, lm: LM, step: int, generator: torch.Generator) -> dict[str, tuple[float, Tensor]]:
         """Return one term, named as the loss."""
@@ -140,7 +142,7 @@ class Completing:
     @cached_property
     def _digest(self) -> str:
         parts = [[(p.text, p.says, p.kind) for p in self.pack.pairs], self.pack.cues, self.loss, self.batch_size,
-                 self.seed, self.longest]  # fmt: skip
+                 self.seed, self.longest, self.beside]  # fmt: skip
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def digest(self) -> str:
