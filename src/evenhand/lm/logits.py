@@ -43,11 +43,15 @@ def _first_position(lm: LM) -> int:
 
 
 def context_length(lm: LM) -> int | None:
-    """Return the number of tokens the model can see at once; None where nothing limits it (T5)."""
+    """Return the number of tokens the model can see at once; None where nothing limits it (T5).
+
+    Under an edit of decoding without those of its longest prefix.
+    """
     if not lm.family.positions:
         return None
     declared: Any = getattr(lm.model.config, "max_position_embeddings", None)
-    return None if declared is None else int(declared) - _first_position(lm)
+    taken = 0 if lm.decoding is None else lm.decoding.longest
+    return None if declared is None else int(declared) - _first_position(lm) - taken
 
 
 def vocabulary(lm: LM) -> int:
@@ -92,10 +96,12 @@ def forward(
     """Run the model and return the logits at the wanted (row, position) pairs, in the model's dtype, and its output.
 
     The pairs are gathered before the output embedding, so no other logits are ever computed; everything a family does
-    before it (scale, projection, transform) or after it (soft-cap) happens as always.
+    before it (scale, projection, transform) or after it (soft-cap) happens as always. Under an edit of decoding they
+    are the logarithms, in fp32, of the probabilities that it makes of them.
     """
     with torch.no_grad():
-        return forward_to_learn(lm, inputs, rows, at)
+        logits, output = forward_to_learn(lm, inputs, rows, at)
+    return (logits if lm.decoding is None else lm.decoding.logits(lm, inputs, rows, at, logits)), output
 
 
 def forward_to_learn(

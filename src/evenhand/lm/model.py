@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -16,6 +16,9 @@ from evenhand.core.errors import CannotRun
 from evenhand.core.progress import Progress, silent
 from evenhand.lm.family import Family, Kind, layout_of, transposed, writer_inputs, writer_outputs
 from evenhand.lm.turns import Asking
+
+if TYPE_CHECKING:
+    from evenhand.lm.decoding import Decoding
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,8 @@ class LM:
     once (found by itself, halved when memory runs out); `notify` receives one plain line whenever something is decided
     on the user's behalf; `progress` is told how far work is whose caller asked for no report (`reporting`); `workplace`
     is a folder where work of hours keeps its state, so that a killed run goes on (`keeping`); `edits` is the stack of
-    edits applied right now, and `asking` what they make of the questions that are put to the model.
+    edits applied right now, and `asking` what they make of the questions that are put to the model, `decoding` of its
+    next-token distributions.
     """
 
     model: Any
@@ -56,6 +60,7 @@ class LM:
     workplace: Path | None = None
     edits: list[object] = field(default_factory=list[object])
     asking: tuple[Asking, ...] = ()
+    decoding: Decoding | None = None
     _layouts: dict[Space, Layout] = field(default_factory=dict[Space, Layout], repr=False)
 
     @contextmanager

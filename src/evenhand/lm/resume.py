@@ -94,7 +94,8 @@ def begun_once(lm: LM, inputs: dict[str, Any], same: Sequence[Hashable], block: 
     firsts: dict[Hashable, int] = {}
     for row, key in enumerate(same):
         firsts.setdefault(key, row)
-    if not block or len(firsts) == len(same):
+    # An edit of decoding runs other rows within these forwards, of which nothing is known yet.
+    if not block or len(firsts) == len(same) or lm.decoding is not None:
         yield
         return
     row = torch.tensor([*firsts.values()])

@@ -71,7 +71,8 @@ def compare_texts(
     lm: LM, texts: Sequence[str], applied: Callable[[], AbstractContextManager[None]], progress: Progress = silent
 ) -> tuple[Float[Tensor, " case"], Float[Tensor, " case"]]:
     """Return `kl` and `agree` of each text as `score_texts` does, for an edit that no mask stands for."""
-    lines = [text_lines(lm, each) for each in _encoded(lm, texts)]
+    with applied():  # the edit may leave less of the context for the text
+        lines = [text_lines(lm, each) for each in _encoded(lm, texts)]
     kl, agree = compare_lines(lm, [line for few in lines for line in few], applied, progress)
     sizes = [len(few) for few in lines]
     summed = [[_sum(part) for part in _joined(each, sizes)] for each in (kl, agree)]

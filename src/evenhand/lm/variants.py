@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from evenhand.core.component import Layout, Selection
-from evenhand.core.errors import UsageError
+from evenhand.core.errors import CannotRun, UsageError
 from evenhand.lm.model import LM
 from evenhand.lm.resume import blocks, first_block
 
@@ -67,6 +67,11 @@ class RowMasks:
     @contextmanager
     def rows(self, which: Int[Tensor, " row"], first_only: bool = False) -> Generator[None]:
         """Apply variant `which[i]` to row i of every forward in this block (`first_only`: to its first position)."""
+        if self.lm.decoding is not None and self._tables and len(which) > 1:
+            raise CannotRun(
+                "several edits cannot share a batch while an edit of decoding is applied, which runs rows of its own; "
+                "apply the others around it (`edit.applied`)"
+            )
         with ExitStack() as hooks:
             for (path, output), table in self._tables.items():
                 module, masks = self.lm.module(path), table[which.to(table.device)]

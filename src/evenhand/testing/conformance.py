@@ -69,7 +69,7 @@ def state(lm: LM) -> dict[str, Any]:
         # Python's own `random` is left out: run-time type checkers draw from it.
         "random": (torch.get_rng_state(), np.random.get_state()[1].tobytes()),  # type: ignore[index, union-attr]
         "edits": list(lm.edits),
-        "asking": lm.asking,
+        "asked": (lm.asking, lm.decoding),
     }
 
 

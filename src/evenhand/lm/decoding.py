@@ -1,0 +1,176 @@
+"""Self-debiasing by decoding: a next token is made rarer where a text announced as biased would make it likelier.
+
+With p(w | x) the model's next-token distribution after the tokens x, and prefixes that announce a text of some kind
+("The following text contains a threat:"),
+
+    p_b(w) = max over k of p(w | prefix_k + x)      Δ(w) = max(p_b(w) − p(w), 0)
+    a(w) = max(exp(−λ Δ(w)), ε)                     p′(w) ∝ a(w) p(w)
+
+Source: Schick, Udupa and Schütze 2021 (TACL 9, arXiv 2103.00453): λ = 50, ε = 0.01. `evenhand.lm.self_debias` is the
+same for transformers' own `generate`. Here p′ takes the place of p wherever our scoring asks for logits: every place of
+options, whole texts, numbers and answers. What a place has read is told by the tokens that its attention mask shows it
+(those behind a cache are kept with the cache), and read again behind each prefix: in rows of their own, nothing shared
+and nothing cached. That is exact in windows, packed rows and caches, and slow: K prefixes take more than K + 1 times as
+long, and an answer of n tokens n times more. The prefix comes before all a model reads, a chat template included, after
+its start token; the context is shorter by the longest prefix.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from evenhand.core.errors import CannotRun, UsageError
+from evenhand.lm.batching import Cost, Work, in_batches
+from evenhand.lm.logits import forward_to_learn, padded, positions
+from evenhand.lm.model import LM
+from evenhand.lm.remembering import remember, remembered
+
+Tokens = tuple[int, ...]
+
+
+def debiased(
+    logits: Float[Tensor, "row vocab"], biased: Float[Tensor, "row vocab"], decay: float, epsilon: float
+) -> Float[Tensor, "row vocab"]:
+    """Return log p′ (fp32) from the logits of p and p_b itself; what p rules out stays ruled out."""
+    logp = torch.log_softmax(logits, dim=-1, dtype=torch.float32)
+    excess = (biased.to(logp.device) - logp.exp()).clamp_min(0)
+    return torch.log_softmax(logp + (-decay * excess).clamp_min(math.log(epsilon)), dim=-1)
+
+
+def behind(prefix: Tokens, read: Tokens, starts: frozenset[int]) -> Tokens:
+    """Return the prefix and what was read; a start token stays in front."""
+    first = 1 if read and read[0] in starts else 0
+    return read[:first] + prefix + read[first:]
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """What takes the place of a causal model's next-token distributions while it stands in `LM.decoding`."""
+
+    prefixes: tuple[Tokens, ...]
+    decay: float
+    epsilon: float
+    starts: frozenset[int]
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest prefix, by which the context is shorter."""
+        return max(map(len, self.prefixes))
+
+    def logits(
+        self, lm: LM, inputs: dict[str, Any], rows: Int[Tensor, " k"], at: Int[Tensor, " k"],
+        logits: Float[Tensor, "k vocab"],
+    ) -> Float[Tensor, "k vocab"]:  # fmt: skip
+        """Return log p′ (fp32) at the wanted (row, position) pairs of a forward pass that gave `logits`."""
+        read = _read(inputs, rows, at)
+        biased = torch.zeros_like(logits, dtype=torch.float32)
+        with decoded(lm, None):
+            for prefix in self.prefixes:
+                self._raise(lm, prefix, read, biased)
+        return debiased(logits, biased, self.decay, self.epsilon)
+
+    def _raise(self, lm: LM, prefix: Tokens, read: Sequence[Tokens], biased: Float[Tensor, "k vocab"]) -> None:
+        """Raise p_b at each place to the probabilities behind a prefix; a text that begins another shares its row."""
+        lines = _lines([behind(prefix, each, self.starts) for each in read])
+
+        def run(batch: list[tuple[Tokens, list[tuple[int, int]]]]) -> None:
+            ids, mask = padded(lm, [tokens for tokens, _ in batch])
+            given = {"input_ids": ids, "attention_mask": mask, "use_cache": False, **positions(lm, mask)}
+            wanted = [(row, at, place) for row, (_, few) in enumerate(batch) for at, place in few]
+            where, at, places = torch.tensor(wanted).unbind(1)
+            found = forward_to_learn(lm, given, where, at)[0].softmax(-1, dtype=torch.float32)
+            places = places.to(biased.device)
+            biased[places] = torch.maximum(biased[places], found.to(biased.device))
+
+        def cost(line: tuple[Tokens, list[tuple[int, int]]]) -> Cost:
+            return Cost(len(line[0]), 1, len(line[1]))
+
+        with torch.no_grad():
+            in_batches(lm, Work(lines, cost, run), _unheard)
+
+
+def _unheard(label: str, done: int, total: int) -> None:
+    """The pass that this one belongs to reports."""
+
+
+@contextmanager
+def decoded(lm: LM, decoding: Decoding | None) -> Generator[None]:
+    """Let p′ take the place of p for the length of a `with` block (None: p again)."""
+    before, lm.decoding = lm.decoding, decoding
+    try:
+        yield
+    finally:
+        lm.decoding = before
+
+
+def _lines(texts: Sequence[Tokens]) -> list[tuple[Tokens, list[tuple[int, int]]]]:
+    """Return the rows to run, each with (position, number) of the texts that end there."""
+    lines: list[tuple[Tokens, list[tuple[int, int]]]] = []
+    for number in sorted(range(len(texts)), key=lambda i: texts[i], reverse=True):
+        text = texts[number]
+        if not lines or lines[-1][0][: len(text)] != text:
+            lines.append((text, []))
+        lines[-1][1].append((len(text) - 1, number))
+    return lines
+
+
+def _read(inputs: dict[str, Any], rows: Int[Tensor, " k"], at: Int[Tensor, " k"]) -> list[Tokens]:
+    """Return the tokens that each wanted place has read, its own the last."""
+    ids, mask, cache = inputs["input_ids"], inputs["attention_mask"], inputs.get("past_key_values")
+    tokens = ids if cache is None else _with_cached(cache, ids, mask)
+    past = tokens.shape[1] - ids.shape[1]
+    if bool((tokens < 0).any()):
+        raise UsageError(
+            "a prompt was read before the decoding began, so what stands behind its cache is not known; apply the "
+            "edit first, and read the prompt within it"
+        )
+    seen = _seen(mask, rows.to(mask.device), at.to(mask.device) + past)
+    own = tokens[rows.to(tokens.device)].cpu()
+    return [tuple(int(i) for i in row[here]) for row, here in zip(own, seen.cpu(), strict=True)]
+
+
+def _seen(mask: Tensor, rows: Int[Tensor, " k"], at: Int[Tensor, " k"]) -> Bool[Tensor, "k all"]:
+    """Return which tokens each place sees: by a mask of its own (packed rows), else all real ones up to it."""
+    if mask.ndim == 4:
+        return mask[rows, 0, at] == 0
+    return mask[rows].bool() & (torch.arange(mask.shape[1], device=mask.device) <= at[:, None])
+
+
+def _with_cached(cache: Any, ids: Int[Tensor, "row pos"], mask: Int[Tensor, "row all"]) -> Int[Tensor, "row all"]:
+    """Return the tokens behind the cache and these, and keep both with the cache."""
+    new, past = ids.shape[1], mask.shape[1] - ids.shape[1]
+    kept = remembered(cache, len(ids), past).to(ids.device)
+    if kept.shape[1] == past:  # an edit at words may have kept this pass already
+        places = (mask.cumsum(1) - 1).clamp_min(0)[:, -new:]
+        kept = torch.cat([kept, torch.stack([ids, places], dim=-1)], dim=1)
+        remember(cache, kept)
+    return kept[..., 0]
+
+
+def decoding_of(lm: LM, prefixes: Sequence[str], decay: float, epsilon: float) -> Decoding:
+    """Return the decoding with these prefixes, as the model's tokenizer writes them.
+
+    Raises CannotRun for a model that is not causal, and within another decoding; UsageError for a prefix without
+    tokens.
+    """
+    if lm.kind != "causal":
+        raise CannotRun(
+            f"{lm.identity.source} is of kind {lm.kind}: self-debiasing by decoding puts prefixes before a text that a "
+            "causal model goes on with; use a causal model"
+        )
+    if lm.decoding is not None:
+        raise CannotRun("another edit already changes how this model decodes; apply one at a time, or join prefixes")
+    out: Any = lm.tokenizer(list(prefixes), add_special_tokens=False, verbose=False)
+    found = tuple(tuple(int(i) for i in ids) for ids in out["input_ids"])
+    if not found or not all(found):
+        raise UsageError("self-debiasing needs prefixes, and one of them adds no token for this tokenizer")
+    known: tuple[Any, Any] = lm.tokenizer.bos_token_id, lm.tokenizer.cls_token_id
+    return Decoding(found, decay, epsilon, frozenset(int(i) for i in known if i is not None))

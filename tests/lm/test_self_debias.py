@@ -1,0 +1,87 @@
+"""The logits processor in transformers' own generate, beside each prefix run alone without cache or padding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from evenhand.core.errors import CannotRun, UsageError
+from evenhand.lm.decoding import debiased
+from evenhand.lm.self_debias import SelfDebias
+from evenhand.testing.tiny import tiny_lm
+from oracles.self_debiasing import continued, next_logp
+
+TEXTS = ["The doctor said", "Jamal asked the doctor, and the teacher told Maria that", "Yes, she"]
+PREFIXES = ["The following text contains a threat:\n", "Rude answer:\n"]
+
+
+def _batch(name: str) -> tuple[Any, Any, SelfDebias]:
+    lm = tiny_lm(name)
+    lm.tokenizer.padding_side = "left"
+    given = lm.tokenizer(TEXTS, return_tensors="pt", padding=True, return_token_type_ids=False)
+    return lm, given, SelfDebias(lm.model, lm.tokenizer, PREFIXES, given["attention_mask"])
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama", "opt", "mistral"])
+def test_greedy_generation_is_that_of_prefixes_run_alone(name: str) -> None:
+    lm, given, processor = _batch(name)
+    out = lm.model.generate(
+        **given, logits_processor=[processor], max_new_tokens=5, do_sample=False, return_dict_in_generate=True,
+        output_scores=True,
+    )  # fmt: skip
+    start, apart = given["input_ids"].shape[1], 0.0
+    for row, text in enumerate(TEXTS):
+        ids = lm.tokenizer(text, add_special_tokens=False).input_ids
+        said, seen = continued(lm.model, ids, processor.prefixes, 5, lm.tokenizer.eos_token_id)
+        assert out.sequences[row, start : start + len(said)].tolist() == said
+        for step, logp in enumerate(seen):
+            torch.testing.assert_close(out.scores[step][row].double(), logp, atol=1e-4, rtol=0)
+        plain = lm.model(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
+        apart = max(apart, float((plain.detach() - seen[0]).abs().max()))
+    assert apart > 0.1, "the prefixes change nothing"
+
+
+@pytest.mark.parametrize("how", [{"num_beams": 3}, {"do_sample": True, "num_return_sequences": 2, "top_k": 0}])
+def test_rows_that_are_many_or_change_places_are_read_anew(how: dict[str, Any]) -> None:
+    lm, given, _ = _batch("gpt2")
+    rows = how.get("num_beams", how.get("num_return_sequences"))
+    torch.manual_seed(0)
+
+    class Checking(SelfDebias):
+        seen: int = 0
+
+        def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+            found = super().__call__(input_ids, scores)
+            for row in (0, rows, 2 * rows + rows - 1):
+                real = torch.cat([given["attention_mask"][row // rows].bool(), torch.ones(99, dtype=torch.bool)])
+                text = input_ids[row][real[: input_ids.shape[1]]].tolist()
+                if lm.tokenizer.eos_token_id not in text:
+                    logp = next_logp(lm.model, text, self.prefixes, 50.0, 0.01)
+                    torch.testing.assert_close(found[row].double(), logp, atol=1e-4, rtol=0)
+                    self.seen += 1
+            return found
+
+    checking = Checking(lm.model, lm.tokenizer, PREFIXES, given["attention_mask"])
+    lm.model.generate(**given, logits_processor=[checking], max_new_tokens=3, **how)
+    assert checking.seen > 3
+
+
+def test_the_formula() -> None:
+    p, biased = torch.tensor([[0.5, 0.3, 0.2]]), torch.tensor([[0.1, 0.31, 0.6]])
+    found = debiased(p.log(), biased, 50.0, 0.01).exp()[0]
+    expected = torch.tensor([0.5, 0.3 * torch.tensor(-0.5).exp().item(), 0.2 * 0.01])
+    torch.testing.assert_close(found, expected / expected.sum())
+    torch.testing.assert_close(debiased(p.log(), biased, 0.0, 0.01).exp(), p)
+
+
+def test_what_cannot_be_done_is_refused() -> None:
+    lm, given, processor = _batch("gpt2")
+    with pytest.raises(UsageError, match="make a new one"):
+        processor(given["input_ids"][:2], torch.zeros(2, 10))
+    with pytest.raises(UsageError, match="prefixes"):
+        SelfDebias(lm.model, lm.tokenizer, [""], given["attention_mask"])
+    t5 = tiny_lm("t5")
+    with pytest.raises(CannotRun, match="causal"):
+        SelfDebias(t5.model, t5.tokenizer, PREFIXES, given["attention_mask"])
