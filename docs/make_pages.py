@@ -1,4 +1,4 @@
-"""Write pages from docstrings: `methods/NAME.md`, `locators.md`, `measures.md`, and `modules.md`, a line for each file.
+"""Write pages from docstrings: `methods/NAME.md`, `locators.md`, `measures.md`, `spans.md`, and a line for each file.
 
 Run `.venv/bin/python docs/make_pages.py` after a docstring or a setting has changed; a test fails until it is done.
 """
@@ -27,6 +27,11 @@ MEASURES = """# Measures
 A measure turns what a model said into named numbers, each with an interval. A [study](studies.md) names
 those it takes, with settings where they differ from the defaults.
 """
+SPANS = """# Span selectors
+A selector says which characters of a text are unlearned. [unlearning](methods/unlearning.md) takes one by
+`settings = { spans = "NAME", spans_settings = ["key=value"] }`. Your own is a file with one class, as the shortest here
+(`given`).
+"""
 BENCHMARKS = """# Benchmarks
 What each benchmark measures, by which convention, and why not to trust it alone. `evenhand audit MODEL --suite quick`
 (`standard`, `full`, or a list of your own) runs many and prints one table; `evenhand audit MODEL --scenario NAME` runs
@@ -46,7 +51,8 @@ def pages() -> dict[str, str]:
     rows = [f"| [{name}]({name}.md) | {line} |" for name, line in find.names("methods").items()]
     index = [MADE, "# Methods", "A method looks at a model through a scenario and returns an edit.\n"]
     made["methods/README.md"] = "\n".join([*index, "| method | in short |", "|---|---|", *rows, ""])
-    for path, kind, intro in (("locators.md", "locate", LOCATORS), ("measures.md", "measures", MEASURES)):
+    plain = (("locators.md", "locate", LOCATORS), ("measures.md", "measures", MEASURES), ("spans.md", "spans", SPANS))
+    for path, kind, intro in plain:
         made[path] = "\n".join([MADE, intro, *(section(kind, name) for name in find.names(kind))])
     return made | {"benchmarks.md": benchmarks(), "modules.md": modules()}
 

@@ -118,7 +118,7 @@ def test_guards_stop_roll_back_and_say_why(lm: LM) -> None:
     lm.notify = told.append
     strong = Unlearning(steps=30, lr=3e-2, every=2)
     guarded = strong.fit(lm, _hate(), _utility())
-    assert any(line.startswith("unlearning: stopped after") and "perplexity" in line for line in told)
+    assert any(line.startswith("unlearning: training stopped after") and "perplexity" in line for line in told)
     texts = [case.prompt for case in _utility().cases][1::2]
 
     def perplexity() -> float:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import math
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -15,6 +20,7 @@ from evenhand.lm.model import LM
 from evenhand.lm.tokens import encode
 from evenhand.spans._chosen import selector
 from evenhand.spans.gradient import Gradient
+from evenhand.spans.judge import Judge
 from evenhand.spans.pmi import Pmi
 from evenhand.spans.random import Random
 from evenhand.testing.conformance import check_settings, untouched
@@ -38,15 +44,39 @@ def lm() -> LM:
     return tiny_lm("gpt2")
 
 
+@pytest.fixture
+def endpoint() -> Iterator[str]:
+    """A judge that marks "dull", and a phrase that is not there."""
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            text = asked["messages"][0]["content"].rpartition("Text: ")[2]
+            said = "I cannot say." if "cannot" in text else '```json\n["dull", "absent"]\n```'
+            self.send_response(200 if self.path == "/v1/chat/completions" else 404)
+            self.end_headers()
+            self.wfile.write(json.dumps({"choices": [{"message": {"content": said}}]}).encode())
+
+        def log_message(self, *args: object) -> None:
+            """Nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Answers)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/v1"
+    server.shutdown()
+    server.server_close()
+
+
 def _said(spans: tuple[tuple[int, int], ...], case: Case) -> list[str]:
     return [case.prompt[slice(*span)] for span in spans]
 
 
 @pytest.mark.parametrize("name", find.names("spans"))
-def test_selectors_obey_the_laws(name: str, lm: LM, tmp_path: Path) -> None:
+def test_selectors_obey_the_laws(name: str, lm: LM, tmp_path: Path, endpoint: str) -> None:
     check_settings("spans", name)
     (tmp_path / "words.txt").write_text("dull\n")
-    chosen = selector(name, [f"file={tmp_path / 'words.txt'}"] if name == "lexicon" else [])
+    settings = {"lexicon": [f"file={tmp_path / 'words.txt'}"], "judge": [f"url={endpoint}", "model=small"]}
+    chosen = selector(name, settings.get(name, []))
     with untouched(lm, name):
         found, again = chosen.select(lm, TEXTS, NEUTRAL), chosen.select(lm, TEXTS, NEUTRAL)
     assert found == again
@@ -123,9 +153,25 @@ def test_the_contrast_is_for_masked_models_too_and_leaves_out_the_groups_name(lm
         Gradient("loss").select(masked, TEXTS, NEUTRAL)
 
 
+def test_a_judges_answers_are_kept_and_not_asked_for_again(lm: LM, tmp_path: Path, endpoint: str) -> None:
+    told: list[str] = []
+    kept = tmp_path / "kept.json"
+    listening = dataclasses.replace(lm, notify=told.append)
+    found = Judge(endpoint, "small", kept=str(kept)).select(listening, TEXTS, ())
+    assert [_said(*each) for each in zip(found, TEXTS, strict=True)] == [["dull", "dull"], [], ["Dull"]]
+    assert told == ["judge: 4 phrases it marked are not in their text, and are left out"]
+    nowhere = "http://127.0.0.1:9/v1"
+    assert Judge(nowhere, "small", kept=str(kept)).select(lm, TEXTS, ()) == found
+    with pytest.raises(CannotRun, match="gave no answer"):
+        Judge(nowhere, "large", kept=str(kept)).select(lm, TEXTS, ())
+    with pytest.raises(CannotRun, match="expected a JSON list"):
+        Judge(endpoint, "small").select(lm, [Case("no", "You cannot.", "texts")], ())
+
+
 @pytest.mark.parametrize(
     ("name", "settings", "says"),
     [
+        ("judge", [], "needs an endpoint"),
         ("lexicon", [], "needs a list of words"),
         ("lexicon", ["file=nowhere.txt"], "expected a list of words"),
         ("pmi", [], "neutral"),

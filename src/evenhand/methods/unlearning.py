@@ -169,10 +169,12 @@ class Unlearning:
         self, lm: LM, parameters: Mapping[str, nn.Parameter], objective: Objective, recipe: Recipe,
         guards: Sequence[Watch | Limit], sizes: Sequence[int],
     ) -> Training:  # fmt: skip
-        done = train(lm, parameters, objective, recipe, guards, sizes)
-        if done.stopped:
-            lm.notify(f"unlearning: {done.stopped}")
-        return done
+        tell = lm.notify
+        lm.notify = lambda line: tell(f"unlearning: {line}")  # so that a study counts it among what this method says
+        try:
+            return train(lm, parameters, objective, recipe, guards, sizes)
+        finally:
+            lm.notify = tell
 
     def _recipe(self, steps: int) -> Recipe:
         return Recipe(
