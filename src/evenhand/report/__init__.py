@@ -1,5 +1,5 @@
 """One self-contained HTML page made from run folders; imports no torch."""
 
-from evenhand.report.render import render, render_explanation
+from evenhand.report.render import render, render_explanation, render_reading
 
-__all__ = ["render", "render_explanation"]
+__all__ = ["render", "render_explanation", "render_reading"]

@@ -1,4 +1,4 @@
-"""One self-contained HTML page from a run folder, of a study or of an audit by benchmarks."""
+"""One self-contained HTML page: of a study or an audit by benchmarks from its run folder, of an edit, of a reading."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evenhand.core.errors import CannotRun
-from evenhand.report import benchmarks, explanation, words
+from evenhand.report import benchmarks, explanation, represented, words
 from evenhand.report.benchmarks import AuditPage
 from evenhand.report.benchmarks_numbers import SUBJECTS
 from evenhand.report.figures import Figure
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from evenhand.core.explained import Explanation, Overlap
+    from evenhand.core.represented import Represented
 
 
 def render(run: Path, out: Path | None = None) -> Path:
@@ -40,6 +41,12 @@ def render_explanation(parts: Sequence[Explanation], shared: Overlap | None, tit
     return _write(_template("explanation.html.j2").render(page=page, count=words.count, style=_style()), Path(out))
 
 
+def render_reading(found: Represented, out: Path) -> Path:
+    """Write the page of a reading and return its path; CannotRun where that fails."""
+    page = represented.build(found)
+    return _write(_template("reading.html.j2").render(page=page, style=_style(), **_drawn(page.figures)), Path(out))
+
+
 def _write(text: str, path: Path) -> Path:
     """Write a page that appears complete or not at all."""
     try:
@@ -54,20 +61,23 @@ def _write(text: str, path: Path) -> Path:
 
 def html(page: Page) -> str:
     """Return the page as HTML: every script, style and figure inside it."""
-    from markupsafe import Markup
-
-    figures = _plain(pooled(page.figures))
-    folder = resources.files("evenhand.report") / "templates"
     return _template("report.html.j2").render(
         page=page,
         record=page.record,
         share=words.percent,
         count=words.count,
         style=_style(),
-        script=Markup((folder / "page.js").read_text(encoding="utf-8")),
-        plotly=Markup(_plotly()),
-        figures=Markup(figures.replace("<", "\\u003c")),
+        **_drawn(page.figures),
     )
+
+
+def _drawn(figures: Mapping[str, Figure]) -> dict[str, Markup]:
+    """What a page needs to draw its figures: their data, the page's script and the plotting library."""
+    from markupsafe import Markup
+
+    script = (resources.files("evenhand.report") / "templates" / "page.js").read_text(encoding="utf-8")
+    data = _plain(pooled(figures)).replace("<", "\\u003c")
+    return {"script": Markup(script), "plotly": Markup(_plotly()), "figures": Markup(data)}
 
 
 def audit_html(page: AuditPage) -> str:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from evenhand import find
 from evenhand.core.errors import nearest
@@ -75,12 +75,19 @@ class SeriesConfig(Part):
 class ProbeConfig(Part):
     """The linear probe that tells the known series apart, layer by layer."""
 
-    folds: int = Field(default=5, ge=2)
-    """Parts that the words are dealt into: a word is judged by a probe that never saw it."""
+    folds: int = Field(default=5, ge=0)
+    """Parts that the words are dealt into: a word is judged by a probe that never saw it. 0: no probe."""
     shuffles: int = Field(default=5, ge=1)
     """Probes of shuffled labels."""
     strength: float = Field(default=0.1, gt=0)
     """Inverse of the L2 penalty, `C` of scikit-learn's LogisticRegression, on standardised states."""
+
+    @field_validator("folds")
+    @classmethod
+    def _several(cls, value: int) -> int:
+        if value == 1:
+            raise ValueError("one part leaves nothing to teach; at least 2, or 0 for no probe")
+        return value
 
 
 class ReadingFile(Part):
@@ -94,7 +101,7 @@ class ReadingFile(Part):
     series: tuple[SeriesConfig, ...] = Field(min_length=3)
     """The first one is what is asked about, with nothing known; each concept needs a series known to stand for it."""
     free: FreeConfig | None = None
-    probe: ProbeConfig | None = ProbeConfig()
+    probe: ProbeConfig = ProbeConfig()
     layers: tuple[Annotated[int, Field(ge=-1)], ...] | Literal["all"] = "all"
     """Source layers: states are read from the output of these blocks; −1: the token's embedding."""
     targets: tuple[Annotated[int, Field(ge=-1)], ...] | Literal["spread"] = "spread"

@@ -145,6 +145,11 @@
     picker(transfer, ".transfer", [["transfer-model", "model"], ["transfer-method", "method"]]);
   }
 
+  for (const [id, key] of [["layers", "target"], ["maps", "series"]]) {
+    const section = document.getElementById(id);
+    if (section && section.querySelector(".choice")) picker(section, ".choice", [[`${id}-${key}`, key]]);
+  }
+
   const detail = document.getElementById("detail");
   if (detail) {
     for (const cell of detail.querySelectorAll(".cell")) {

@@ -1,0 +1,105 @@
+"""A reading finds the layer that is known to hold the concept; controls stay where they are; mistakes in its file."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from evenhand.core.errors import CannotRun, UsageError
+from evenhand.core.represented import RANDOM, Represented
+from evenhand.study.concept_probe import probe
+from evenhand.study.concepts import ConceptConfig, ProbeConfig, load_reading
+from evenhand.study.represent import represent
+from evenhand.study.said import kind_of
+from rigged_reading import reading, rigged
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory) -> Represented:
+    path = tmp_path_factory.mktemp("reading") / "rigged.toml"
+    path.write_text(reading())
+    return represent(rigged(), load_reading(str(path)))[0]
+
+
+def test_the_layer_that_writes_the_concept_is_found(found: Represented) -> None:
+    shifts = {name: [found.row(name, layer, 2).shift for layer in (0, 1, 2)] for name in found.series}
+    for name, sign in (("ups", 1), ("downs", -1), ("asked", 1)):
+        before, after, last = shifts[name]
+        assert abs(before.value) < 1e-4
+        assert sign * after.value > 2
+        assert after.excludes()
+        assert last.value == pytest.approx(after.value, abs=1e-4)
+    assert [each.apart.q < 0.05 for each in found.separations] == [False, True, True]
+    assert found.best is not None
+    assert found.best.layer > 0
+    assert found.best.place.value == pytest.approx(1.0, abs=1e-4)
+
+
+def test_controls_stay_near_zero(found: Represented) -> None:
+    for layer in (0, 1, 2):
+        assert abs(found.row("names", layer, 2).shift.value) < 1e-4
+        assert abs(found.row(RANDOM, layer, 2).shift.value) < 0.8
+    (question,) = found.questions
+    assert question.log_odds == pytest.approx(0, abs=1e-4)
+    assert (question.placeholder, question.counted) == (" it", ((" should",), (" would",)))
+    assert {each.matched for each in found.prompts if each.word == "man"} == {" man"}
+
+
+def test_free_text_and_probe_find_it_too(found: Represented) -> None:
+    counts = {(row.series, row.layer): row.counts for row in found.free}
+    assert counts["ups", 1] == {"up": 16}
+    assert counts["downs", 2] == {"down": 16}
+    assert counts["asked", 0] == {"empty": 16}
+    assert [row.accuracy.value for row in found.probe] == [1, 1, 1]
+    assert all(row.selectivity.value > 0.2 for row in found.probe)
+    assert all(row.shares["asked"].value > 0.6 for row in found.probe)
+
+
+def test_the_record_survives_json(found: Represented) -> None:
+    text = found.model_dump_json()
+    assert Represented.model_validate_json(text).model_dump_json() == text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('name = "rigged"', 'name = "rigged"\ntarget = 2', "unknown key 'target' in the file; did you mean 'targets'"),
+        ("folds = 2", "fold = 2", "line 19: unknown key 'fold' in probe; did you mean 'folds'"),
+        ('forms = [" would"]', 'forms = [" should"]', "' should' is a form of both concepts"),
+        ('name = "down"\n', 'name = "up"\n', "both concepts are called 'up'"),
+        ("known = 'down'", "known = 'dwn'", "there is no concept 'dwn'; did you mean 'down'"),
+        ("known = 'down'\n", "", "none is known to stand for 'down'"),
+        ("name = 'asked'\n", "name = 'asked'\nknown = 'up'\n", "the first series is what is asked about"),
+        ("words = ['gave']", "words = ['gave'], occurrence = 1", "stands 1 times in 'the gave'"),
+        ("'no {word}', words = ['gave']", "'no one', words = ['gave']", "'gave' stands no times in 'no one'"),
+    ],
+)
+def test_mistakes_in_the_file_are_named(tmp_path, old: str, new: str, said: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(reading().replace(old, new, 1))
+    with pytest.raises(UsageError) as caught:
+        load_reading(str(path))
+    assert said in str(caught.value)
+
+
+def test_the_shipped_reading_holds_together() -> None:
+    shipped = load_reading("race_or_colour")
+    assert [concept.name for concept in shipped.concepts] == ["race", "colour"]
+    for series in shipped.series[1:3]:
+        assert len({word for prompt in series.prompts for word in prompt.words}) >= 5
+
+
+def test_kinds_of_text() -> None:
+    concepts = [ConceptConfig(name="race", forms=(" race",), words=("race", "ethnic")),
+                ConceptConfig(name="colour", forms=(" colour",))]  # fmt: skip
+    for text, kind in (
+        ("an Ethnic group, not a colour", "race"), ("The colour of race", "colour"), ("a racer", "other"),
+        (" . . ", "empty"), ("the race the race the race", "empty"), ("as  ever", "other"), (" same ", "empty"),
+    ):  # fmt: skip
+        assert kind_of(text, concepts, "same") == kind
+
+
+def test_a_probe_needs_words_it_has_not_seen() -> None:
+    states = torch.randn(6, 1, 4)
+    with pytest.raises(CannotRun, match="at least two different words"):
+        probe(states, [True] * 3 + [False] * 3, ["a", "b", "c", "d", "D", "d"], states[:0], ProbeConfig(), 0)
