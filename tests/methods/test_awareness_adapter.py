@@ -79,6 +79,8 @@ def test_layers_are_those_of_the_paper_and_of_the_size_of_late(small: AwarenessA
     drawn_sets = [chosen("random", 32, seed) for seed in (0, 0, 1)]
     assert [len(set(each)) for each in drawn_sets] == [12, 12, 12]
     assert drawn_sets[0] == drawn_sets[1] != drawn_sets[2]
+    contiguous = [chosen(layers, 5) for layers in ("late", "first", "middle")]
+    assert not [seed for seed in range(20) if chosen("random", 5, seed) in contiguous]
     for depth in (1, 2, 3, 5):
         sizes = {len(chosen(layers, depth)) for layers in ("late", "first", "middle", "random")}
         assert sizes in ({1}, {2}), sizes

@@ -23,7 +23,7 @@ drawn anew each time. 12 + 12 more sentences and 3 cues, "Answer:" and the paper
 out. `contrast = false` leaves the colours out, as the paper does.
 
 `layers`, of L: `early` the first 20/32 L (rounded), `late` the others, `all`, as in the paper; and of the size of
-`late`, n layers: `first` the first n, `middle` from ⌊(L − n)/2⌋ on, `random` n drawn by `seed`. Early against late
+`late`, n layers: `first` the first n, `middle` from ⌊(L − n)/2⌋ on, `random` n others by `seed`. Early against late
 compares 20 layers with 12: use `first` against `late`, `middle` and `random`.
 
 Doses are training steps, checkpoints of one training with the schedule of all its steps. Defaults are the paper's: rank
@@ -32,6 +32,11 @@ steps, weight decay 0.01, gradient norm at most 1, 256 tokens; ours are 53 steps
 
 Where we differ: our pairs, contrast and several cues; float32 factors where the paper trains in float16; the mean over
 tokens is of each batch. No end of text is trained, as there.
+
+Measured (stories260K, 5 layers, which is too small for the tasks themselves; −log p per token of completions after
+held-out cues, held-out sentences about race and about colours): 2.75 and 2.69 unedited, 2.64 and 2.48 with the defaults
+(a random change of the same norms 2.74 and 2.69), 2.40 and 2.21 with a learning rate of 2e-3, 2.44 and 2.44 if then
+`contrast` is false, 2.16 and 2.02 if `loss` is `answer`; perplexity on stories 5.69, 5.82, 6.91, 6.58, 6.79.
 
 Pitfalls. Validity: of Llama-3-8B-Instruct's answers 52.9 % were no valid answer after the paper's early adapter (none
 before), and "97.3 % to 42.4 %" is over the others; all but one of 1,120 answers said "racial". Order: copying the order
@@ -172,12 +177,15 @@ class AwarenessAdapter:
         early = min(max(1, round(_EARLY * depth)), depth - 1) if depth > 1 else 1
         size = max(1, depth - early)
         start = (depth - size) // 2
-        chosen = {
-            "early": range(early),
-            "late": range(depth - size, depth),
-            "all": range(depth),
-            "first": range(size),
-            "middle": range(start, start + size),
-            "random": sorted(random.Random(self.seed).sample(range(depth), size)),
-        }
-        return list(chosen[self.layers])
+        late, first, middle = range(depth - size, depth), range(size), range(start, start + size)
+        chosen = {"early": range(early), "late": late, "all": range(depth), "first": first, "middle": middle}
+        if self.layers != "random":
+            return list(chosen[self.layers])
+        return _drawn(depth, size, [[*late], [*first], [*middle]], random.Random(self.seed))
+
+
+def _drawn(depth: int, size: int, others: Sequence[list[int]], source: random.Random) -> list[int]:
+    """So many random layers that are none of the other sets, where there are more sets than these."""
+    while (found := sorted(source.sample(range(depth), size))) in others and math.comb(depth, size) > len(others):
+        pass
+    return found
