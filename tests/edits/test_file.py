@@ -113,8 +113,14 @@ def test_a_kind_that_is_not_known_here(tmp_path: Path, composed: bool) -> None:
         (record["settings"]["parts"][0] if composed else record)["kind"] = "scael"
 
     _change(tmp_path / "e", newer)
-    _refused(tmp_path / "e", "unknown name 'scael'; did you mean 'scale'?", "known: compose, scale",
-             f"written by evenhand 9.0, this is {__version__}: update an older one", kind=UsageError)  # fmt: skip
+    _refused(tmp_path / "e", "unknown name 'scael'; did you mean 'scale'?", "known: compose, ",
+             f"written by evenhand 9.0, this is {__version__}: an older one has to be updated", kind=UsageError)  # fmt: skip
+
+
+@pytest.mark.parametrize("mechanism", ["weigth", 5, None])
+def test_a_mechanism_that_is_none(edit: Path, mechanism: object) -> None:
+    _change(edit, lambda record: record["settings"].update(mechanism=mechanism))
+    _refused(edit, f"mechanism is {mechanism!r}, expected weight or activation")
 
 
 def _other_tensors(edit: Path) -> None:

@@ -131,8 +131,8 @@ def _restored(folder: Path, data: dict[str, Any], tensors: dict[str, torch.Tenso
         return find.plugin("edits", kind).restore(tensors, data["settings"])
     except EvenhandError as error:
         raise type(error)(
-            f"{folder}: {error}. The edit was written by evenhand {data.get('evenhand')}, this is {__version__}: "
-            "update an older one, and put a kind of your own where it was"
+            f"{folder}: {error}. The edit was written by evenhand {data.get('evenhand')}, this is {__version__}: an "
+            "older one has to be updated, and a kind of edit of your own must be where it was"
         ) from error
     except (KeyError, TypeError, ValueError) as error:
         named = f"there is no {error}" if isinstance(error, KeyError) else str(error)

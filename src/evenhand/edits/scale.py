@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, final
+from typing import Annotated, Any, Literal, final, get_args
 
 import torch
 from jaxtyping import Int
@@ -95,7 +95,10 @@ class Scale(Edit):
             chosen = Selection.joined(layout, [tensors.get(site.path, empty).long() for site in layout.sites])
         else:
             chosen = Selection.of(layout, tensors["units"])
-        return cls(chosen, float(settings["factor"]), settings["mechanism"])
+        mechanism = settings["mechanism"]
+        if mechanism not in get_args(Mechanism):
+            raise ValueError(f"mechanism is {mechanism!r}, expected {' or '.join(get_args(Mechanism))}")
+        return cls(chosen, float(settings["factor"]), mechanism)
 
     def control(self, seed: int) -> Scale:
         """Return an edit of as many random units in every layer, none of them the edit's own where that fits."""

@@ -11,16 +11,18 @@ say in public how these are told apart. Here a unit is general for any of three 
 - **massive**: its largest |activation| is more than 100 times that of the median random unit (Sun et al. 2024,
   arXiv 2402.17762, call numbers of the residual stream massive above 1,000 times the median; units are ours).
 
-The limits are ours. Why `least`: in the planted model most units do nothing (of all neurons on eight texts the median
-is below 0.00001, the 0.99 quantile 0.0007), so that the quantile alone takes 13 of the 26 planted neurons that are
-candidates for the five biases, all six of *loan* among them; with `least` = 0.002 it is 4, with 0.005 it is 2, with
-0.01 none: planted ones reach 0.0057, nearly all of it in one text. In stories260K and tinystories-656k 0.01 is below
-the 0.99 quantile of all neurons, which is 0.013 to 0.028 (median 0.0017 to 0.0046, largest 0.049 to 0.093; eight texts
-of `simple_text` or `neutral_text`).
+The limits are ours. Why `least`: in the planted model most units do nothing (of all neurons on eight of its texts,
+`planted_text`, the median is below 0.00001, the 0.99 quantile 0.0007), so that the quantile alone takes 13 of the 26
+planted neurons that are candidates for the five biases, all six of *loan* among them; with `least` = 0.002 it is 4,
+with 0.005 it is 2, with 0.01 none: planted ones reach 0.0057, nearly all of it in one text. In stories260K and
+tinystories-656k 0.01 is below the 0.99 quantile of all neurons, which is 0.013 to 0.028 (median 0.0017 to 0.0046,
+largest 0.049 to 0.093; eight texts of `simple_text` or `neutral_text`).
 
-Pitfalls: units a little below `least` add up, so look at what the whole edit does; a text of few tokens is mostly first
-token and full stop, so give texts of a few sentences; units of an encoder–decoder model are read with the text on both
-sides, but damaged where its decoder alone reads the text.
+Pitfalls: what a model predicts badly moves far: on `neutral_text`, whose words the planted model hardly knows, three
+planted neurons of *loan* reach 0.03 to 0.12 and are called general, so give text of the kind the model was trained on;
+units a little below `least` add up, so look at what the whole edit does; a text of few tokens is mostly first token and
+full stop, so give texts of a few sentences; units of an encoder–decoder model are read with the text on both sides, but
+damaged where its decoder alone reads the text.
 """
 
 from __future__ import annotations

@@ -9,9 +9,9 @@ How many (`search`), always by accuracy, with options scored and not generated:
 - `sweep` (default): the questions are dealt, by whole clusters, into a half that units are scored on and a half that n
   is chosen on, for 0, 1, 2, 4, … `most`, which are nested and evaluated side by side in one batch. The smallest n is
   taken whose accuracy is at most one standard error (of the paired difference, over clusters) below the best.
-- `golden`: as in the published code, the golden section of [0, `most`] for the best accuracy on all the questions
-  given, and every n inside the last four; units and n then see the same questions. Accuracy is not unimodal in n, and a
-  single question decides between neighbours: prefer the sweep.
+- `golden`: as in the published code, the golden section of [0, `most`] for the best accuracy, and every n inside the
+  last four; units and n are drawn from the same questions (`choosing = None` for all of them, as published). Accuracy
+  is not unimodal in n, and a single question decides between neighbours: prefer the sweep.
 - `none`: `units` of them.
 
 In a study sizes are chosen on the study's own choose part, through `path`; for accuracy, set its `goal`.

@@ -31,10 +31,10 @@ see `evenhand.lm.general`).
 Measured (stories260K, 18 of 860 units, fitted on a third of `common_words_stereotype` professions): the guard excluded
 5 of 58 candidates, of damage 0.013 to 0.086; with them in the edit KL on held-out text was 0.172 [0.153, 0.190] nats
 per token, without 0.074 [0.067, 0.081], random units 0.062; perplexity rose as much either way, and no held-out gap was
-shown to change. On the bundled model's loan gap (1.02 sd), 18 units, new names: the guard excludes 2 of 48 candidates,
-both sinks; the edit holds all six planted units and leaves 0.03 [0.03, 0.04], KL 0.013 [0.002, 0.029], perplexity falls
-by 0.5 %; without guard the same. By the quantile alone (`least = 0`) 10 are excluded, one planted unit is in the edit,
-and 0.42 [0.37, 0.48] is left, KL 0.002 [0.001, 0.004].
+shown to change. On the bundled model's loan gap (1.02 sd), 18 units, new names, text from `planted_text`: the guard
+excludes 2 of 48 candidates, both sinks; the edit holds all six planted units and leaves 0.03 [0.03, 0.04], KL 0.013
+[0.002, 0.029], perplexity falls by 0.5 %; without guard the same. By the quantile alone (`least = 0`) 10 are excluded,
+one planted unit is in the edit, and 0.42 [0.37, 0.48] is left, KL 0.002 [0.001, 0.004].
 
 Pitfalls: a masked model has no logit score, so that the gradient stands in for it; of an answer of many tokens only the
 first counts in the logit score and in `cna`; units that a gender's *facts* run through look the same as a stereotype's

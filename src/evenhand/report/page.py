@@ -29,9 +29,9 @@ class Page:
     """What the steps of an edit do not share: names, or variations."""
     config: str
     held_out: bool = False
+    """Whether some edits are judged where they were not fitted at all."""
     goal: str = ""
     """The measure that sizes were chosen by and edits are judged by; empty: the gap between groups."""
-    """Whether some edits are judged where they were not fitted at all."""
     cells: list[Cell] = field(default_factory=list[Cell])
     missing: list[str] = field(default_factory=list[str])
     models: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
