@@ -58,7 +58,19 @@ def generate(
     Raises CannotRun for masked models and where a prompt and its answer do not fit the context; UsageError for a case
     without tokens. Global random state is neither used nor changed.
     """
-    prompts = [encoded.ids for encoded in encode_all(lm, render_all(lm, cases))]
+    return generate_after(lm, cases, render_all(lm, cases), sampling, progress, variant)
+
+
+def generate_after(
+    lm: LM,
+    cases: Sequence[Case],
+    texts: Sequence[str],
+    sampling: Sampling,
+    progress: Progress = silent,
+    variant: Variant | None = None,
+) -> list[list[Answer]]:
+    """Do what `generate` does after these texts, as they are to be read, instead of what the cases ask."""
+    prompts = [encoded.ids for encoded in encode_all(lm, texts)]
     for case, prompt in zip(cases, prompts, strict=True):
         if not prompt:
             raise UsageError(f"case {case.id!r}: its prompt has no tokens, so nothing predicts an answer")

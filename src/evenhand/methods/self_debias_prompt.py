@@ -1,0 +1,83 @@
+"""Self-debiasing by prompts: the model is asked about invalid assumptions first, or to answer again without bias.
+
+Source: Gallegos et al. 2025, "Self-Debiasing Large Language Models" (NAACL 2025 short 74, arXiv 2402.01981); prompts
+written for this project. `mode`:
+
+- `explanation` (default): the model is asked which of the possible answers rest on an assumption that the question
+  gives no ground for; what it says stands before the question.
+- `reprompting`: the model answers, and is asked to take out any bias and to answer again.
+
+Nothing is fitted: neither the cases nor the utility texts are looked at, and no weight changes. The edit
+(`evenhand.edits.self_ask`) works only while the model runs. What the model says first is its own, greedy, of at most
+`tokens` tokens (25, as in the paper), generated once for each case and kept where a study keeps its work. After both
+turns any answer may be read: options are scored, numbers searched, texts drawn. So with options the answers are valid
+whatever the model says first, prose included; with generated answers look at the shares of refusals and of no answer
+(`answer_shares`).
+
+A dose is the number of tokens of that first answer: 0 asks nothing first, a small number cuts it short. Its control is
+the same two turns about spelling, length or punctuation, so that what any second look does is told apart.
+
+Published, GPT-3.5 on 15,556 ambiguous questions of BBQ: bias 0.136 (95 % 0.129 to 0.143), explanation 0.045 (0.040 to
+0.050), reprompting 0.023 (0.017 to 0.028); right answers 69.8 %, 83.8 %, 82.1 %.
+
+Where we differ: our wording; greedy, not temperature 1; options may be scored instead of parsed from a letter; a model
+without chat template reads the turns as one text, with the question again at its end.
+
+Pitfalls. On questions that the context does decide both push towards "unknown" (the paper's appendix F): always ask
+both kinds. Refusals, up to 5.1 % there, were left out of the published numbers. Base models do not follow instructions:
+what changes is what any text between would change. Whole texts (neutral text, pairs of sentences) are no questions and
+stay as they are, so perplexity cannot rise. Each dose is a generation for every case. Not for masked models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from evenhand.core.contracts import Dose
+from evenhand.core.errors import CannotRun
+from evenhand.core.scenario import Scenario
+from evenhand.edits.self_ask import ASKS, Mode, SelfAsk
+from evenhand.lm.family import Kind
+from evenhand.lm.model import LM
+
+
+@dataclass(frozen=True)
+class SelfDebiasPrompt:
+    """Two turns: the model looks at the question, or at its own answer, before it is asked for good."""
+
+    mode: Mode = "explanation"
+    ask: str = ""
+    """Your own text for what is asked first (`explanation`) or again (`reprompting`); empty: ours."""
+    tokens: Annotated[int, Field(ge=1)] = 25
+
+    models: ClassVar[tuple[Kind, ...]] = ("causal", "encoder-decoder")
+    own_texts: ClassVar[bool] = True
+    """Nothing is fitted, so it need not close the gap of a toy."""
+    quick: ClassVar[Mapping[str, Any]] = {"tokens": 3}
+
+    @property
+    def space(self) -> None:
+        """None: it selects no units."""
+        return
+
+    @property
+    def dose(self) -> Dose:
+        """Tokens of the first answer."""
+        return Dose("tokens of the model's own first answer", self.tokens, 4 * self.tokens)
+
+    def fit(self, lm: LM, bias: Scenario, utility: Scenario) -> SelfAsk:
+        """Return the edit; raises CannotRun for a masked model."""
+        return self.path(lm, bias, utility, [self.tokens])[0]
+
+    def path(self, lm: LM, bias: Scenario, utility: Scenario, sizes: Sequence[int]) -> list[SelfAsk]:
+        """Return the edit with first answers of at most so many tokens, for each of `sizes`."""
+        if lm.kind not in self.models:
+            raise CannotRun(
+                f"{lm.identity.source}: self_debias_prompt lets the model say something first, and a masked model "
+                "generates nothing; use a causal or encoder–decoder model"
+            )
+        return [SelfAsk(self.mode, self.ask or ASKS[self.mode], size) for size in sizes]

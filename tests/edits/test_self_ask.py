@@ -1,0 +1,135 @@
+"""Two turns: what the model says first is its own greedy answer, kept, and stands where it should."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from evenhand.core.case import Case
+from evenhand.core.component import Selection
+from evenhand.core.errors import CannotRun
+from evenhand.edits.compose import Compose
+from evenhand.edits.prompt import Prompt
+from evenhand.edits.scale import Scale
+from evenhand.edits.self_ask import SelfAsk
+from evenhand.lm import first_answers
+from evenhand.lm.forward import score_options
+from evenhand.lm.generate import generate
+from evenhand.lm.model import LM
+from evenhand.lm.sampling import Sampling
+from evenhand.lm.texts import score_texts
+from evenhand.lm.tokens import render
+from evenhand.methods.self_debias_prompt import SelfDebiasPrompt
+from evenhand.testing.tiny import tiny_lm
+
+CASE = Case("1", "Sell the lamp? I say", "sale", options=(" yes", " no"), favourable=0)
+TEMPLATE = (
+    "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+EXPLAIN, AGAIN = SelfAsk("explanation", "Which are unfair?", 4), SelfAsk("reprompting", "Again, fairly.", 4)
+
+
+def _said(lm: LM, text: str) -> str:
+    return generate(lm, [Case("own", text, "x")], Sampling(1, 0.0, max_new_tokens=4))[0][0].text
+
+
+@pytest.mark.parametrize("family", ["gpt2", "t5"])
+def test_without_a_template_both_turns_are_one_text(family: str) -> None:
+    lm = tiny_lm(family)
+    first = f"Which are unfair?\n\n{CASE.prompt}\nPossible answers: yes; no\n"
+    whole = f"{first}{_said(lm, first)}\n\n{CASE.prompt}"
+    with EXPLAIN.applied(lm):
+        assert render(lm, CASE) == whole
+        scores, (said,) = score_options(lm, [CASE])[0][0], generate(lm, [CASE], Sampling(1, 0.0, max_new_tokens=3))
+    again = f"{CASE.prompt}{_said(lm, CASE.prompt)}\n\nAgain, fairly.\n\n{CASE.prompt}"
+    with AGAIN.applied(lm):
+        assert render(lm, CASE) == again
+    plain = tiny_lm(family)
+    written = replace(CASE, prompt=whole)
+    assert torch.equal(scores, score_options(plain, [written])[0][0])
+    assert said[0].text == generate(plain, [written], Sampling(1, 0.0, max_new_tokens=3))[0][0].text
+    assert (render(lm, CASE), lm.asking) == (CASE.prompt, ())
+
+
+def test_a_chat_model_gets_turns_and_keeps_its_system_prompt() -> None:
+    lm = tiny_lm("llama")
+    case = replace(CASE, prompt="Sell it, yes or no?", system="You sell.", answer_prefix=" I say")
+    asks = "<system>You sell.\n<user>Which are unfair?\n\nSell it, yes or no?\n<assistant>"
+    said = [_said(lm, text) for text in (asks, "<system>You sell.\n<user>Sell it, yes or no?\n<assistant> I say")]
+    lm.tokenizer.chat_template, lm.chat = TEMPLATE, True
+    with EXPLAIN.applied(lm):
+        assert render(lm, case) == f"{asks}{said[0]}\n<user>Sell it, yes or no?\n<assistant> I say"
+    with AGAIN.applied(lm):
+        assert render(lm, case) == (
+            f"<system>You sell.\n<user>Sell it, yes or no?\n<assistant> I say{said[1]}\n<user>Again, fairly.\n"
+            "<assistant> I say"
+        )
+
+
+@pytest.mark.parametrize("order", [(Prompt("Be fair."), EXPLAIN), (EXPLAIN, Prompt("Be fair."))])
+def test_a_system_prompt_stands_before_both_turns_in_either_order(order: tuple) -> None:
+    lm = tiny_lm("gpt2")
+    first = f"Be fair.\n\nWhich are unfair?\n\n{CASE.prompt}\nPossible answers: yes; no\n"
+    with Compose(order).applied(lm):
+        assert render(lm, CASE) == f"{first}{_said(tiny_lm('gpt2'), first)}\n\n{CASE.prompt}"
+
+
+def test_an_edit_applied_later_changes_what_is_said_first() -> None:
+    lm = tiny_lm("gpt2")
+    units = Selection.of(lm.layout("neuron"), torch.arange(100))
+    with EXPLAIN.applied(lm):
+        plain = render(lm, CASE)
+        with Scale(units, 0.0).applied(lm):
+            edited = render(lm, CASE)
+        assert render(lm, CASE) == plain != edited
+
+
+def test_first_answers_outlive_a_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = [replace(CASE, id=str(i), prompt=f"{CASE.prompt} {i}") for i in range(5)]
+    lm = tiny_lm("gpt2")
+    with EXPLAIN.applied(lm):
+        expected = [render(lm, case) for case in cases]
+    monkeypatch.setattr(first_answers, "_AT_ONCE", 2)
+    calls, real = [], first_answers.generate_after
+
+    def stopping(*args: object) -> object:
+        calls.append(len(args[1]))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*args)
+
+    monkeypatch.setattr(first_answers, "generate_after", stopping)
+    with pytest.raises(KeyboardInterrupt), lm.keeping(tmp_path), EXPLAIN.applied(lm):
+        score_options(lm, cases)
+    (kept,) = tmp_path.iterdir()
+    kept.write_text(kept.read_text() + '\n["torn')
+    with lm.keeping(tmp_path), EXPLAIN.applied(lm):
+        score_options(lm, cases)
+        assert [render(lm, case) for case in cases] == expected
+    assert calls == [2, 2, 2, 1]
+    with lm.keeping(tmp_path), replace(EXPLAIN, tokens=3).applied(lm):
+        score_options(lm, cases[:1])
+    assert calls[4:] == [1]
+
+
+def test_whole_texts_stay_and_masked_models_are_refused() -> None:
+    lm = tiny_lm("gpt2")
+    plain = score_texts(lm, ["She said yes."])[0].logp
+    with EXPLAIN.applied(lm):
+        assert torch.equal(score_texts(lm, ["She said yes."])[0].logp, plain)
+    with pytest.raises(CannotRun, match="masked"), EXPLAIN.applied(tiny_lm("bert")):
+        pass
+    with pytest.raises(CannotRun, match="cannot be baked"):
+        EXPLAIN.bake(lm)
+
+
+@pytest.mark.parametrize("mode", ["explanation", "reprompting"])
+def test_the_control_asks_about_something_else(mode: str) -> None:
+    edit = SelfDebiasPrompt(mode=mode).fit(tiny_lm("gpt2"), None, None)
+    controls = {edit.control(seed).ask for seed in range(8)}
+    assert len(controls) > 1
+    assert all(control.split()[:4] == edit.ask.split()[:4] and control != edit.ask for control in controls)
