@@ -142,6 +142,11 @@ def test_a_damaged_state_is_told_and_not_used(tmp_path, damage):
     assert note.endswith("training starts afresh")
 
 
+def test_a_short_training_writes_nothing(tmp_path):
+    _trained(_model(), Ending(), tmp_path)
+    assert not [*tmp_path.iterdir()]
+
+
 def test_another_setting_starts_afresh(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         _trained(_model(), Ending(act=_interrupt), tmp_path)
@@ -150,7 +155,8 @@ def test_another_setting_starts_afresh(tmp_path):
     assert other.calls[0] == 0
 
 
-def test_a_full_disk_is_told(tmp_path):
+def test_a_full_disk_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(state, "_SECONDS", 0.0)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     lm = _model()
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))

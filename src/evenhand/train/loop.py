@@ -93,7 +93,7 @@ class _Run:
                     keeper.write(self._state())
             raise
         if not already:
-            keeper.write(self._state())
+            keeper.write_at_end(self._state)
         self.lm.progress("training", self.recipe.steps, self.recipe.steps)
         best = self.last_good if math.isnan(self.best[0]) else self.best[1]
         return Training(tuple(self.log), tuple(self.seen), self.stopped, self.last_good, best, self.kept)

@@ -29,7 +29,8 @@ class Keeper:
     def __init__(self, lm: LM, key: str) -> None:
         self.path = lm.workplace / f"training-{key}.pt" if lm.workplace else None
         self.notify = lm.notify
-        self.due = time.monotonic() + _SECONDS
+        self.start = time.monotonic()
+        self.due = self.start + _SECONDS
 
     def restored(self) -> dict[str, Any] | None:
         """Return the state last written, or None; a damaged one is told and not used."""
@@ -49,6 +50,11 @@ class Keeper:
     def write_when_due(self, state: Callable[[], dict[str, Any]]) -> None:
         """Write once in a while."""
         if self.path is not None and time.monotonic() >= self.due:
+            self.write(state())
+
+    def write_at_end(self, state: Callable[[], dict[str, Any]]) -> None:
+        """Write what came out, unless it is made again faster than a state is due."""
+        if self.path is not None and (self.path.exists() or time.monotonic() >= self.start + _SECONDS):
             self.write(state())
 
     def write(self, state: dict[str, Any]) -> None:
