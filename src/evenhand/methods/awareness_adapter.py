@@ -74,7 +74,6 @@ Count = Annotated[int, Field(ge=1)]
 Layers = Literal["early", "late", "all", "first", "middle", "random"]
 _EARLY = 20 / 32
 """Share of the layers that the paper calls early."""
-_RACE = "race"
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ class AwarenessAdapter:
     layers: Layers = "early"
     loss: Loss = "text"
     contrast: bool = True
-    """Also train on sentences about colours; false: on race alone, as in the paper."""
+    """Also train on sentences about colours; false: on race alone, the first kind in the file, as in the paper."""
     pairs: str = ""
     """Path of your own pairs (TOML, as the bundled file); empty: the bundled ones."""
     rank: Count = 4
@@ -149,11 +148,7 @@ class AwarenessAdapter:
 
     def _pack(self) -> Pack:
         pack = read(Path(self.pairs) if self.pairs else AWARENESS)
-        if self.contrast:
-            return pack
-        if _RACE not in pack.kinds:
-            raise UsageError(f"contrast = false trains on the pairs of kind {_RACE!r}; {self.pairs} has {pack.kinds}")
-        return pack.of([_RACE])
+        return pack if self.contrast else pack.of(pack.kinds[:1])
 
     def _steps(self, pack: Pack) -> int:
         return math.ceil(self.epochs * len(pack.pairs) / (self.batch_size * self.accumulate))
