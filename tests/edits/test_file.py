@@ -114,7 +114,7 @@ def test_a_kind_that_is_not_known_here(tmp_path: Path, composed: bool) -> None:
 
     _change(tmp_path / "e", newer)
     _refused(tmp_path / "e", "unknown name 'scael'; did you mean 'scale'?", "known: compose, ",
-             f"written by evenhand 9.0, this is {__version__}: an older one has to be updated", kind=UsageError)  # fmt: skip
+             f"written by evenhand 9.0, this is {__version__}: an older one has to be", kind=UsageError)  # fmt: skip
 
 
 @pytest.mark.parametrize("mechanism", ["weigth", 5, None])

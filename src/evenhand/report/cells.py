@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from evenhand.judge.goal import goal_name
+from evenhand.core.estimate import Estimate
+from evenhand.judge.goal import Aimed, aimed, goal_name
 from evenhand.judge.verdict import Finding
 from evenhand.report import cell_figures, provenance, tables, units, words
 from evenhand.report.figures import Figure, Judged
@@ -63,11 +63,11 @@ def cell(draw: Draw, called: Called, judged: Judged, verdict: Verdict) -> Cell:
             "units": tables.units(record), "matrices": units.crowded(record.matrices),
             "measures": tables.measures(facts),
             "made": provenance.cell(judged.ref, record, called.method)}  # fmt: skip
+    goal = aimed(facts)
     ratios = [h.after.value / h.before.value - 1 for h in judged.judgement.harms if h.measure == "perplexity"]
     return Cell(
         called, judged, verdict,
-        before=_mean(home, lambda f: f.base_size.value), after=_mean(home, lambda f: f.edit_size.value),
-        change=_change(home, lambda f: f.change), random=_change(home, lambda f: f.random),
+        **(_goal(goal) if goal else _gap(home)),
         perplexity=words.percent(max(ratios), sign=True) if ratios else "not measured",
         answers=_answers(draw, called, judged), tables=made,
         units=units.told(record.units, record.random_change),
@@ -87,15 +87,27 @@ def _answers(draw: Draw, called: Called, judged: Judged) -> list[tuple[str, str]
     return made
 
 
-def _mean(findings: Sequence[Finding], of: Callable[[Finding], float]) -> str:
-    """The mean over the places an edit was fitted on where a statement can be made."""
-    known = [of(f) for f in findings if f.status != "no_answer" and not math.isnan(of(f))]
+def _gap(home: Sequence[Finding]) -> dict[str, str]:
+    """The size of the gap over the places an edit was fitted on where a statement can be made."""
+    known = [f for f in home if f.status != "no_answer"]
+    return {"before": _mean([f.base_size for f in known]), "after": _mean([f.edit_size for f in known]),
+            "change": _change([f.change for f in known]), "random": _change([f.random for f in known])}  # fmt: skip
+
+
+def _goal(found: Sequence[Aimed]) -> dict[str, str]:
+    """The goal over the places an edit was fitted on."""
+    return {"before": _mean([f.base for f in found]), "after": _mean([f.edit for f in found]),
+            "change": _change([f.change for f in found]), "random": _change([f.random for f in found])}  # fmt: skip
+
+
+def _mean(found: Sequence[Estimate]) -> str:
+    known = [each.value for each in found if not math.isnan(each.value)]
     return words.number(sum(known) / len(known)) if known else "no statement"
 
 
-def _change(findings: Sequence[Finding], of: Callable[[Finding], Any]) -> str:
+def _change(found: Sequence[Estimate]) -> str:
     """The change where there is one place, the mean of the changes (no interval) where there are several."""
-    known = [of(f) for f in findings if f.status != "no_answer" and of(f).defined]
+    known = [each for each in found if each.defined]
     if not known:
         return "no statement"
     if len(known) == 1:

@@ -90,10 +90,14 @@ def luck(cells: Sequence[Cell]) -> str:
     )
 
 
-def summary(cells: Sequence[Cell]) -> Table:
-    """Return every edit in numbers."""
-    head = ("fitted on", "model", "method", "verdict", "gap before, SD", "gap after, SD", "change, SD (interval)",
-            "random edit, SD", "perplexity")  # fmt: skip
+def summary(cells: Sequence[Cell], goal: str = "") -> Table:
+    """Return every edit in numbers: of the gap, or of the study's goal."""
+    numbers = (
+        (f"{goal} before", f"{goal} after", "change (interval)", "change, random edit")
+        if goal
+        else ("gap before, SD", "gap after, SD", "change, SD (interval)", "random edit, SD")
+    )
+    head = ("fitted on", "model", "method", "verdict", *numbers, "perplexity")
     rows = tuple(
         (c.called.fitted, c.called.model, c.called.method.label, c.verdict.judgement.label, c.before, c.after, c.change,
          c.random, c.perplexity)

@@ -87,7 +87,7 @@ def build(run: Run) -> Page:
     ]
     page.methods = list(dict.fromkeys(c.called.method for c in page.cells))
     page.models = [_model(page, i, name) for i, name in enumerate(dict.fromkeys(c.called.model for c in page.cells))]
-    page.summary = overview.summary(page.cells)
+    page.summary = overview.summary(page.cells, page.goal)
     page.transfer = _transfers(page, repeated)
     page.shared = _shared(page, run)
     page.luck = overview.luck(page.cells)

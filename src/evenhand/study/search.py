@@ -61,7 +61,10 @@ def search(bench: Bench, spec: CellSpec) -> Found:
         best, note, said = 1, "", "The method's own size (its thresholds); nothing was chosen."
     else:
         best, note = choose(points, bench.config.budget, goal)
-        said = rule(bench.config.budget, bench.config.split.by, goal)
+        kept = (
+            bench.config.split.by if len(bench.scenario.groups) > 1 or bench.config.split.by != "name" else "question"
+        )
+        said = rule(bench.config.budget, kept, goal)
     points[best] = points[best].model_copy(update={"chosen": True})
     notes = [*([note] if note else []), *dict.fromkeys(told)]
     if spec.run["layers"] is not None:

@@ -114,7 +114,7 @@ def rule(budget: BudgetConfig, by: str = "name", goal: GoalConfig | None = None)
     return (
         f"On {by}s that were neither fitted on nor reported on: among the sizes whose perplexity rises by at most "
         f"{budget.perplexity_rise:.1%} and whose share of valid answers falls by at most {budget.valid_drop:.1%}, the "
-        f"smallest one whose {wanted}. 0 units, the unedited model, is one of the sizes."
+        f"smallest one whose {wanted}. Size 0, the unedited model, is one of them."
     )
 
 
