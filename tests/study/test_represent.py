@@ -11,6 +11,7 @@ from evenhand.study.concept_probe import probe
 from evenhand.study.concepts import ConceptConfig, ProbeConfig, load_reading
 from evenhand.study.represent import represent
 from evenhand.study.said import kind_of
+from evenhand.testing.tiny import tiny_lm
 from rigged_reading import reading, rigged
 
 
@@ -87,6 +88,19 @@ def test_the_shipped_reading_holds_together() -> None:
     assert [concept.name for concept in shipped.concepts] == ["race", "colour"]
     for series in shipped.series[1:3]:
         assert len({word for prompt in series.prompts for word in prompt.words}) >= 5
+
+
+@pytest.mark.models
+def test_the_shipped_reading_can_be_put_to_a_real_tokenizer(models_dir) -> None:
+    from transformers import AutoTokenizer
+
+    lm = tiny_lm("gpt2", tokenizer=AutoTokenizer.from_pretrained(models_dir / "tokenizers" / "gpt2"))
+    few = load_reading("race_or_colour").model_copy(update={"layers": (0,), "targets": (1,), "draws": 1, "free": None})
+    found, _ = represent(lm, few)
+    assert {each.matched.strip() for each in found.prompts} == {each.word for each in found.prompts}
+    assert found.questions[0].counted == ((" race", " Race", " racial", "Race"),
+                                          (" color", " colour", " Color", " Colour", "Color"))  # fmt: skip
+    assert len(found.patched) == 5
 
 
 def test_kinds_of_text() -> None:

@@ -48,7 +48,7 @@ def read(
 
     Beside prompts whose meaning is known, names, and random vectors; with free text and a linear probe.
 
-    Example: evenhand read planted --reading race_or_colour --no-chat --out runs/reading
+    Example: evenhand read my_model --reading race_or_colour --no-chat --out runs/reading
     """
     from evenhand.cli.screen import document, working
     from evenhand.study.concepts import load_reading

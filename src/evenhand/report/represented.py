@@ -13,6 +13,9 @@ from evenhand.report.figures import Figure
 from evenhand.report.tables import EMPTY as NO_TABLE
 from evenhand.report.tables import Table
 
+UNLIKELY = 0.01
+"""Share of the answer below which two concepts together count as unlikely."""
+
 
 @dataclass(frozen=True)
 class ReadingPage:
@@ -21,11 +24,13 @@ class ReadingPage:
     found: Represented
     model: str
     summary: tuple[str, ...]
-    targets: tuple[tuple[int, str, Table], ...]
-    """Target layer, its figure and its numbers; the one that tells most first."""
+    targets: tuple[tuple[str, str, Table], ...]
+    """Target layer in words, its figure and its numbers; the one that tells most first."""
     maps: tuple[tuple[str, str], ...]
     """Series with the figure of its map."""
     figures: dict[str, Figure]
+    free_at: str
+    """The layer that states are put into before a free text."""
     questions: Table
     apart: Table
     free: Table
@@ -48,8 +53,9 @@ def build(found: Represented) -> ReadingPage:
         drawn |= {"probe": figures.probe(found), "probe-shares": figures.probe_shares(found)}
     return ReadingPage(
         found=found, model=words.label(str(found.model.get("source", "the model"))), summary=tuple(summary(found)),
-        targets=tuple((target, f"target-{target}", by_layer(found, target)) for target in order),
+        targets=tuple((_source(target), f"target-{target}", by_layer(found, target)) for target in order),
         maps=tuple((name, f"map-{i}") for i, name in enumerate(found.series)), figures=drawn,
+        free_at=_source(found.free_target or 0),
         questions=questions(found), apart=apart(found), free=free(found), texts=_texts(found), probe=probe(found),
         prompts=_prompts(found), settings=_settings(found),
     )  # fmt: skip
@@ -76,9 +82,10 @@ def summary(found: Represented) -> Iterator[str]:
     else:
         yield (f"The questions can tell {first} from {second}: at {sure} of {len(found.separations)} pairs of layers "
                f"prompts known to mean {first} move the answer further towards it than those known to mean {second}, "
-               f"furthest from source layer {pair.layer} into target layer {pair.target}: by {gap}.")  # fmt: skip
+               f"furthest from {_source(pair.layer)} into {_source(pair.target)}: by {gap}.")  # fmt: skip
         yield f"There the {asked} prompts stand {_stand(found, pair)}."
         yield _beside_random(found, pair)
+        yield _held(found, pair)
     if found.free:
         yield _free_words(found)
     if found.probe:
@@ -101,6 +108,19 @@ def _beside_random(found: Represented, pair: Separation) -> str:
     asked, random = (found.row(name, pair.layer, pair.target).shift for name in (found.series[0], RANDOM))
     return (f"Their states move the answer by {words.estimate(asked)} nats (positive: towards {found.concepts[0]}); "
             f"random vectors of the same norm by {words.estimate(random)}.")  # fmt: skip
+
+
+def _held(found: Represented, pair: Separation) -> str:
+    """How much of the answer is either concept: odds between two unlikely answers say less."""
+    held = found.row(found.series[0], pair.layer, pair.target).mass
+    asis = sum(each.mass for each in found.questions) / len(found.questions)
+    unlikely = ", so these are odds between two unlikely answers" if held < UNLIKELY else ""
+    return (f"The two together hold {words.percent(held)} of the answer's probability there, and {words.percent(asis)} "
+            f"with nothing put in{unlikely}.")  # fmt: skip
+
+
+def _source(layer: int) -> str:
+    return "the embedding" if layer < 0 else f"layer {layer}"
 
 
 def _free_words(found: Represented) -> str:
@@ -132,7 +152,7 @@ def by_layer(found: Represented, target: int) -> Table:
         (layer_name(layer), *(words.estimate(found.row(name, layer, target).shift) for name in found.series))
         for layer in found.layers
     )
-    return Table(f"Shift towards {found.concepts[0]} in nats, put into layer {layer_name(target)}",
+    return Table(f"Shift towards {found.concepts[0]} in nats, put into {_source(target)}",
                  ("source layer", *found.series), rows)  # fmt: skip
 
 

@@ -26,7 +26,7 @@ def by_layer(found: Represented, target: int) -> Figure:
     first, second = found.concepts
     asked = [found.row(found.series[0], layer, target).shift.value for layer in found.layers]
     return {
-        "alt": f"Shift of the log-odds over source layers, put into layer {target}; {found.series[0]}: from "
+        "alt": f"Shift of the log-odds over source layers, put into layer {_tick(target)}; {found.series[0]}: from "
                f"{words.number(asked[0])} to {words.number(asked[-1])} nats.",
         "height": 430, "data": data,
         "layout": _layout("source layer", f"← {text(second, 24)} · {text(first, 24)} →<br>shift, nats"),
@@ -85,7 +85,7 @@ def _map(found: Represented, squares: list[list[Estimate]], what: str, corrected
                          for i, line in enumerate(squares) for j, e in enumerate(line))  # fmt: skip
     return {
         "alt": f"{what} by source layer (rows) and target layer (columns), in nats; largest size {words.number(value)} "
-               f"from layer {found.layers[i]} into layer {found.targets[j]}.",
+               f"from layer {_tick(found.layers[i])} into layer {_tick(found.targets[j])}.",
         "height": 70 + (26 if numbered else 14) * len(found.layers),
         "data": [{
             "type": "heatmap", "z": [[finite(e.value) for e in line] for line in squares],
