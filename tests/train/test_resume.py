@@ -12,7 +12,7 @@ from evenhand.core.errors import CannotRun
 from evenhand.testing.tiny import tiny_lm
 from evenhand.train import state
 from evenhand.train.loop import Recipe, train
-from evenhand.train.watches import PerplexityBudget
+from evenhand.train.watches import GradientNorm, PerplexityBudget
 from small_training import Likelihood, writers
 
 RECIPE = Recipe(steps=12, lr=1e-2, accumulate=2)
@@ -145,6 +145,17 @@ def test_a_damaged_state_is_told_and_not_used(tmp_path, damage):
 def test_a_short_training_writes_nothing(tmp_path):
     _trained(_model(), Ending(), tmp_path)
     assert not [*tmp_path.iterdir()]
+
+
+def test_a_training_that_was_stopped_is_so_when_it_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(state, "_SECONDS", 0.0)
+    notes = [], []
+    for told in notes:
+        lm = _model(told)
+        with lm.keeping(tmp_path):
+            train(lm, writers(lm), Likelihood(), RECIPE, [GradientNorm(0.0)])
+    assert "norm of the gradient" in notes[0][0]
+    assert notes[0] == notes[1]
 
 
 def test_another_setting_starts_afresh(tmp_path):

@@ -94,6 +94,8 @@ class _Run:
             raise
         if not already:
             keeper.write_at_end(self._state)
+        if self.stopped:
+            self.lm.notify(f"training {self.stopped}")
         self.lm.progress("training", self.recipe.steps, self.recipe.steps)
         best = self.last_good if math.isnan(self.best[0]) else self.best[1]
         return Training(tuple(self.log), tuple(self.seen), self.stopped, self.last_good, best, self.kept)
@@ -135,7 +137,6 @@ class _Run:
             self.stopped = f"stopped after {self.step} of {self.recipe.steps} steps: {reason}; rolled back to " + (
                 f"step {self.last_good}, the last good one" if self.last_good else "the model before training"
             )
-            self.lm.notify(f"training {self.stopped}")
         elif due:
             self._keep(score)
         return bool(reason)
