@@ -22,6 +22,10 @@ class Compose(Edit):
 
     edits: tuple[Edit, ...] = ()
 
+    def __post_init__(self) -> None:
+        """For run time only where a part is."""
+        object.__setattr__(self, "run_time_only", any(edit.run_time_only for edit in self.edits))
+
     @contextmanager
     def applied(self, lm: LM) -> Generator[None]:
         """Apply all for the length of a `with` block."""

@@ -29,13 +29,14 @@ def run_cell(bench: Bench, spec: CellSpec) -> tuple[CellRecord, Edit | None]:
     the random edit of the same size.
     """
     started = time.monotonic()
-    found = search(bench, spec)
-    subjects = _subjects(bench, spec, bench.scenario, found)
-    general = _subjects(bench, spec, bench.utility, found)
+    with bench.lm.keeping(bench.store.workplace(spec)):
+        found = search(bench, spec)
+        subjects = _subjects(bench, spec, bench.scenario, found)
+        general = _subjects(bench, spec, bench.utility, found)
     selection = _selection(bench, spec, found.edit)
     dose = dose_of(method_of(spec))
     told = unit_fields(bench, spec, found.edit, found.order)
-    notes = (*found.notes, *told.pop("notes"))
+    notes = (*found.notes, *told.pop("notes"), *_run_time_only(found.edit))
     record = CellRecord(
         spec=spec,
         rows=_rows(bench, spec, subjects, general),
@@ -54,6 +55,15 @@ def run_cell(bench: Bench, spec: CellSpec) -> tuple[CellRecord, Edit | None]:
         seconds=round(time.monotonic() - started, 2),
     )
     return record, found.edit
+
+
+def _run_time_only(edit: Edit | None) -> tuple[str, ...]:
+    if edit is None or not edit.run_time_only:
+        return ()
+    return (
+        "For run time only: this edit works while evenhand runs the model; no weights hold it, so it cannot be "
+        "exported as a checkpoint.",
+    )
 
 
 def _subjects(bench: Bench, spec: CellSpec, scenario: Scenario, found: Found) -> dict[str, list[Readout]]:

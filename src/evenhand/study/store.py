@@ -108,7 +108,7 @@ class Store:
         shutil.rmtree(self.workplace(record.spec), ignore_errors=True)
 
     def workplace(self, spec: CellSpec) -> Path:
-        """Return the folder where fitting a cell may keep what it has done so far; it goes when the cell is written."""
+        """Return the folder where long work on a cell keeps what it has done so far; it goes when it is written."""
         return self.folder / "cache" / f"{spec.hash}-fit"
 
     def write_run(self, record: RunRecord) -> None:
