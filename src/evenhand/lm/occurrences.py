@@ -113,5 +113,9 @@ def _before(places: Tensor) -> Tensor:
     Not simply the slot before, because rows may be trees of sequences that begin alike (`evenhand.lm.packed`).
     """
     slot = torch.arange(places.shape[1], device=places.device)
-    fits = (places[:, None, :] == places[:, :, None] - 1) & (places[:, None, :] >= 0) & (slot < slot[:, None])
-    return torch.where(fits, slot, -1).amax(-1)
+    found = torch.full_like(places, -1)
+    found[:, 1:] = torch.where(places[:, :-1] == places[:, 1:] - 1, slot[:-1], -1)
+    row, here = ((found < 0) & (places > 0)).nonzero(as_tuple=True)
+    fits = (places[row] == places[row, here][:, None] - 1) & (slot < here[:, None])
+    found[row, here] = torch.where(fits, slot, -1).amax(-1)
+    return found
