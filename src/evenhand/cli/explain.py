@@ -128,14 +128,27 @@ def _prompts(folder: Path, saved: Saved, asked: _Asked) -> tuple[Scenario, str]:
 
     Of a study's edit those of the report part, which were neither fitted on nor used to choose its size.
     """
-    bias, run = _scenario(folder, saved, asked), _run_of(folder)
+    run = _run_of(folder)
+    whole, contexts = _scenario(folder, saved, asked), asked.contexts
+    if not contexts and not asked.scenario:
+        contexts = tuple(saved.provenance.get("fitted_on", ()))
     if run and not asked.scenario:
-        kept = _kept_apart(bias, run, saved, run["split"]["by"])
+        # Dealt as in the study: all that its sample holds, in all contexts, before any is left out.
+        kept = _kept_apart(_sampled(whole, run), run, saved, run["split"]["by"]).only(contexts)
         return kept, f"The {run['split']['by']}s are those its study reports on, none of which it was fitted on."
+    bias = whole.only(contexts)
     if bias.name != saved.provenance.get("scenario"):
         return bias, "It was fitted on another scenario."
     return bias, ("It was fitted on these names, so the gaps are in-sample; `evenhand run` fits and measures on "
                   "different ones.")  # fmt: skip
+
+
+def _sampled(scenario: Scenario, run: dict[str, Any]) -> Scenario:
+    """What a study asked of its scenario."""
+    from evenhand.study.config import SampleConfig
+    from evenhand.study.entry import sampled
+
+    return sampled(scenario, SampleConfig.model_validate(run["sample"]), run["seeds"][0])
 
 
 def _kept_apart(scenario: Scenario, run: dict[str, Any], saved: Saved, by: Literal["name", "variation"]) -> Scenario:
@@ -147,17 +160,17 @@ def _kept_apart(scenario: Scenario, run: dict[str, Any], saved: Saved, by: Liter
 
 
 def _scenario(folder: Path, saved: Saved, asked: _Asked) -> Scenario:
-    run, fitted = _run_of(folder), saved.provenance
-    name = asked.scenario or str(run["scenario"] if run else fitted.get("scenario", ""))
+    """All contexts of the scenario that was named, or of the one the edit was fitted on."""
+    run = _run_of(folder)
+    if asked.scenario:
+        return options.open_scenario(asked.scenario, None)
+    name = str(run["scenario"] if run else saved.provenance.get("scenario", ""))
     if not name:
         raise UsageError(f"{folder}: its record names no scenario; say which prompts to read with --scenario")
-    contexts = list(asked.contexts) or ([] if asked.scenario else list(fitted.get("fitted_on", ())))
-    if asked.scenario or asked.contexts:
-        return options.open_scenario(name, contexts)
     failed: EvenhandError | None = None
-    for each in (name, name.replace("-", "_"), f"{name}.toml"):  # a file of one's own in this folder
+    for each in dict.fromkeys((name, name.replace("-", "_"), f"{name}.toml")):  # a file of one's own in this folder
         try:
-            return options.open_scenario(each, contexts)
+            return options.open_scenario(each, None)
         except EvenhandError as error:
             failed = failed or error
     raise UsageError(f"{failed}. The edit was fitted on {name!r}; say where that is with --scenario") from failed
