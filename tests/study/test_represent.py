@@ -5,8 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
+from evenhand.core.case import Case
 from evenhand.core.errors import CannotRun, UsageError
 from evenhand.core.represented import RANDOM, Represented
+from evenhand.lm.interpret import question
+from evenhand.lm.load import load
+from evenhand.lm.places import place_of
 from evenhand.study.concept_probe import probe
 from evenhand.study.concepts import ConceptConfig, ProbeConfig, load_reading
 from evenhand.study.represent import represent
@@ -95,12 +99,27 @@ def test_the_shipped_reading_can_be_put_to_a_real_tokenizer(models_dir) -> None:
     from transformers import AutoTokenizer
 
     lm = tiny_lm("gpt2", tokenizer=AutoTokenizer.from_pretrained(models_dir / "tokenizers" / "gpt2"))
-    few = load_reading("race_or_colour").model_copy(update={"layers": (0,), "targets": (1,), "draws": 1, "free": None})
-    found, _ = represent(lm, few)
-    assert {each.matched.strip() for each in found.prompts} == {each.word for each in found.prompts}
-    assert found.questions[0].counted == ((" race", " Race", " racial", "Race"),
-                                          (" color", " colour", " Color", " Colour", "Color"))  # fmt: skip
-    assert len(found.patched) == 5
+    shipped = load_reading("race_or_colour")
+    race, colour = (concept.forms for concept in shipped.concepts)
+    for each in (*shipped.questions, shipped.free):
+        assert each is not None
+        case = Case("question", each.prompt, "reading", answer_prefix=each.answer)
+        asked = question(lm, case, each.placeholder, each.occurrence, (race, colour))
+        assert [form.text for form in asked.forms[0] if not form.left_out][:3] == [" race", " Race", " racial"]
+    for series in shipped.series:
+        for text, word in (written for prompt in series.prompts for written in prompt.written()):
+            assert place_of(lm, Case("prompt", text, "reading"), word).matched == f" {word}"
+
+
+@pytest.mark.models
+def test_a_real_model_is_read(models_dir) -> None:
+    asked = load_reading("animal_or_food")
+    few = asked.model_copy(update={"layers": (0, 3), "targets": (0,), "free": None, "probe": ProbeConfig(folds=0)})
+    found, _ = represent(load(models_dir / "stories260K"), few)
+    assert found.best is not None
+    assert found.best.layer == 3
+    assert found.best.apart.low > 0.5
+    assert found.row("known animal", 3, 0).shift.low > found.row(RANDOM, 3, 0).shift.high
 
 
 def test_kinds_of_text() -> None:

@@ -147,13 +147,15 @@ def _probe_words(found: Represented) -> str:
 
 
 def by_layer(found: Represented, target: int) -> Table:
-    """Shift of every series by source layer, at one target layer."""
+    """Shift of every series by source layer, at one target layer; of the first one how likely the first concept is."""
+    asked, first = found.series[0], found.concepts[0]
     rows = tuple(
-        (layer_name(layer), *(words.estimate(found.row(name, layer, target).shift) for name in found.series))
+        (layer_name(layer), *(words.estimate(found.row(name, layer, target).shift) for name in found.series),
+         words.percent(found.row(asked, layer, target).share))
         for layer in found.layers
-    )
-    return Table(f"Shift towards {found.concepts[0]} in nats, put into {_source(target)}",
-                 ("source layer", *found.series), rows)  # fmt: skip
+    )  # fmt: skip
+    return Table(f"Shift towards {first} in nats, put into {_source(target)}",
+                 ("source layer", *found.series, f"{first} of the two, {asked}"), rows)  # fmt: skip
 
 
 def layer_name(layer: int) -> str:

@@ -87,6 +87,7 @@ def _map(found: Represented, squares: list[list[Estimate]], what: str, corrected
         "alt": f"{what} by source layer (rows) and target layer (columns), in nats; largest size {words.number(value)} "
                f"from layer {_tick(found.layers[i])} into layer {_tick(found.targets[j])}.",
         "height": 70 + (26 if numbered else 14) * len(found.layers),
+        "minWidth": [0, 60 + (44 if numbered else 16) * len(found.targets)],
         "data": [{
             "type": "heatmap", "z": [[finite(e.value) for e in line] for line in squares],
             "x": [_tick(t) for t in found.targets], "y": [_tick(layer) for layer in found.layers],
