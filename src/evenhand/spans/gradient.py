@@ -9,6 +9,9 @@ The score of a token is |embedding · gradient of the objective with respect to 
 A word's score is the sum over its tokens; of each text the highest `share` of its words, at least one, are taken.
 Ours: the published work asked GPT-4 for the words, and names gradients of a classifier as one way only.
 
+Measured with tinystories-656k on 241 HateCheck sentences about women, against the focus words that come with them:
+`loss` marks 39 % of them, and 30 % of what it marks are such; `contrast` 15 % and 11 %.
+
 Pitfalls: `loss` finds words that are surprising, which need not be hateful; `contrast` knows the topic from the hate as
 little as the neutral texts let it. Names of groups (`Case.name`) are left out unless `names` is true.
 """

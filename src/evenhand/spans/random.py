@@ -49,7 +49,15 @@ class Random:
         draw = random.Random(hashlib.sha256(f"{self.seed}:{case.id}:{case.prompt}".encode()).hexdigest())
         draw.shuffle(others)
         draw.shuffle(taken)
-        return joined([*others, *taken][:count])
+        covered: set[int] = set()
+        chosen: list[Span] = []
+        for span in [*others, *taken]:
+            # Tokens may share a character (a start-of-word mark and the first letter): one span is then two tokens.
+            more = {i for i, token in enumerate(tokens) if i not in covered and overlaps(token, [span])}
+            if more and len(covered) + len(more) <= count:
+                covered |= more
+                chosen.append(span)
+        return joined(chosen)
 
 
 def _tokens(lm: LM, texts: Sequence[Case]) -> list[list[Span]]:
