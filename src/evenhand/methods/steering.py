@@ -24,6 +24,13 @@ mean over several, and it leaves the model's own answer alone, where we steer th
 Every strength uses one vector, so `path` costs as much as `fit`; the control is a random direction of the same norms.
 An edit that adds at all tokens can be exported as a GGUF control vector for llama.cpp and repeng; none can be baked.
 
+Measured (`studies/steering.toml`: bundled model of six blocks, loan gap of 1.02 sd, new names): `level` in blocks 2 and
+3, strength 100, leaves 0.072 [0.064, 0.080], KL 0.008 nats per token of neutral text, valid answers 98.9 % as before,
+stories neither more repetitive nor more compressible; along a random direction 1.00. At 25, 50, 75 per cent (names kept
+for choosing) 0.90, 0.71, 0.38. Blocks 4 and 5 leave 0.24 at KL 0.001. Blocks 0 and 1 leave 0.56 at 25 per cent and
+perplexity rises by 6 %, at 100 by a factor of 32: no strength was within the budget. `add` leaves 0.42 at KL 0.013, and
+an equally long random vector left 0.04 in one draw, at KL 0.24, 0.76 in another, at 0.011: what it closes may be damage.
+
 Pitfalls: strong steering gives garbage that looks like an effect (read validity, perplexity, repetition beside the
 gap); a direction read at the last token need not be the one at the name; what tells groups apart includes what they
 differ in by right (`factual_gender`); a model that says "white" of paint is steered too (test words in other senses);
