@@ -28,8 +28,9 @@ Measured (`studies/steering.toml`: bundled model of six blocks, loan gap of 1.02
 3, strength 100, leaves 0.072 [0.064, 0.080], KL 0.008 nats per token of neutral text, valid answers 98.9 % as before,
 stories neither more repetitive nor more compressible; along a random direction 1.00. At 25, 50, 75 per cent (names kept
 for choosing) 0.90, 0.71, 0.38. Blocks 4 and 5 leave 0.24 at KL 0.001. Blocks 0 and 1 leave 0.56 at 25 per cent and
-perplexity rises by 6 %, at 100 by a factor of 32: no strength was within the budget. `add` leaves 0.42 at KL 0.013, and
-an equally long random vector left 0.04 in one draw, at KL 0.24, 0.76 in another, at 0.011: what it closes may be damage.
+perplexity rises by 6 %, at 100 by a factor of 32: no strength was within the budget. `add` leaves 0.42 at KL 0.013;
+an equally long random vector left 0.04 in one draw, at KL 0.24, and 0.76 in another, at 0.011: it may be damage that
+closes a gap.
 
 Pitfalls: strong steering gives garbage that looks like an effect (read validity, perplexity, repetition beside the
 gap); a direction read at the last token need not be the one at the name; what tells groups apart includes what they
