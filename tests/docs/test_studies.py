@@ -1,4 +1,4 @@
-"""The page about studies: its examples load, and it names every key there is."""
+"""The page about studies: its examples load, and it names every key there is; the studies that are shipped can run."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import get_args
 import pytest
 from pydantic import BaseModel
 
+from evenhand import find
+from evenhand.core.bootstrap import FEWEST, smallest_stratum
 from evenhand.scenarios._load import load_scenario
 from evenhand.study.config import (
     BootstrapConfig,
@@ -23,10 +25,18 @@ from evenhand.study.config import (
     StudyConfig,
     load_study,
 )
-from evenhand.study.grid import specs
+from evenhand.study.entry import sampled
+from evenhand.study.grid import fits, specs
+from evenhand.study.utility import together
 
-PAGE = (Path(__file__).parents[2] / "docs" / "studies.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "studies.md").read_text(encoding="utf-8")
 SHORT, FULL = re.findall(r"^```toml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+NEED_DATA = ("crispr", "unlearning")
+SHIPPED = [
+    pytest.param(file, id=file.stem, marks=pytest.mark.data if file.stem in NEED_DATA else ())
+    for file in sorted((ROOT / "studies").glob("*.toml"))
+]
 TABLES = {
     "At the top": StudyConfig,
     "`[[models]]`": ModelConfig,
@@ -97,3 +107,26 @@ def test_the_full_example(tmp_path: Path) -> None:
     scenario, utility = load_scenario(config.scenario), load_scenario(config.utility[0])
     assert "it makes 36 cells for each of its two models" in PAGE
     assert len(specs(config, {"source": "one"}, scenario, utility)) == 36
+
+
+@pytest.mark.parametrize("file", SHIPPED)
+def test_a_shipped_study_can_run(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    if file.stem in NEED_DATA:
+        request.getfixturevalue("data_dir")
+    monkeypatch.setenv("EVENHAND_MODELS", str(tmp_path))
+    config = load_study(file)
+    assert config.name == file.stem
+    assert all("$" not in model.where() for model in config.models)
+    for name in (*config.measures, *config.utility_measures):
+        find.build("measures", name, config.measure_settings.get(name, {}))
+    seed, shares = config.seeds[0], config.split.shares
+    scenario, utility = sampled(load_scenario(config.scenario), config.sample, seed), together(config.utility)
+    cells = specs(config, {"source": "one"}, scenario, utility)
+    assert len(cells) == len(config.methods) * len(config.seeds) * len(fits(config, scenario))
+    report = scenario.part("report", seed, shares, config.split.by)
+    assert smallest_stratum(report.cases) >= FEWEST
+    assert {case.context for case in report.cases} == {context.name for context in scenario.contexts}
+    texts = {case.context for case in utility.part("report", seed, shares).cases}
+    assert texts == {context.name for context in utility.contexts}

@@ -22,6 +22,7 @@ Fit = tuple[Protocol_, tuple[str, ...], tuple[str, ...]]
 def specs(config: StudyConfig, model: dict[str, Any], scenario: Scenario, utility: Scenario) -> list[CellSpec]:
     """Return the cells of one model, in the order they are run."""
     cells: list[CellSpec] = []
+    asked, texts = scenario.fingerprint, (utility.fingerprint,)
     for seed in config.seeds:
         for method in config.methods:
             settings = settings_of(method, seed)
@@ -32,8 +33,8 @@ def specs(config: StudyConfig, model: dict[str, Any], scenario: Scenario, utilit
                         method=method.name,
                         settings=settings,
                         scenario=scenario.name,
-                        scenario_fingerprint=scenario.fingerprint,
-                        utility_fingerprints=(utility.fingerprint,),
+                        scenario_fingerprint=asked,
+                        utility_fingerprints=texts,
                         fitted_on=contexts,
                         variations=variations,
                         protocol=protocol,
