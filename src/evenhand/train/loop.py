@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, cast
@@ -31,7 +31,7 @@ def train(
     parameters: Mapping[str, nn.Parameter],
     objective: Objective,
     recipe: Recipe,
-    watches: Sequence[Watch | Limit] = (),
+    watches: Sequence[Watch | Limit | Divergence] = (),
     keep: Sequence[int] = (),
 ) -> Training:
     """Train these parameters and return their values at the steps to keep; the model is left as it was found.
@@ -57,14 +57,19 @@ class _Run:
     """A training under way; `step` counts the updates made."""
 
     def __init__(
-        self, lm: LM, weights: Weights, objective: Objective, recipe: Recipe, guards: Sequence[Watch | Limit]
+        self,
+        lm: LM,
+        weights: Weights,
+        objective: Objective,
+        recipe: Recipe,
+        guards: Sequence[Watch | Limit | Divergence],
     ) -> None:
         self.lm, self.weights, self.objective, self.recipe = lm, weights, objective, recipe
         self.watches = [each for each in guards if isinstance(each, Watch)]
         self.every = {each.every for each in self.watches} or {max(1, recipe.steps // _CHECKS)}
-        own: list[Limit] = [each for each in guards if isinstance(each, Limit)]
-        self.divergence = next((each for each in own if isinstance(each, Divergence)), Divergence())
-        self.limits: list[Limit] = [NotFinite(), *own, self.divergence]
+        self.limits = [NotFinite(), *(each for each in guards if isinstance(each, Limit))]
+        self.divergence = next((each for each in guards if isinstance(each, Divergence)), Divergence())
+        self.asked = -self.divergence.over
         self.wanted = {0, recipe.steps}
         self.step, self.ended, self.whole = 0, False, True
         self.stopped, self.last_good, self.best = "", 0, (math.nan, 0)
@@ -109,6 +114,7 @@ class _Run:
             "stopped": self.stopped,
             "last_good": self.last_good,
             "best": self.best,
+            "asked": self.asked,
             "kept": self.kept,
             "log": [asdict(entry) for entry in self.log if entry.step < past],
             "seen": [(step, asdict(seen)) for step, seen in self.seen if step < past],
@@ -117,7 +123,8 @@ class _Run:
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.step, self.ended, self.stopped = state["step"], state["ended"], state["stopped"]
-        self.last_good, self.best, self.kept = state["last_good"], state["best"], state["kept"]
+        self.last_good, self.best, self.asked = state["last_good"], state["best"], state["asked"]
+        self.kept = state["kept"]
         self.log = [Entry(**entry) for entry in state["log"]]
         self.seen = [(step, Seen(**seen)) for step, seen in state["seen"]]
         if not self.ended:
@@ -129,16 +136,23 @@ class _Run:
         last = self.step == self.recipe.steps
         due = self.step in self.wanted or any(self.step % each == 0 for each in self.every)
         reason, score = self._look() if due else ("", math.nan)
+        doubtful = False
         if not reason:
-            self._measure_or_refuse(learn=not last)
+            self._within_memory(lambda: self._measure(learn=not last))
             reason = next((why for why in (limit.reached(self.log) for limit in self.limits) if why), "")
+        if (
+            not reason
+            and self.divergence.suspects(self.log)
+            and (due or self.step >= self.asked + self.divergence.over)
+        ):
+            reason, doubtful = self.divergence.verdict(self.log, self._before())
         if reason:
             self.gradients = []
             self.stopped = f"stopped after {self.step} of {self.recipe.steps} steps: {reason}; rolled back to " + (
                 f"step {self.last_good}, the last good one" if self.last_good else "the model before training"
             )
         elif due:
-            self._keep(score)
+            self._keep(score, good=last or not doubtful)
         return bool(reason)
 
     def _look(self) -> tuple[str, float]:
@@ -154,9 +168,18 @@ class _Run:
             score = seen.score if math.isnan(score) else score
         return reason, score
 
-    def _keep(self, score: float) -> None:
-        """Keep the values where training is, as good ones unless in doubt; forget those that nobody asks for."""
-        if self.step == self.recipe.steps or not self.divergence.doubts(self.log):
+    def _before(self) -> list[float]:
+        """The losses of the untrained model on the batches of the last lines."""
+        self.asked = self.step
+        steps = [entry.step for entry in self.log[-self.divergence.over :]]
+        found: list[float] = []
+        with self.weights.holding(self.kept[0]):
+            self._within_memory(lambda: found.extend(self._batches(step, learn=False)[1] for step in steps))
+        return found
+
+    def _keep(self, score: float, good: bool) -> None:
+        """Keep the values where training is, to roll back to if they are good; forget those that nobody asks for."""
+        if good:
             self.last_good = self.step
             if score < self.best[0] or (math.isnan(self.best[0]) and not math.isnan(score)):
                 self.best = (score, self.step)
@@ -165,8 +188,8 @@ class _Run:
         needed = self.wanted | {self.last_good, self.best[1]}
         self.kept = {step: values for step, values in self.kept.items() if step in needed}
 
-    def _measure_or_refuse(self, learn: bool) -> None:
-        if not attempt(lambda: self._measure(learn)):
+    def _within_memory(self, run: Callable[[], None]) -> None:
+        if not attempt(run):
             raise CannotRun(
                 f"out of memory with a batch of {self.recipe.batch_size} while training; make batches smaller and "
                 "accumulate more of them for the same recipe, train fewer parameters, or use a machine with more memory"
@@ -174,11 +197,18 @@ class _Run:
 
     def _measure(self, learn: bool) -> None:
         """Write the next line of the log, and with `learn` take the gradient of what it says."""
+        terms, total, self.gradients = self._batches(self.step, learn)
+        norm = _norm(self.gradients) if learn and math.isfinite(total) else math.nan
+        lr = learning_rate(self.recipe, self.step) if learn else math.nan
+        self.log.append(Entry(self.step, terms, total, norm, lr))
+
+    def _batches(self, step: int, learn: bool) -> tuple[dict[str, float], float, list[Tensor]]:
+        """Terms and loss on the batches of a step, and with `learn` the gradient of the loss while it is a number."""
         parts, parameters = self.recipe.accumulate, self.weights.parameters
         sums: dict[str, float] = {}
         total, gradients = 0.0, list[Tensor]()
-        self.lm.model.train(self.recipe.dropout and learn)
-        for batch in range(self.step * parts, (self.step + 1) * parts):
+        self.lm.model.train(self.recipe.dropout and step < self.recipe.steps)
+        for batch in range(step * parts, (step + 1) * parts):
             seeded(parameters, seed_of(self.recipe.seed, "model", batch))
             generator = torch.Generator().manual_seed(seed_of(self.recipe.seed, "objective", batch))
             with torch.set_grad_enabled(learn):
@@ -189,10 +219,7 @@ class _Run:
             total += float(loss.detach())
             if learn and math.isfinite(total):
                 gradients = _added(gradients, _slopes(loss, parameters))
-        norm = _norm(gradients) if learn and math.isfinite(total) else math.nan
-        lr = learning_rate(self.recipe, self.step) if learn else math.nan
-        self.log.append(Entry(self.step, sums, total, norm, lr))
-        self.gradients = gradients
+        return sums, total, gradients
 
     def _update(self) -> None:
         """Clip the gradient of the last measurement and make one step with it."""

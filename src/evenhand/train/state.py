@@ -16,7 +16,7 @@ from torch import Tensor
 
 from evenhand.core.errors import CannotRun
 from evenhand.lm.model import LM
-from evenhand.train.contracts import Limit, Objective, Recipe, Values, Watch
+from evenhand.train.contracts import Objective, Recipe, Values
 
 _FORMAT = 1
 _SECONDS, _SHARE = 30.0, 20.0
@@ -80,7 +80,7 @@ class Keeper:
 
 
 def key_of(
-    lm: LM, objective: Objective, recipe: Recipe, watches: Sequence[Watch | Limit], original: Values, keep: set[int]
+    lm: LM, objective: Objective, recipe: Recipe, watches: Sequence[object], original: Values, keep: set[int]
 ) -> str:
     """Return the name of a state: it changes with everything that the training depends on."""
     about = {
@@ -103,7 +103,7 @@ def _cause(error: BaseException) -> str:
     return _cause(below)
 
 
-def _about(watch: Watch | Limit) -> str:
+def _about(watch: object) -> str:
     """What a guard is known by: its own `digest` where it has one; else its kind and how often it looks."""
     digest = getattr(watch, "digest", None)
     own = str(digest()) if callable(digest) else str(getattr(watch, "every", ""))

@@ -117,29 +117,29 @@ class GradientNorm:
 
 @dataclass(frozen=True)
 class Divergence:
-    """Stops where the mean loss of the last `over` lines is more than `rise` above the highest of the first ones.
+    """Stops where the mean loss of the last `over` batches is more than `rise` above what it was before training.
 
-    Every training has this guard with its defaults unless it brings its own. A loss that is minimised does not rise by
-    3 (nats, for a likelihood) unless steps are too long.
+    Batches differ, so it is the model before training that is asked about the same batches, where the log gives reason
+    to. A step that is a third of the way there is not rolled back to. Every training has this guard with its defaults
+    unless it brings its own; a `rise` of infinity is none.
     """
 
-    rise: float = 3.0
+    rise: float = 1.0
     over: int = 5
 
-    def reached(self, log: list[Entry]) -> str:
-        """Compare the end of the log with its start."""
-        last = log[-self.over :]
-        before, now = self._first(log), sum(entry.total for entry in last) / len(last)
-        if now <= before + self.rise:
-            return ""
-        return f"the loss was {before:.4g} at most and is {now:.4g}, so training diverges{_smaller(log)}"
+    def suspects(self, log: list[Entry]) -> bool:
+        """Whether the last losses are high beside the first one."""
+        return _mean([entry.total for entry in log[-self.over :]]) > log[0].total + self.rise / 3
 
-    def doubts(self, log: list[Entry]) -> bool:
-        """Whether the last loss is a third of `rise` above the first ones, so that nothing is rolled back to here."""
-        return log[-1].total > self._first(log) + self.rise / 3
+    def verdict(self, log: list[Entry], before: list[float]) -> tuple[str, bool]:
+        """Return why training must stop, or nothing, and whether the values are in doubt.
 
-    def _first(self, log: list[Entry]) -> float:
-        return max(entry.total for entry in log[: self.over if len(log) > self.over else 1])
+        `before` are the losses of the untrained model on the batches of the last lines.
+        """
+        then, now = _mean(before), _mean([entry.total for entry in log[-len(before) :]])
+        many = "batch" if len(before) == 1 else f"{len(before)} batches"
+        why = f"the loss on the last {many} was {then:.4g} before training and is {now:.4g}: it diverges{_smaller(log)}"
+        return why if now > then + self.rise else "", now > then + self.rise / 3
 
     def digest(self) -> str:
         """Return a digest of its settings."""
@@ -162,6 +162,10 @@ class NotFinite:
 def _smaller(log: list[Entry]) -> str:
     highest = max((entry.lr for entry in log if not math.isnan(entry.lr)), default=math.nan)
     return f"; the learning rate went up to {highest:g}: try a tenth of it" if highest > 0 else ""
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
 
 
 def _digest(*parts: object) -> str:

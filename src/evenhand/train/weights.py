@@ -46,6 +46,20 @@ class Weights:
         """Return a copy of the values, on the CPU, in the model's number format."""
         return {n: p.detach().to("cpu", copy=True) for n, p in zip(self.names, self.parameters, strict=True)}
 
+    @contextmanager
+    def holding(self, values: Values) -> Generator[None]:
+        """Put other values into the model for the length of a `with` block."""
+        now = self.values()
+        try:
+            self._put(values)
+            yield
+        finally:
+            self._put(now)
+
+    def _put(self, values: Values) -> None:
+        for name, parameter in zip(self.names, self.parameters, strict=True):
+            parameter.data.copy_(values[name])
+
     def state(self) -> dict[str, Any]:
         """Return everything `restore` needs, not copied."""
         return {"masters": self.masters, "optimiser": self.optimiser.state_dict()["state"]}
