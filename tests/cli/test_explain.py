@@ -17,12 +17,12 @@ from evenhand.edits.scale import Scale
 from evenhand.lm.load import load
 from evenhand.planted import model_path, truth
 from evenhand.scenarios._load import load_scenario
-from evenhand.study.bench import Bench
 from evenhand.study.ground import Depth, Ground
 from evenhand.study.utility import together
 from evenhand.study.whole import whole
 
-ABOUT = {"scenario": "planted", "fitted_on": ["loan"]}
+LOAN = load_scenario("planted").only(["loan"])
+ABOUT = {"scenario": "planted", "fitted_on": ["loan"], "scenario_fingerprint": LOAN.fingerprint}
 
 
 @pytest.fixture(scope="module")
@@ -189,37 +189,6 @@ def _moved(edit):
     record["model"]["source"] = "/nowhere/model"
     (edit / "edit.json").write_text(json.dumps(record))
     return edit
-
-
-def test_no_name_that_a_sampled_study_fitted_on_is_explained(evenhand, shop, tmp_path, monkeypatch):
-    """Of each group 6 of 22 names are asked; their parts are not those of all names."""
-    scenario, study, run = tmp_path / "own.toml", tmp_path / "study.toml", tmp_path / "run"
-    text = (shop / "shop.toml").read_text().replace('name = "shop"', 'name = "own"')
-    more = ", ".join(f'"{first}{last}"' for first in ("Ann", "Bo", "Eve", "Al") for last in ("a", "ie", "y", "on"))
-    scenario.write_text(text.replace('"Al"]', f'"Al", {more}]'))
-    sampled_study = (shop / "study.toml").read_text().replace(str(shop / "shop.toml"), str(scenario))
-    sampled_study = sampled_study.replace("sizes = [1, 16]", 'sizes = "paper"\nseeds = [3, 4]\nunits_explained = 0')
-    study.write_text(sampled_study.replace("[bootstrap]", "[sample]\nclusters = 6\n[bootstrap]"))
-    fitted = {}
-
-    def heard(self, scenario, part, seed, plain=Bench.part):
-        found = plain(self, scenario, part, seed)
-        if scenario is self.scenario:
-            fitted.setdefault((seed, part), set()).update(case.name for case in found.cases)
-        return found
-
-    monkeypatch.setattr(Bench, "part", heard)
-    assert evenhand("run", study, "--out", run).code == 0
-    explained = []
-    monkeypatch.setattr("evenhand.study.explanation.explain", lambda ground, edit, top: explained.append(ground) or [])
-    for folder in (run / "edits").iterdir():
-        evenhand("explain", folder)
-        ground, seed = explained[-1], saved_in(folder).provenance["seed"]
-        names = {case.name for case in ground.bias.cases}
-        assert not names & (fitted[seed, "fit"] | fitted[seed, "choose"])
-        assert names == fitted[seed, "report"]
-        assert "none of which it was fitted on" in ground.names
-    assert len(explained) == 2
 
 
 def test_a_run_and_scores_are_compared_without_a_model(evenhand, shop, tmp_path):

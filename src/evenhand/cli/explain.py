@@ -128,27 +128,37 @@ def _prompts(folder: Path, saved: Saved, asked: _Asked) -> tuple[Scenario, str]:
 
     Of a study's edit those of the report part, which were neither fitted on nor used to choose its size.
     """
-    run = _run_of(folder)
-    whole, contexts = _scenario(folder, saved, asked), asked.contexts
-    if not contexts and not asked.scenario:
-        contexts = tuple(saved.provenance.get("fitted_on", ()))
-    if run and not asked.scenario:
+    run, fitted = _run_of(folder), saved.provenance
+    whole, same = _scenario(folder, saved, asked)
+    contexts = asked.contexts or (tuple(fitted.get("fitted_on", ())) if same or not asked.scenario else ())
+    if same and run:
         # Dealt as in the study: all that its sample holds, in all contexts, before any is left out.
-        kept = _kept_apart(_sampled(whole, run), run, saved, run["split"]["by"]).only(contexts)
+        kept = _kept_apart(whole, run, saved, run["split"]["by"]).only(contexts)
         return kept, f"The {run['split']['by']}s are those its study reports on, none of which it was fitted on."
     bias = whole.only(contexts)
-    if bias.name != saved.provenance.get("scenario"):
+    if same:
+        return bias, ("It was fitted on these names, so the gaps are in-sample; `evenhand run` fits and measures on "
+                      "different ones.")  # fmt: skip
+    if bias.name != fitted.get("scenario"):
         return bias, "It was fitted on another scenario."
-    return bias, ("It was fitted on these names, so the gaps are in-sample; `evenhand run` fits and measures on "
-                  "different ones.")  # fmt: skip
+    if not fitted.get("scenario_fingerprint"):
+        return bias, "Its record does not say on which cases it was fitted, so some of these may be among them."
+    return bias, (f"This scenario {bias.name!r} is not the one it was fitted on: their fingerprints differ, so these "
+                  "numbers are on other cases, some of which may have been fitted on.")  # fmt: skip
 
 
-def _sampled(scenario: Scenario, run: dict[str, Any]) -> Scenario:
-    """What a study asked of its scenario."""
+def _fitted_on(scenario: Scenario, saved: Saved, run: dict[str, Any] | None) -> Scenario | None:
+    """The scenario, of a study's as much as its sample holds; None where the edit was fitted on other cases."""
     from evenhand.study.config import SampleConfig
     from evenhand.study.entry import sampled
 
-    return sampled(scenario, SampleConfig.model_validate(run["sample"]), run["seeds"][0])
+    try:
+        if run:
+            scenario = sampled(scenario, SampleConfig.model_validate(run["sample"]), run["seeds"][0])
+        read = scenario if run else scenario.only(saved.provenance.get("fitted_on", ()))
+    except UsageError:  # A context is not there any more.
+        return None
+    return scenario if read.fingerprint == saved.provenance.get("scenario_fingerprint") else None
 
 
 def _kept_apart(scenario: Scenario, run: dict[str, Any], saved: Saved, by: Literal["name", "variation"]) -> Scenario:
@@ -159,20 +169,30 @@ def _kept_apart(scenario: Scenario, run: dict[str, Any], saved: Saved, by: Liter
     return scenario.part("report", int(saved.provenance["seed"]), shares, by)
 
 
-def _scenario(folder: Path, saved: Saved, asked: _Asked) -> Scenario:
-    """All contexts of the scenario that was named, or of the one the edit was fitted on."""
+def _scenario(folder: Path, saved: Saved, asked: _Asked) -> tuple[Scenario, bool]:
+    """All contexts of the scenario that was named, or of the one it was fitted on; whether it is that one."""
     run = _run_of(folder)
-    if asked.scenario:
-        return options.open_scenario(asked.scenario, None)
-    name = str(run["scenario"] if run else saved.provenance.get("scenario", ""))
+    name = asked.scenario or str(run["scenario"] if run else saved.provenance.get("scenario", ""))
     if not name:
         raise UsageError(f"{folder}: its record names no scenario; say which prompts to read with --scenario")
+    other: Scenario | None = None
     failed: EvenhandError | None = None
-    for each in dict.fromkeys((name, name.replace("-", "_"), f"{name}.toml")):  # a file of one's own in this folder
+    # Without a name given, also a file of one's own in this folder.
+    places = (name,) if asked.scenario else dict.fromkeys((name, name.replace("-", "_"), f"{name}.toml"))
+    for each in places:
         try:
-            return options.open_scenario(each, None)
+            found = options.open_scenario(each, None)
+            found.only(() if asked.scenario else saved.provenance.get("fitted_on", ()))
         except EvenhandError as error:
             failed = failed or error
+            continue
+        if (same := _fitted_on(found, saved, run)) is not None:
+            return same, True
+        other = other or found
+    if other is not None:
+        return other, False
+    if asked.scenario and failed is not None:
+        raise failed
     raise UsageError(f"{failed}. The edit was fitted on {name!r}; say where that is with --scenario") from failed
 
 
@@ -197,7 +217,9 @@ def _run_of(folder: Path) -> dict[str, Any] | None:
     from evenhand.study.store import read_record
 
     run = folder.resolve().parent.parent
-    return read_record(run).config if (run / "run.json").is_file() else None
+    record = read_record(run) if (run / "run.json").is_file() else None
+    # An edit of the same folder that is no cell of the run was made by other settings: of an earlier run.
+    return record.config if record is not None and folder.name in {cell.hash for cell in record.cells} else None
 
 
 def _known(paths: list[Path]) -> list[tuple[Known, Path]]:
