@@ -75,6 +75,11 @@ def test_the_record_survives_json(found: Represented) -> None:
         ("known = 'down'", "known = 'dwn'", "there is no concept 'dwn'; did you mean 'down'"),
         ("known = 'down'\n", "", "none is known to stand for 'down'"),
         ("name = 'asked'\n", "name = 'asked'\nknown = 'up'\n", "the first series is what is asked about"),
+        (
+            "words = ['gave']",
+            "words = ['Should']",
+            "'Should' is a form or word of a concept, so the answer could merely",
+        ),
         ("words = ['gave']", "words = ['gave'], occurrence = 1", "stands 1 times in 'the gave'"),
         ("'no {word}', words = ['gave']", "'no one', words = ['gave']", "'gave' stands no times in 'no one'"),
     ],

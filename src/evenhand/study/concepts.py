@@ -122,7 +122,7 @@ class ReadingFile(Part):
             if series.name in [other.name for other in self.series[:i]]:
                 raise mistake(("series", i, "name"), f"{series.name!r} is the name of two series")
             for j, prompt in enumerate(series.prompts):
-                _check(prompt, ("series", i, "prompts", j))
+                _check(prompt, self.concepts, ("series", i, "prompts", j))
         _check_known([series.known for series in self.series], names)
         return self
 
@@ -145,7 +145,11 @@ def _check_known(known: list[str | None], names: list[str]) -> None:
         )
 
 
-def _check(prompt: PromptConfig, place: tuple[str | int, ...]) -> None:
+def _check(prompt: PromptConfig, concepts: tuple[ConceptConfig, ...], place: tuple[str | int, ...]) -> None:
+    forms = {each.strip().lower() for concept in concepts for each in (*concept.forms, *concept.said)}
+    if echoed := [word for word in prompt.words if word.lower() in forms]:
+        raise mistake((*place, "words"), f"{echoed[0]!r} is a form or word of a concept, so the answer could merely "
+                                         "repeat what was read; read another word, or leave it out there")  # fmt: skip
     for text, word in prompt.written():
         found = len(re.findall(rf"(?<!\w){re.escape(word)}(?!\w)", text))
         if not -found <= prompt.occurrence < found:
