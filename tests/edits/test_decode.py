@@ -19,6 +19,7 @@ from evenhand.lm.generate import generate
 from evenhand.lm.logits import context_length
 from evenhand.lm.model import LM
 from evenhand.lm.prefix import Prefix
+from evenhand.lm.resume import States, resumed
 from evenhand.lm.sampling import Sampling
 from evenhand.lm.texts import compare_texts, score_texts
 from evenhand.lm.tokens import encode
@@ -30,6 +31,7 @@ from oracles.self_debiasing import continued, likelihood, next_logp
 PROMPTS = ("The doctor said", "Jamal asked the doctor, and the teacher told Maria that")
 CASES = [Case(str(i), p, "x", options=(" yes, she said", " no", " yes")) for i, p in enumerate((*PROMPTS, PROMPTS[0]))]
 TEXTS = ["Maria sold her old bicycle for $120.", "Maria sold a lamp."]
+ROW = torch.zeros(1, dtype=torch.long)
 EDIT = Decode(("The following text contains a threat:\n", "Rude answer:\n"))
 
 
@@ -134,6 +136,8 @@ def test_what_cannot_be_done_is_refused() -> None:
     opened = Prefix.open(lm, [(5, 6, 7)])
     with EDIT.applied(lm), pytest.raises(UsageError, match="before the decoding began"):
         opened.extend([0], [(8,)])
+    with EDIT.applied(lm), pytest.raises(CannotRun, match="from one of its blocks"), resumed(lm, States(), 1, ROW):
+        pass
     with pytest.raises(CannotRun, match="cannot be baked"):
         EDIT.bake(lm)
     with pytest.raises(UsageError, match="prefix"):

@@ -9,10 +9,10 @@ With p(w | x) the model's next-token distribution after the tokens x, and prefix
 Source: Schick, Udupa and Schütze 2021 (TACL 9, arXiv 2103.00453): λ = 50, ε = 0.01. `evenhand.lm.self_debias` is the
 same for transformers' own `generate`. Here p′ takes the place of p wherever our scoring asks for logits: every place of
 options, whole texts, numbers and answers. What a place has read is told by the tokens that its attention mask shows it
-(those behind a cache are kept with the cache), and read again behind each prefix: in rows of their own, nothing shared
-and nothing cached. That is exact in windows, packed rows and caches, and slow: K prefixes take more than K + 1 times as
-long, and an answer of n tokens n times more. The prefix comes before all a model reads, a chat template included, after
-its start token; the context is shorter by the longest prefix.
+(those behind a cache are kept with the cache), and read again behind each prefix: what texts begin with in common once,
+where attention is full, and nothing cached. That is exact in windows, packed rows and caches, and slow: K prefixes take
+more than K + 1 times as long, and a token of a long answer as long as the whole text before it. The prefix comes before
+all a model reads, a chat template included, after its start token; the context is shorter by the longest prefix.
 """
 
 from __future__ import annotations
@@ -28,12 +28,15 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from evenhand.core.errors import CannotRun, UsageError
-from evenhand.lm.batching import Cost, Work, in_batches
-from evenhand.lm.logits import forward_to_learn, padded, positions
+from evenhand.lm.batching import Work, in_batches
+from evenhand.lm.logits import forward_to_learn
 from evenhand.lm.model import LM
+from evenhand.lm.packed import _inputs, _joins, _Row, packable
 from evenhand.lm.remembering import remember, remembered
 
 Tokens = tuple[int, ...]
+_NEXT = -1
+"""Stands for whatever follows a text."""
 
 
 def debiased(
@@ -79,22 +82,22 @@ class Decoding:
 
     def _raise(self, lm: LM, prefix: Tokens, read: Sequence[Tokens], biased: Float[Tensor, "k vocab"]) -> None:
         """Raise p_b at each place to the probabilities behind a prefix; a text that begins another shares its row."""
-        lines = _lines([behind(prefix, each, self.starts) for each in read])
+        rows, places = _grown([behind(prefix, each, self.starts) for each in read], packable(lm))
+        ends: list[dict[int, list[int]]] = [{} for _ in rows]
+        for number, (row, node) in enumerate(places):
+            ends[row].setdefault(node, []).append(number)
 
-        def run(batch: list[tuple[Tokens, list[tuple[int, int]]]]) -> None:
-            ids, mask = padded(lm, [tokens for tokens, _ in batch])
-            given = {"input_ids": ids, "attention_mask": mask, "use_cache": False, **positions(lm, mask)}
-            wanted = [(row, at, place) for row, (_, few) in enumerate(batch) for at, place in few]
-            where, at, places = torch.tensor(wanted).unbind(1)
+        def run(batch: list[int]) -> None:
+            wanted = [(i, node) for i, row in enumerate(batch) for node in ends[row]]
+            where, at = torch.tensor(wanted).unbind(1)
+            given = _inputs(lm, [rows[row] for row in batch])
             found = forward_to_learn(lm, given, where, at)[0].softmax(-1, dtype=torch.float32)
-            places = places.to(biased.device)
-            biased[places] = torch.maximum(biased[places], found.to(biased.device))
-
-        def cost(line: tuple[Tokens, list[tuple[int, int]]]) -> Cost:
-            return Cost(len(line[0]), 1, len(line[1]))
+            known = [(number, k) for k, (i, node) in enumerate(wanted) for number in ends[batch[i]][node]]
+            numbers, k = torch.tensor(known, device=biased.device).unbind(1)
+            biased[numbers] = torch.maximum(biased[numbers], found.to(biased.device)[k])
 
         with torch.no_grad():
-            in_batches(lm, Work(lines, cost, run), _unheard)
+            in_batches(lm, Work(range(len(rows)), lambda row: rows[row].cost(), run), _unheard)
 
 
 def _unheard(label: str, done: int, total: int) -> None:
@@ -111,15 +114,18 @@ def decoded(lm: LM, decoding: Decoding | None) -> Generator[None]:
         lm.decoding = before
 
 
-def _lines(texts: Sequence[Tokens]) -> list[tuple[Tokens, list[tuple[int, int]]]]:
-    """Return the rows to run, each with (position, number) of the texts that end there."""
-    lines: list[tuple[Tokens, list[tuple[int, int]]]] = []
-    for number in sorted(range(len(texts)), key=lambda i: texts[i], reverse=True):
+def _grown(texts: Sequence[Tokens], branches: bool) -> tuple[list[_Row], list[tuple[int, int]]]:
+    """Return rows to run and (row, node) where each text ends: in that of its beginning, branching where they may."""
+    rows: list[_Row] = []
+    places = [(0, 0)] * len(texts)
+    for number in sorted(range(len(texts)), key=lambda i: texts[i]):
         text = texts[number]
-        if not lines or lines[-1][0][: len(text)] != text:
-            lines.append((text, []))
-        lines[-1][1].append((len(text) - 1, number))
-    return lines
+        goes_on = bool(rows) and rows[-1].common(text) == len(rows[-1].tokens)
+        if not rows or not (goes_on or (branches and _joins(rows[-1], text, True))):
+            rows.append(_Row())
+        rows[-1].add((*text, _NEXT), len(text))
+        places[number] = len(rows) - 1, rows[-1]._path[-1]
+    return rows, places
 
 
 def _read(inputs: dict[str, Any], rows: Int[Tensor, " k"], at: Int[Tensor, " k"]) -> list[Tokens]:

@@ -23,6 +23,7 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from evenhand.core.component import Selection
+from evenhand.core.errors import CannotRun
 from evenhand.lm.model import LM
 
 _STAND_INS: WeakSet[Callable[..., Any]] = WeakSet()
@@ -71,6 +72,11 @@ def resumed(lm: LM, states: States, block: int, index: Int[Tensor, " row"]) -> G
     from `block` on. The modules are as before at the end, however it comes. Raises ValueError when what comes before
     `block` was not kept, and for a batch of another shape.
     """
+    if lm.decoding is not None and block:
+        raise CannotRun(
+            "a batch cannot be run again from one of its blocks while an edit of decoding is applied, which runs rows "
+            "of its own; look at the model without that edit"
+        )
     with ExitStack() as undo:
         for numbers, modules in _stacks(lm):
             skipped = [number for number in numbers if number < block]
