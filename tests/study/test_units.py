@@ -2,14 +2,20 @@
 
 import dataclasses
 import math
+from pathlib import Path
 
 import pytest
 
+from evenhand.cli.explained import tell
 from evenhand.core.bootstrap import Bootstrap
 from evenhand.core.component import Selection
+from evenhand.core.explained import Driver, Explanation
+from evenhand.core.record import CellRecord
 from evenhand.edits.scale import Scale
 from evenhand.lm.forward import score_options
 from evenhand.lm.probe import Probe
+from evenhand.report.tables import units as table_of
+from evenhand.report.units import told
 from evenhand.scenarios._load import load_scenario
 from evenhand.study.ground import Depth, Ground
 from evenhand.study.units import addresses, explained, named
@@ -114,3 +120,27 @@ def test_units_are_listed_by_rank_and_then_by_place(shop):
     assert addresses(chosen, {}, 9) == [2, 9, 40, 41]
     assert [each.unit for each in named(lm, chosen.layout, [41, 2])][1] == 2
     assert explained(ground, chosen.layout, [], 0.0).units == ()
+
+
+@pytest.mark.parametrize(
+    ("family", "space"),
+    [("llama", "row"), ("gpt2", "row"), ("t5", "row"), ("bert", "row"), ("t5", "head"), ("llama", "neuron")],
+)
+def test_no_two_units_are_called_the_same(family, space, capsys):
+    """In the table, on the page and in its table; of a layer with several matrices each names its matrix."""
+    lm = tiny_lm(family)
+    layout = lm.layout(space)
+    found = named(lm, layout, [start + 1 for start in layout.starts()])
+    assert len({(each.stack, each.layer, each.unit) for each in found}) < len(found) or space == "neuron"
+    seen = (Driver(where="loan", before="", token="a", after="", value=1.0),)
+    shown = [each.model_copy(update={"drivers": seen}) for each in found]
+    assert len({each.name for each in told(shown, math.nan)}) == len(found)
+    rows = table_of(CellRecord.model_construct(units=tuple(found))).rows
+    assert len({row[:2] for row in rows}) == len(found)
+    tell(Path("edit"), [Explanation(describes="e", units=tuple(shown))], None, None, False)
+    _, _, lines = capsys.readouterr().out.partition("Where they are most active")
+    assert len(set(lines.strip().splitlines()[1:])) == len(found)
+    assert any(each.matrix for each in found) == (space != "neuron")
+    if (family, space) == ("llama", "row"):
+        gate = next(each for each in found if each.path == "model.layers.1.mlp.gate_proj")
+        assert gate.home == "1 mlp.gate_proj"

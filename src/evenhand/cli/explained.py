@@ -81,7 +81,7 @@ def _words(unit: UnitRecord) -> str:
 
 
 def _layer(unit: UnitRecord) -> str:
-    return str(unit.layer) if unit.stack == "decoder" else f"{unit.stack} {unit.layer}"
+    return unit.home if unit.stack == "decoder" else f"{unit.stack} {unit.home}"
 
 
 def _driver(unit: UnitRecord, each: Driver) -> list[str]:

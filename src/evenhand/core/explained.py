@@ -56,6 +56,8 @@ class UnitRecord(Record):
     layer: int
     stack: str
     unit: int
+    matrix: str = ""
+    """Last parts of `path` that tell its matrix from the others of the layer; empty where the layer has only one."""
     score: Number = math.nan
     promotes: tuple[str, ...] = ()
     """Tokens it makes likelier where its activation is positive, and less likely where it is negative."""
@@ -80,6 +82,11 @@ class UnitRecord(Record):
     """Each group's outcome then: it may move all groups alike and no gap."""
     divergence: Number = math.nan
     """KL(unedited ‖ this unit alone edited) per token of neutral text, in nats."""
+
+    @property
+    def home(self) -> str:
+        """Its layer, and its matrix where the layer has several."""
+        return f"{self.layer} {self.matrix}".rstrip()
 
     @property
     def mixed(self) -> bool:

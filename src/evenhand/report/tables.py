@@ -172,7 +172,7 @@ def units(cell: CellRecord) -> Table:
     scored = any(not math.isnan(u.score) for u in cell.units)
     several = len({u.stack for u in cell.units}) > 1
     rows = tuple(
-        (f"{u.stack} {u.layer}" if several else str(u.layer), str(u.unit), *([words.figure(u.score)] if scored else []),
+        (f"{u.stack} {u.home}" if several else u.home, str(u.unit), *([words.figure(u.score)] if scored else []),
          *_sides(u))
         for u in cell.units
     )  # fmt: skip

@@ -53,7 +53,7 @@ def _unit(unit: UnitRecord, several: bool, random_change: float) -> Unit:
     towards, away = (tuple(words.token(token) for token in few) for few in unit.pushes)
     stack = f"{unit.stack} " if several else ""
     return Unit(
-        f"{stack}layer {unit.layer}, unit {unit.unit}", _change(unit), _tone(unit.change, random_change), towards, away,
+        f"{stack}layer {unit.home}, unit {unit.unit}", _change(unit), _tone(unit.change, random_change), towards, away,
         unit.mixed, _sign(unit), tuple(_facts(unit)), tuple(_spot(each) for each in unit.drivers),
     )  # fmt: skip
 

@@ -59,13 +59,34 @@ def named(lm: LM, layout: Layout, units: Sequence[int]) -> list[UnitRecord]:
     """Return these units with the words they write, in the order given."""
     found = Selection.of(layout, list(units))
     ascending = [int(unit) for unit in found.units]
+    called = matrix_names(layout)
     records = [
         UnitRecord(path=each.site.path, layer=each.site.layer, stack=each.site.stack, unit=each.unit,
-                   promotes=each.promotes, suppresses=each.suppresses)
+                   matrix=called[each.site.path], promotes=each.promotes, suppresses=each.suppresses)
         for each in promoted(lm, found)
     ]  # fmt: skip
     at = dict(zip(ascending, records, strict=True))
     return [at[unit] for unit in units]
+
+
+def matrix_names(layout: Layout) -> dict[str, str]:
+    """Return path → its last parts (two or more), as many as no other matrix of the layer ends with.
+
+    Empty for the only matrix of a layer.
+    """
+    layers: dict[tuple[str, int], list[str]] = {}
+    for site in layout.sites:
+        layers.setdefault((site.stack, site.layer), []).append(site.path)
+    return {path: _ending(path, paths) if len(paths) > 1 else "" for paths in layers.values() for path in paths}
+
+
+def _ending(path: str, paths: Sequence[str]) -> str:
+    parts = path.split(".")
+    for count in range(2, len(parts)):
+        ending = ".".join(parts[-count:])
+        if sum(f".{each}".endswith(f".{ending}") for each in paths) == 1:
+            return ending
+    return path
 
 
 def explained(ground: Ground, layout: Layout, units: Sequence[int], factor: float) -> Explained:
