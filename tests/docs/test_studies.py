@@ -123,6 +123,8 @@ def test_a_shipped_study_can_run(
         find.build("measures", name, config.measure_settings.get(name, {}))
     seed, shares = config.seeds[0], config.split.shares
     scenario, utility = sampled(load_scenario(config.scenario), config.sample, seed), together(config.utility)
+    assert config.goal is not None or len(scenario.groups) > 1
+    assert any(context.outcome == "sentence" for context in utility.contexts)
     cells = specs(config, {"source": "one"}, scenario, utility)
     assert len(cells) == len(config.methods) * len(config.seeds) * len(fits(config, scenario))
     report = scenario.part("report", seed, shares, config.split.by)
