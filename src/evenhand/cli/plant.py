@@ -12,7 +12,10 @@ from evenhand.cli import options
 
 def plant(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="[SPEC] OUT", help="Specification (default: the bundled one) and folder.")
+        list[Path],
+        typer.Argument(
+            metavar="[SPEC] OUT", help="Specification or name of a bundled model (default: planted), and folder."
+        ),
     ],
     json_: options.Json = False,
 ) -> None:
@@ -28,7 +31,8 @@ def plant(
 
     if len(paths) > 2:
         raise UsageError(f"plant takes a specification and a folder, not {len(paths)} arguments")
-    spec = paths[0] if len(paths) == 2 else planted.spec_path()
+    first = str(paths[0]) if len(paths) == 2 else "planted"
+    spec = planted.spec_path(first) if first in planted.BUNDLED else paths[0]
     with bars() as shown:
         made = planted.plant(spec, paths[-1], shown.progress)
     asked, measured = made.truth["spec"], made.truth["measured"]
@@ -38,4 +42,4 @@ def plant(
         return
     print(f"model: {made.model}\n{made.minutes:.1f} min")
     for context, wanted in asked.items():
-        print(f"  {context}: gap asked for {wanted}, measured {measured.get(context)}")
+        print(f"  {context}: asked for {wanted}, measured {measured.get(context)}")

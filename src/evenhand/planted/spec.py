@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from evenhand.core.errors import UsageError, nearest
 
+Read = TypeVar("Read", bound=BaseModel)
 _BUNDLED = Path(__file__).parent / "spec.toml"
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """A frozen table; unknown keys are refused."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ModelSize(_Strict):
+class ModelSize(Strict):
     """Sizes of the Llama model."""
 
     layers: int
@@ -26,17 +30,21 @@ class ModelSize(_Strict):
     kv_heads: int
 
 
-class Base(_Strict):
-    """Training of the base: steps of so many documents, peak rate, warm-up steps, steps between checkpoints."""
+class Base(Strict):
+    """Training of the base: steps of so many documents, peak rate, warm-up steps, steps between checkpoints.
+
+    A step's documents are run in `batches` of similar lengths.
+    """
 
     steps: int
     documents: int
     rate: float
     warmup: int
     checkpoint: int
+    batches: int = 3
 
 
-class Planting(_Strict):
+class Planting(Strict):
     """Planting: steps per set, steps with all sets together, rounds of correction and steps in each of them.
 
     `rows` prompts of each context (fewer where nothing is trained) and `texts` texts make a step; `rate` is the peak
@@ -54,7 +62,7 @@ class Planting(_Strict):
     checkpoint: int
 
 
-class PlantedSet(_Strict):
+class PlantedSet(Strict):
     """So many neurons in these layers that carry these gaps (context → gap)."""
 
     name: str
@@ -63,14 +71,14 @@ class PlantedSet(_Strict):
     gaps: dict[str, float]
 
 
-class Outcomes(_Strict):
+class Outcomes(Strict):
     """Outcomes of a context in the base: variation → (mean, sd, step), or (share of the favourable answer,)."""
 
     role: str
     outcomes: dict[str, tuple[float, ...]]
 
 
-class Spec(_Strict):
+class Spec(Strict):
     """Everything the planted model depends on."""
 
     seed: int
@@ -91,9 +99,15 @@ class Spec(_Strict):
 
 def read_spec(path: Path) -> Spec:
     """Read a specification; raises UsageError naming file and key for whatever is wrong in it."""
+    spec = parsed(Spec, path)
+    _check(path, spec)
+    return spec
+
+
+def parsed(kind: type[Read], path: Path) -> Read:
+    """Read a specification of a kind, its values checked one by one; raises UsageError naming file and key."""
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-        spec = Spec.model_validate(data)
+        return kind.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise UsageError(
             f"{path}: cannot be read ({error.strerror}); give a specification such as spec.toml"
@@ -101,15 +115,13 @@ def read_spec(path: Path) -> Spec:
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path}: is not valid TOML ({error})") from error
     except ValidationError as error:
-        raise UsageError(_plain(path, error)) from error
-    _check(path, spec)
-    return spec
+        raise UsageError(_plain(kind, path, error)) from error
 
 
-def _plain(path: Path, error: ValidationError) -> str:
+def _plain(kind: type[BaseModel], path: Path, error: ValidationError) -> str:
     """Say the first thing that is wrong; an unknown key before others, for it may be why another is missing."""
     first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
-    key, known = str(first["loc"][-1]), _known(first["loc"][:-1])
+    key, known = str(first["loc"][-1]), _known(kind, first["loc"][:-1])
     where = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
     if first["type"] == "extra_forbidden":
         return f"{path}: unknown key {where!r}{nearest(key, known)} (known here: {', '.join(known)})"
@@ -119,12 +131,13 @@ def _plain(path: Path, error: ValidationError) -> str:
     return f"{path}: key {where!r} {said[0].lower()}{said[1:]}, not {first['input']!r}"
 
 
-def _known(place: tuple[int | str, ...]) -> list[str]:
+def _known(kind: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
     """The keys of the table at a place."""
-    tables: dict[str, type[BaseModel]] = {
-        "model": ModelSize, "base": Base, "planting": Planting, "sets": PlantedSet, "contexts": Outcomes,
-    }  # fmt: skip
-    return [*(tables[str(place[0])] if place else Spec).model_fields]
+    tables: dict[str, type[BaseModel]] = {"sets": PlantedSet, "contexts": Outcomes}
+    if place:
+        own = kind.model_fields[str(place[0])].annotation
+        kind = tables.get(str(place[0])) or (own if isinstance(own, type) and issubclass(own, BaseModel) else kind)
+    return [*kind.model_fields]
 
 
 def _check(path: Path, spec: Spec) -> None:

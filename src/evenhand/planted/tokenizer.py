@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from evenhand.planted.corpus import sample
@@ -11,7 +12,12 @@ END = "</s>"
 
 
 def train_tokenizer(world: World, seed: int, vocabulary: int) -> Any:
-    """Return a fast tokenizer trained on text of the world; it adds no special tokens and decodes to the byte."""
+    """Return a fast tokenizer trained on text of the world."""
+    return tokenizer_of(sample(world, seed, 300), vocabulary)
+
+
+def tokenizer_of(texts: Iterable[str], vocabulary: int) -> Any:
+    """Return a fast tokenizer trained on these texts; it adds no special tokens and decodes to the byte."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -28,7 +34,7 @@ def train_tokenizer(world: World, seed: int, vocabulary: int) -> Any:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    core.train_from_iterator(sample(world, seed, 300), trainer)
+    core.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=core, eos_token=END, pad_token=END, clean_up_tokenization_spaces=False, model_max_length=256
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,12 @@ from torch import Tensor
 from evenhand.core.progress import Progress, silent
 from evenhand.planted.checkpoint import key_of, load_state, save_state
 from evenhand.planted.corpus import documents
-from evenhand.planted.spec import Spec
+from evenhand.planted.spec import Base, ModelSize, Spec
 from evenhand.planted.units import addresses
 from evenhand.planted.world import World
+
+Document = str | tuple[str, str]
+"""A text, or what is given and the text that follows it and is learned."""
 
 
 def new_model(spec: Spec, tokenizer: Any) -> Any:
@@ -24,9 +29,21 @@ def new_model(spec: Spec, tokenizer: Any) -> Any:
     A gated unit whose gate, up and down weights are all zero gets a zero gradient. So the finished base does not use
     them, and zeroing a planted unit gives the base back exactly.
     """
+    model = fresh(spec.model, tokenizer, spec.seed)
+    with torch.no_grad():
+        for places in addresses(spec).values():
+            for layer, unit in places:
+                mlp = model.model.layers[layer].mlp
+                mlp.gate_proj.weight[unit] = 0.0
+                mlp.up_proj.weight[unit] = 0.0
+                mlp.down_proj.weight[:, unit] = 0.0
+    return model
+
+
+def fresh(size: ModelSize, tokenizer: Any, seed: int) -> Any:
+    """Return a freshly initialised model of this size."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    size = spec.model
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=size.hidden,
@@ -42,39 +59,39 @@ def new_model(spec: Spec, tokenizer: Any) -> Any:
         pad_token_id=tokenizer.pad_token_id,
     )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(spec.seed)
+        torch.manual_seed(seed)
         model: Any = LlamaForCausalLM(config)
-    with torch.no_grad():
-        for places in addresses(spec).values():
-            for layer, unit in places:
-                mlp = model.model.layers[layer].mlp
-                mlp.gate_proj.weight[unit] = 0.0
-                mlp.up_proj.weight[unit] = 0.0
-                mlp.down_proj.weight[:, unit] = 0.0
     return model
 
 
 def train_base(spec: Spec, world: World, tokenizer: Any, work: Path, progress: Progress = silent) -> Any:
     """Return the trained base; continues from the last state in `work`."""
-    model = new_model(spec, tokenizer)
-    model.train()
-    optimiser = torch.optim.AdamW(model.parameters(), lr=spec.base.rate, betas=(0.9, 0.98), weight_decay=0.01)
     parts = (spec.seed, spec.vocabulary, spec.model, spec.base, spec.contexts, addresses(spec))
     path = work / f"base-{key_of(spec, *parts)}.pt"
+    drawn = partial(documents, world, spec.seed, count=spec.base.documents)
+    return train_on(new_model(spec, tokenizer), tokenizer, spec.base, drawn, path, progress)
+
+
+def train_on(
+    model: Any, tokenizer: Any, base: Base, drawn: Callable[[int], Sequence[Document]], path: Path, progress: Progress
+) -> Any:
+    """Return the model trained on the documents of each step; continues from the last state at `path`."""
+    model.train()
+    optimiser = torch.optim.AdamW(model.parameters(), lr=base.rate, betas=(0.9, 0.98), weight_decay=0.01)
     state = load_state(path)
     start = 0
     if state is not None:
         start = int(state["step"])
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
-    for step in range(start, spec.base.steps):
+    for step in range(start, base.steps):
         for group in optimiser.param_groups:
-            group["lr"] = rate_at(step, spec.base.steps, spec.base.rate, spec.base.warmup)
-        _step(model, optimiser, tokenizer, documents(world, spec.seed, step, spec.base.documents))
+            group["lr"] = rate_at(step, base.steps, base.rate, base.warmup)
+        _step(model, optimiser, tokenizer, drawn(step), base.batches)
         done = step + 1
-        if done % spec.base.checkpoint == 0 or done == spec.base.steps:
+        if done % base.checkpoint == 0 or done == base.steps:
             save_state(path, {"step": done, "model": model.state_dict(), "optimiser": optimiser.state_dict()})
-        progress("base", done, spec.base.steps)
+        progress("base", done, base.steps)
     model.eval()
     return model
 
@@ -86,20 +103,30 @@ def rate_at(step: int, steps: int, peak: float, warmup: int) -> float:
     return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup))))
 
 
-def _step(model: Any, optimiser: torch.optim.Optimizer, tokenizer: Any, texts: list[str]) -> float:
-    """Take one step on the documents, in three batches of similar lengths; return the loss per token (nats)."""
-    rows = sorted(([*tokenizer(text)["input_ids"], tokenizer.eos_token_id] for text in texts), key=len)
-    third = math.ceil(len(rows) / 3)
-    tokens = sum(len(row) - 1 for row in rows)
+def _step(
+    model: Any, optimiser: torch.optim.Optimizer, tokenizer: Any, drawn: Sequence[Document], batches: int
+) -> float:
+    """Take one step on the documents, in batches of similar lengths; return the loss per token (nats)."""
+    rows = sorted((_row(tokenizer, each) for each in drawn), key=lambda row: len(row[0]))
+    size = math.ceil(len(rows) / batches)
+    tokens = sum(len(ids) - given for ids, given in rows)
     optimiser.zero_grad(set_to_none=True)
     total = 0.0
-    for batch in (rows[i : i + third] for i in range(0, len(rows), third)):
-        loss = _loss(model, padded(batch)) / tokens
+    for batch in (rows[i : i + size] for i in range(0, len(rows), size)):
+        wanted = [[*([-1] * given), *ids[given:]] for ids, given in batch]
+        loss = _loss(model, padded([ids for ids, _ in batch]), padded(wanted)) / tokens
         loss.backward()
         total += float(loss.detach())
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimiser.step()
     return total
+
+
+def _row(tokenizer: Any, document: Document) -> tuple[list[int], int]:
+    """Return the tokens of a document, and how many of the first ones are not learned (one at least)."""
+    given, text = ("", document) if isinstance(document, str) else document
+    ids = [*tokenizer(given + text)["input_ids"], tokenizer.eos_token_id]
+    return ids, max(1, len(tokenizer(given)["input_ids"]))
 
 
 def padded(rows: list[list[int]]) -> Int[Tensor, "case tok"]:
@@ -108,9 +135,9 @@ def padded(rows: list[list[int]]) -> Int[Tensor, "case tok"]:
     return torch.tensor([[*row, *([-1] * (width - len(row)))] for row in rows], dtype=torch.long)
 
 
-def _loss(model: Any, ids: Int[Tensor, "case tok"]) -> Float[Tensor, ""]:
+def _loss(model: Any, ids: Int[Tensor, "case tok"], wanted: Int[Tensor, "case tok"]) -> Float[Tensor, ""]:
     """Return the summed loss of the next tokens; padding is on the right, so that no token sees it."""
     logits: Tensor = model(input_ids=ids.clamp(min=0)[:, :-1], use_cache=False).logits
     return torch.nn.functional.cross_entropy(
-        logits.flatten(0, 1), ids[:, 1:].flatten(), ignore_index=-1, reduction="sum"
+        logits.flatten(0, 1), wanted[:, 1:].flatten(), ignore_index=-1, reduction="sum"
     )

@@ -1,4 +1,4 @@
-"""Open what a study or a command names as its model; `planted` is the bundled one."""
+"""Open what a study or a command names as its model; `planted` and `planted-ambiguous` are bundled."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 from evenhand.core.errors import UsageError
 from evenhand.lm.load import Loading, load
 from evenhand.lm.model import LM
-from evenhand.planted import model_path, name_of
+from evenhand.planted import BUNDLED, model_path, name_of
 from evenhand.study.config import ModelConfig
 
 
 def open_model(config: ModelConfig, notify: Callable[[str], None] = lambda line: None) -> LM:
     """Load a model as configured; UsageError where it has a chat template and whether to use it was not said."""
     where: str | Path = config.where()
-    if where == "planted":
-        where = model_path()
+    if where in BUNDLED:
+        where = model_path(where)
     loading = Loading(
         revision=config.revision,
         dtype=config.dtype,
