@@ -18,10 +18,10 @@ all a model reads, a chat template included, after its start token; the context 
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -54,9 +54,25 @@ def behind(prefix: Tokens, read: Tokens, starts: frozenset[int]) -> Tokens:
     return read[:first] + prefix + read[first:]
 
 
-@dataclass(frozen=True, slots=True)
-class Decoding:
+class Decoding(Protocol):
     """What takes the place of a causal model's next-token distributions while it stands in `LM.decoding`."""
+
+    @property
+    def taken(self) -> int:
+        """Tokens by which the context is shorter."""
+        ...
+
+    def logits(
+        self, lm: LM, inputs: dict[str, Any], rows: Int[Tensor, " k"], at: Int[Tensor, " k"],
+        logits: Float[Tensor, "k vocab"],
+    ) -> Float[Tensor, "k vocab"]:  # fmt: skip
+        """Return log p′ (fp32) at the wanted (row, position) pairs of a forward pass that gave `logits`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SelfDebiased:
+    """Self-debiasing with prefixes that are put behind a start token, where a text has one."""
 
     prefixes: tuple[Tokens, ...]
     decay: float
@@ -64,40 +80,51 @@ class Decoding:
     starts: frozenset[int]
 
     @property
-    def longest(self) -> int:
-        """Tokens of the longest prefix, by which the context is shorter."""
+    def taken(self) -> int:
+        """Tokens of the longest prefix."""
         return max(map(len, self.prefixes))
 
     def logits(
         self, lm: LM, inputs: dict[str, Any], rows: Int[Tensor, " k"], at: Int[Tensor, " k"],
         logits: Float[Tensor, "k vocab"],
     ) -> Float[Tensor, "k vocab"]:  # fmt: skip
-        """Return log p′ (fp32) at the wanted (row, position) pairs of a forward pass that gave `logits`."""
-        read = _read(inputs, rows, at)
+        """Return log p′ at the wanted places."""
+        read = tokens_read(inputs, rows, at)
         biased = torch.zeros_like(logits, dtype=torch.float32)
+
+        def take(numbers: Int[Tensor, " n"], found: Float[Tensor, "n vocab"]) -> None:
+            numbers = numbers.to(biased.device)
+            p = found.softmax(-1, dtype=torch.float32).to(biased.device)
+            biased[numbers] = torch.maximum(biased[numbers], p)
+
         with decoded(lm, None):
             for prefix in self.prefixes:
-                self._raise(lm, prefix, read, biased)
+                read_again(lm, [behind(prefix, each, self.starts) for each in read], take)
         return debiased(logits, biased, self.decay, self.epsilon)
 
-    def _raise(self, lm: LM, prefix: Tokens, read: Sequence[Tokens], biased: Float[Tensor, "k vocab"]) -> None:
-        """Raise p_b at each place to the probabilities behind a prefix; a text that begins another shares its row."""
-        rows, places = _grown([behind(prefix, each, self.starts) for each in read], packable(lm))
-        ends: list[dict[int, list[int]]] = [{} for _ in rows]
-        for number, (row, node) in enumerate(places):
-            ends[row].setdefault(node, []).append(number)
 
-        def run(batch: list[int]) -> None:
-            wanted = [(i, node) for i, row in enumerate(batch) for node in ends[row]]
-            where, at = torch.tensor(wanted).unbind(1)
-            given = _inputs(lm, [rows[row] for row in batch])
-            found = forward_to_learn(lm, given, where, at)[0].softmax(-1, dtype=torch.float32)
-            known = [(number, k) for k, (i, node) in enumerate(wanted) for number in ends[batch[i]][node]]
-            numbers, k = torch.tensor(known, device=biased.device).unbind(1)
-            biased[numbers] = torch.maximum(biased[numbers], found.to(biased.device)[k])
+def read_again(
+    lm: LM, texts: Sequence[Tokens], take: Callable[[Int[Tensor, " n"], Float[Tensor, "n vocab"]], None]
+) -> None:
+    """Read texts from their start and hand over the logits after them, with the numbers of these texts, as they come.
 
-        with torch.no_grad():
-            in_batches(lm, Work(range(len(rows)), lambda row: rows[row].cost(), run), _unheard)
+    What texts begin with in common is read once where attention is full.
+    """
+    rows, places = _grown(texts, packable(lm))
+    ends: list[dict[int, list[int]]] = [{} for _ in rows]
+    for number, (row, node) in enumerate(places):
+        ends[row].setdefault(node, []).append(number)
+
+    def run(batch: list[int]) -> None:
+        wanted = [(i, node) for i, row in enumerate(batch) for node in ends[row]]
+        where, at = torch.tensor(wanted).unbind(1)
+        found = forward_to_learn(lm, _inputs(lm, [rows[row] for row in batch]), where, at)[0]
+        known = [(number, k) for k, (i, node) in enumerate(wanted) for number in ends[batch[i]][node]]
+        numbers, k = torch.tensor(known).unbind(1)
+        take(numbers, found[k.to(found.device)])
+
+    with torch.no_grad():
+        in_batches(lm, Work(range(len(rows)), lambda row: rows[row].cost(), run), _unheard)
 
 
 def _unheard(label: str, done: int, total: int) -> None:
@@ -128,7 +155,7 @@ def _grown(texts: Sequence[Tokens], branches: bool) -> tuple[list[_Row], list[tu
     return rows, places
 
 
-def _read(inputs: dict[str, Any], rows: Int[Tensor, " k"], at: Int[Tensor, " k"]) -> list[Tokens]:
+def tokens_read(inputs: dict[str, Any], rows: Int[Tensor, " k"], at: Int[Tensor, " k"]) -> list[Tokens]:
     """Return the tokens that each wanted place has read, its own the last."""
     ids, mask, cache = inputs["input_ids"], inputs["attention_mask"], inputs.get("past_key_values")
     tokens = ids if cache is None else _with_cached(cache, ids, mask)
@@ -161,22 +188,27 @@ def _with_cached(cache: Any, ids: Int[Tensor, "row pos"], mask: Int[Tensor, "row
     return kept[..., 0]
 
 
-def decoding_of(lm: LM, prefixes: Sequence[str], decay: float, epsilon: float) -> Decoding:
+def decoding_of(lm: LM, prefixes: Sequence[str], decay: float, epsilon: float) -> SelfDebiased:
     """Return the decoding with these prefixes, as the model's tokenizer writes them.
 
     Raises CannotRun for a model that is not causal, and within another decoding; UsageError for a prefix without
     tokens.
     """
-    if lm.kind != "causal":
-        raise CannotRun(
-            f"{lm.identity.source} is of kind {lm.kind}: self-debiasing by decoding puts prefixes before a text that a "
-            "causal model goes on with; use a causal model"
-        )
-    if lm.decoding is not None:
-        raise CannotRun("another edit already changes how this model decodes; apply one at a time, or join prefixes")
+    check_free(lm)
     out: Any = lm.tokenizer(list(prefixes), add_special_tokens=False, verbose=False)
     found = tuple(tuple(int(i) for i in ids) for ids in out["input_ids"])
     if not found or not all(found):
         raise UsageError("self-debiasing needs prefixes, and one of them adds no token for this tokenizer")
     known: tuple[Any, Any] = lm.tokenizer.bos_token_id, lm.tokenizer.cls_token_id
-    return Decoding(found, decay, epsilon, frozenset(int(i) for i in known if i is not None))
+    return SelfDebiased(found, decay, epsilon, frozenset(int(i) for i in known if i is not None))
+
+
+def check_free(lm: LM) -> None:
+    """Raise CannotRun unless this is a causal model that decodes as it is."""
+    if lm.kind != "causal":
+        raise CannotRun(
+            f"{lm.identity.source} is of kind {lm.kind}: an edit of decoding changes how a causal model goes on with a "
+            "text; use a causal model"
+        )
+    if lm.decoding is not None:
+        raise CannotRun("another edit already changes how this model decodes; apply one at a time")

@@ -50,7 +50,7 @@ def context_length(lm: LM) -> int | None:
     if not lm.family.positions:
         return None
     declared: Any = getattr(lm.model.config, "max_position_embeddings", None)
-    taken = 0 if lm.decoding is None else lm.decoding.longest
+    taken = 0 if lm.decoding is None else lm.decoding.taken
     return None if declared is None else int(declared) - _first_position(lm) - taken
 
 
