@@ -183,6 +183,23 @@ def test_a_run_whose_edits_share_no_space_names_them(evenhand, shop, tmp_path):
     assert not (tmp_path / "page.html").exists()
 
 
+def test_scores_and_an_edit_of_different_spaces_are_each_named_with_theirs(evenhand, shop, small, tmp_path):
+    edit, paths = small(evenhand, "edit"), [tmp_path / "values.safetensors", tmp_path / "rows.safetensors"]
+    for path, space in zip(paths, ("value", "row"), strict=True):
+        args = ("locate", shop / "model", "-s", shop / "shop.toml", "-l", "random", "--set", f"space={space}")
+        assert evenhand(*args, "--out", path).code == 0
+    said = evenhand("explain", paths[0], "--against", edit)
+    assert (said.code, said.out) == (3, "")
+    assert f"{paths[0]} (scores of value units); {edit} (neuron units)" in said.err
+    assert f"`evenhand explain {edit}`" in said.err
+    said = evenhand("explain", paths[0], "--against", paths[1])
+    assert f"{paths[0]} (scores of value units); {paths[1]} (scores of row units)" in said.err
+    assert "`evenhand explain" not in said.err
+    said = evenhand("explain", edit, "-s", shop / "shop.toml", "--utility", shop / "texts.toml", "--against", paths[1])
+    assert said.code == 0, said.err
+    assert f"{edit} (neuron units); {paths[1]} (row units)" in said.out
+
+
 def _moved(edit):
     """The same edit, whose record names a model that is not there any more."""
     record = json.loads((edit / "edit.json").read_text())

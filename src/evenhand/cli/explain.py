@@ -242,15 +242,23 @@ def _known(paths: list[Path]) -> list[tuple[Known, Path]]:
 
 def _nothing(asked: Path, known: list[tuple[Known, Path]]) -> str:
     """Why nothing can be compared, what there is, and what to try."""
+    if len(known) < 2:
+        return f"{asked}: there is nothing to compare it with; name other edits or scores with --against"
+    models = list(dict.fromkeys(each.model for each, _ in known))
+    there = "; ".join(
+        f"{each.name} ({_space(each)}{f', model {models.index(each.model) + 1}' if len(models) > 1 else ''})"
+        for each, _ in known
+    )
+    edits = [path for each, path in known if each.scores is None]
+    alone = f"Explain each edit by its path, such as `evenhand explain {edits[0]}`, or name" if edits else "Name"
+    return (f"{asked}: no two of these are edits or scores of units of the same space and model, so nothing can be "
+            f"compared: {there}. {alone} other edits or scores with --against")  # fmt: skip
+
+
+def _space(each: Known) -> str:
+    """What it is of: units of a space, or no set of them."""
     from evenhand.core.component import called
 
-    edits = [(each, path) for each, path in known if each.scores is None]
-    if not edits:
-        return f"{asked}: there is nothing to compare it with; name other edits or scores with --against"
-    there = "; ".join(
-        f"{each.name} ({called(each.selection.layout.space) if each.selection is not None else 'no set of units'})"
-        for each, _ in edits
-    )  # fmt: skip
-    return (f"{asked}: no two of its edits change units of the same space and model, so nothing can be compared: "
-            f"{there}. Explain each by its path, such as `evenhand explain {edits[0][1]}`, or name other edits or "
-            "scores with --against")  # fmt: skip
+    if each.scores is not None:
+        return f"scores of {called(each.scores.layout.space)}"
+    return called(each.selection.layout.space) if each.selection is not None else "no set of units"

@@ -97,6 +97,7 @@ def _matrix(each: MatrixRecord) -> list[str]:
 
 def _shared(shared: Overlap) -> None:
     from evenhand.cli.screen import table
+    from evenhand.core.component import called
 
     if shared.pairs:
         body = [[shared.edits[p.a], shared.edits[p.b], str(p.both), _number(p.jaccard), _number(p.chance, ".2g"),
@@ -106,7 +107,9 @@ def _shared(shared: Overlap) -> None:
         body = [[shared.edits[i], shared.edits[j], _number(value)] for i, j, value in shared.correlations]
         table("Rank correlation of scores (Spearman)", ["of", "and", "correlation"], body)
     if not shared.pairs and not shared.correlations:
-        print("Nothing to compare: these are of different models or spaces, or no sets of units.")
+        there = "; ".join(f"{name} ({called(space) if space else 'no set of units'})"
+                          for name, space in zip(shared.edits, shared.spaces, strict=True))  # fmt: skip
+        print(f"Nothing to compare: no two are of units of the same space and model: {there}.")
 
 
 def _number(value: float, form: str = ".3f") -> str:
