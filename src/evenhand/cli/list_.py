@@ -16,7 +16,7 @@ def list_(
     kind: Annotated[str | None, typer.Argument(help=f"One of: {', '.join(find.KINDS)}.", show_default=False)] = None,
     json_: options.Json = False,
 ) -> None:
-    """List scenarios, measures, locators, span selectors, edits and methods with one line each.
+    """List scenarios, measures, locators, span selectors, readings, edits and methods with one line each.
 
     Example: evenhand list methods
     """
