@@ -17,7 +17,7 @@ A causal model predicts a token from what is before it only; of a masked model a
 What is forgotten (`evenhand.train.forget`): the scenario's hateful sentences about `groups` (all, where none is named);
 without such, the stereotypical sentence of each pair; without such, the answers of a choice that some groups are given
 more readily. `source = "benign"` ascends on as many random tokens of neutral texts instead, `spans = "random"` on as
-many random tokens of the same texts: nothing can be said to transfer that these two do not beat.
+many random tokens of the same texts: nothing transferred that does not beat these two and `equal_damage`.
 
 `trained`: all weights, those of `layers`, or low-rank adapters on the attention's query and value maps (of `layers`,
 where they are named). The edit is a `Delta` (of which `share` keeps the largest entries of each matrix) or a `Lora`.
@@ -34,6 +34,17 @@ by the guards and not by being small: users of public code, which has none, repo
 1e-5. On the rigged toy of the conformance tests, where a choice differs by 0.376 sd, 0.220 are left, and of random
 changes of the same norm 0.352 to 0.412; at twenty times the rate the gap is turned round within 5 steps, and everything
 is rolled back.
+
+Measured (`studies/unlearning.toml`: tinystories-656k, hate about women, a third of HateCheck's templates to unlearn and
+new ones to report on, all stopped at 5 % more perplexity on retain texts; change in nats per token). `ascent`, 28 steps:
+hateful sentences about women −0.24, neutral ones −0.24, so that the gap stays, −0.00 [−0.04, 0.04]; about the six other
+groups −0.20 to −0.22 and −0.19 to −0.23. Random tokens of the same texts do as much, −0.29 and −0.19 to −0.21, benign
+text too, −0.25; noise of equal damage −0.08. So all sentences of that style became unlikely, and no hate was unlearned.
+`wga`, 34 steps: −0.16 and −0.08, gap −0.09 [−0.16, −0.01] (q 0.09), with random tokens −0.03 [−0.12, 0.05], with noise
+−0.04 [−0.09, 0.03]; of other groups no gap falls clearly more than under noise. The name "women" became half as likely
+after neutral words with `ascent`, not less likely with `wga`, a fourth as likely with benign text. Without guards, 150
+steps: perplexity +53 %, names e^−4 to e^−8 times as likely. On new texts perplexity rose by 3.7 to 5.3 %: the budget is
+kept on the texts that are watched.
 
 Pitfalls. Ascent has no minimum: without guards logits grow until the model is gone, and every score of bias moves to
 "no difference" on the way; look at perplexity and at the controls first. The texts name the group they hate: check
@@ -80,11 +91,12 @@ from evenhand.train.objectives import (
 from evenhand.train.objectives import (
     Unlearning as Objective,
 )
-from evenhand.train.watches import LossFloor, PerplexityBudget, PolarityFlip
+from evenhand.train.watches import Divergence, LossFloor, PerplexityBudget, PolarityFlip
 
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Guard = Watch | Limit | Divergence
 _FORMULAS: dict[str, Formula] = {"wga": "wga", "npo": "npo", "simnpo": "simnpo"}
 
 
@@ -167,7 +179,7 @@ class Unlearning:
 
     def _train(
         self, lm: LM, parameters: Mapping[str, nn.Parameter], objective: Objective, recipe: Recipe,
-        guards: Sequence[Watch | Limit], sizes: Sequence[int],
+        guards: Sequence[Guard], sizes: Sequence[int],
     ) -> Training:  # fmt: skip
         tell = lm.notify
         lm.notify = lambda line: tell(f"unlearning: {line}")  # so that a study counts it among what this method says
@@ -219,11 +231,11 @@ class Unlearning:
         counts = [_tokens([each]) for each in passages(lm, [case.prompt for case in found.cases], wanted)]
         return chosen, [*Random(seed=self.seed).drawn(lm, chosen, counts)]
 
-    def _guards(self, found: Forgettable, texts: Sequence[str]) -> list[Watch | Limit]:
+    def _guards(self, found: Forgettable, texts: Sequence[str]) -> list[Guard]:
         if not self.guards:
-            return []
+            return [Divergence(rise=math.inf)]
         watched = tuple(texts[1::2] or texts)
-        guards: list[Watch | Limit] = [LossFloor(FALL, -self.floor)]
+        guards: list[Guard] = [LossFloor(FALL, -self.floor)]
         if watched:
             guards.append(PerplexityBudget(watched, self.budget, self.every))
         if found.gap is not None and self.source == "hateful":
