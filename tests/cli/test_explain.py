@@ -122,7 +122,7 @@ def test_the_table_names_units_effects_and_drivers(evenhand, small, shop):
     assert said.code == 0, said.err
     assert "Each unit edited alone" in said.out
     assert "Where they are most active" in said.out
-    assert "The largest of 3 random units of these layers" in said.out
+    assert "The largest of 8 random units of these layers" in said.out
     assert said.out.splitlines()[1].startswith("  bus, gap to b: ")
 
 

@@ -18,6 +18,14 @@ def _unit(**more):
     return UnitRecord(**given | more)
 
 
+def test_one_random_unit_is_no_plural(capsys):
+    for n, said in ((1, "The largest of 1 random unit of"), (8, "The largest of 8 random units of"), (0, "")):
+        tell(Path("edit"), [Explanation(describes="e", units=(_unit(),), random_units=n)], None, None, False)
+        told = capsys.readouterr().out
+        assert said in told
+        assert ("The largest" in told) == bool(n)
+
+
 def test_words_stand_the_way_the_activation_points():
     negative, positive, mixed = units.told([_unit(positive=0.1), _unit(positive=0.9), _unit(positive=0.6)], math.nan)
     assert (negative.towards, negative.away) == (("␣b",), ("␣a",))
@@ -114,11 +122,11 @@ def test_units_of_which_only_the_words_are_known_are_left_to_the_table():
 
 
 def test_the_yardstick_and_the_matrices():
-    few = [_unit()] * 3
-    assert units.yardstick(math.nan, math.nan, few) == ""
-    assert units.yardstick(0.0021, 0.001, few).startswith("Of 3 random units of the same layers, each alone, the ")
-    assert "largest change of the gap is 0.00210 SD" in units.yardstick(0.0021, 0.001, few)
-    assert units.yardstick(0.0021, 0.001, few * 9).startswith("Of 8 random units")
+    assert units.yardstick(0, math.nan, math.nan) == ""
+    assert units.yardstick(8, 0.0021, 0.001).startswith("Of 8 random units of the same layers, each alone, the ")
+    assert "largest change of the gap is 0.00210 SD" in units.yardstick(8, 0.0021, 0.001)
+    assert units.yardstick(1, 0.0021, 0.001).startswith("Of 1 random unit of")
+    assert units.yardstick(0, 0.0021, 0.001).startswith("Of random units of"), "a record of before"
     record = MatrixRecord(path="q", layer=0, stack="decoder", rows=10, columns=20, entries=4, rows_hit=3, columns_hit=2,
                           top_columns=((3, 3), (5, 1)), crowded_columns=0.75, crowded_rows=0.5)  # fmt: skip
     (row,) = units.crowded([record]).rows

@@ -18,7 +18,7 @@ from evenhand.report.tables import units as table_of
 from evenhand.report.units import told
 from evenhand.scenarios._load import load_scenario
 from evenhand.study.ground import Depth, Ground
-from evenhand.study.units import addresses, explained, named
+from evenhand.study.units import addresses, alone, explained, named
 from evenhand.study.utility import together
 from evenhand.testing.tiny import tiny_lm
 
@@ -110,6 +110,27 @@ def test_what_cannot_be_probed_is_said_and_undefined(shop):
         "What the edit and its units do to the gap in bus, lamp is not measured: its answers are no numbers or options "
         "that can be scored, or it compares no groups."
     ]
+
+
+def test_one_unit_is_set_against_as_many_random_ones_as_many_units_are(shop, monkeypatch):
+    ground, tried = _ground(shop), []
+
+    def heard(ground, variants):
+        tried.append([int(unit) for variant in variants for unit in variant.selection.units])
+        return alone(ground, variants)
+
+    monkeypatch.setattr("evenhand.study.units.alone", heard)
+    layout = ground.lm.layout("neuron")
+    first, last = layout.starts()[0], layout.starts()[-1]
+    for chosen, edges in (([last + 7], {last: 8}), ([first, last + 1, last + 2], {first: 3, last: 5})):
+        found = explained(ground, layout, chosen, 0.0)
+        random = tried[-1][len(chosen) :]
+        assert tried[-1][: len(chosen)] == chosen
+        assert found.random_units == len(set(random) - set(chosen)) == 8
+        assert {edge: sum(edge <= unit < edge + layout.sites[0].units for unit in random) for edge in edges} == edges
+        assert found.random_change > 0
+    heads = ground.lm.layout("head")
+    assert explained(ground, heads, [1], 0.0).random_units == heads.sites[0].units - 1, "there are no more others"
 
 
 def test_units_are_listed_by_rank_and_then_by_place(shop):

@@ -6,8 +6,6 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evenhand.core.explained import RANDOM_UNITS
-
 if TYPE_CHECKING:
     from evenhand.core.explained import Driver, Explanation, MatrixRecord, Overlap, UnitRecord
 
@@ -53,8 +51,9 @@ def _part(part: Explanation) -> None:
         table("Each unit edited alone (changes in sd), and its mean activation", head,
               [_row(unit, outcomes, groups) for unit in part.units])  # fmt: skip
         change, shift = _number(part.random_change, ".2g"), _number(part.random_divergence, ".2g")
-        n = min(RANDOM_UNITS, len(part.units))
-        print(f"The largest of {n} random units of these layers, each alone: change of |gap| {change}, KL {shift}.")
+        if n := part.random_units:
+            print(f"The largest of {n} random unit{'s' * (n > 1)} of these layers, each alone: change of |gap| "
+                  f"{change}, KL {shift}.")  # fmt: skip
         print(f"Of all tokens {_share(part.first)} are the first and {_share(part.delimiters)} delimiters.\n")
         table("Where they are most active", ["layer", "unit", "activation", "in", "text"],
               [_driver(unit, each) for unit in part.units for each in unit.drivers])  # fmt: skip

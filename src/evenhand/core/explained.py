@@ -9,7 +9,7 @@ from evenhand.core.estimate import Estimate, Number
 from evenhand.core.frozen import Record
 
 RANDOM_UNITS = 8
-"""At most so many random units are what single ones are set against: as many as are explained."""
+"""So many random units are what single ones are set against; fewer where their matrices hold no more others."""
 ONE_SIGN = 0.75
 """A unit whose activation has one sign to at least this share pushes one way."""
 
@@ -163,8 +163,10 @@ class Explanation(Record):
     first: Number = math.nan
     """Share of all tokens read that are the first of their text: what `UnitRecord.first` is to be set against."""
     delimiters: Number = math.nan
+    random_units: int = 0
+    """Random units of the same layers, each edited alone, that the next numbers are of; 0: not recorded."""
     random_change: Number = math.nan
-    """Largest |change| of the mean gap among as many (at most 8) random units of the same layers, each edited alone."""
+    """Largest |change| of the mean gap among them."""
     random_divergence: Number = math.nan
     notes: tuple[str, ...] = ()
 

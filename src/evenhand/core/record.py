@@ -115,8 +115,9 @@ class CellRecord(Record):
     """The first `units_shown`, of which the first `units_explained` have more than their words."""
     matrices: tuple[MatrixRecord, ...] = ()
     """Where the changed weights crowd, for an edit of single weights."""
+    random_units: int = 0
+    """Random units, each edited alone, that the next numbers are of; see `Explanation`."""
     random_change: Number = math.nan
-    """Largest |change| of the mean gap among random units, each edited alone; see `Explanation`."""
     random_divergence: Number = math.nan
     per_layer: dict[str, int]
     layer_sizes: dict[str, int]

@@ -121,7 +121,7 @@ def _part(part: Explanation) -> Part:
     return Part(
         part.describes, "weights" if part.space == "weight" else f"{part.space} units", tuple(_whole(part)),
         tuple(_layers(part)), tuple(units.told(part.units, part.random_change)),
-        units.yardstick(part.random_change, part.random_divergence, part.units), tokens,
+        units.yardstick(part.random_units, part.random_change, part.random_divergence), tokens,
         units.crowded(part.matrices) if part.matrices else EMPTY, part.notes,
     )  # fmt: skip
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evenhand.core.explained import RANDOM_UNITS, Driver, GapEffect, MatrixRecord, UnitRecord
+from evenhand.core.explained import Driver, GapEffect, MatrixRecord, UnitRecord
 from evenhand.report import words
 from evenhand.report.tables import Table
 
@@ -131,14 +131,14 @@ def _spot(each: Driver) -> Spot:
     return Spot(each.where, before.lstrip(), token or "(empty)", after, words.figure(each.value))
 
 
-def yardstick(change: float, divergence: float, shown: Sequence[UnitRecord]) -> str:
-    """Return the most that random units of the layers of those shown do, each alone; empty where none was tried."""
+def yardstick(n: int, change: float, divergence: float) -> str:
+    """Return the most that `n` random units (0: not recorded how many) do, each alone; empty where none was tried."""
     if math.isnan(divergence):
         return ""
-    n = min(RANDOM_UNITS, sum(bool(unit.drivers) for unit in shown))
+    those = words.count(n, "random unit") if n else "random units"
     gap = "" if math.isnan(change) else f"the largest change of the gap is {words.figure(change)} SD and "
     shift = f"the largest shift of neutral text {words.figure(divergence)} nats per token"
-    return f"Of {words.count(n, 'random unit')} of the same layers, each alone, {gap}{shift}."
+    return f"Of {those} of the same layers, each alone, {gap}{shift}."
 
 
 def crowded(matrices: Sequence[MatrixRecord]) -> Table:

@@ -40,7 +40,8 @@ def unit_fields(bench: Bench, spec: CellSpec, edit: Edit | None, order: dict[int
         return {"units": words, "notes": (f"What single units do is not told: {error}.", *_left(edit, len(listed)))}
     return {
         "units": (*found.units, *named(bench.lm, layout, listed[len(few) :])),
-        "random_change": found.random_change, "random_divergence": found.random_divergence,
+        "random_units": found.random_units, "random_change": found.random_change,
+        "random_divergence": found.random_divergence,
         "notes": (*_left(edit, len(listed)), *ground.notes),
     }  # fmt: skip
 

@@ -84,7 +84,8 @@ def _units(ground: Ground, edit: Scale, told: Explanation, top: int) -> Explanat
     ranked = sorted(found.units, key=lambda unit: -abs(unit.change) if not math.isnan(unit.change) else 0.0)
     return told.model_copy(update={
         "units": tuple(ranked), "first": found.first, "delimiters": found.delimiters,
-        "random_change": found.random_change, "random_divergence": found.random_divergence,
+        "random_units": found.random_units, "random_change": found.random_change,
+        "random_divergence": found.random_divergence,
         "notes": (*notes, *_wordless(ground, layout, chosen), *_brief(ground, ranked), *ground.notes),
     })  # fmt: skip
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle, islice
 
 import torch
 from jaxtyping import Float
@@ -12,7 +15,6 @@ from torch import Tensor
 
 from evenhand.core.component import Layout, Selection
 from evenhand.core.explained import RANDOM_UNITS, GapEffect, GroupEffect, UnitRecord
-from evenhand.core.select import matched_random
 from evenhand.lm.model import LM
 from evenhand.lm.probe import Probe, spread
 from evenhand.lm.promote import promoted
@@ -32,6 +34,7 @@ class Explained:
     units: tuple[UnitRecord, ...] = ()
     first: float = math.nan
     delimiters: float = math.nan
+    random_units: int = 0
     random_change: float = math.nan
     random_divergence: float = math.nan
 
@@ -98,9 +101,7 @@ def explained(ground: Ground, layout: Layout, units: Sequence[int], factor: floa
     if not units:
         return Explained()
     chosen = sorted(units)
-    few = Selection.of(layout, spread(chosen, RANDOM_UNITS))
-    drawn = matched_random(few, torch.Generator().manual_seed(len(units)))
-    random = [int(unit) for unit in drawn.units]
+    random = _beside(layout, chosen)
     found = alone(ground, [Variant(Selection.of(layout, [unit]), factor) for unit in (*chosen, *random)])
     on, k = driven(ground, Selection.of(layout, chosen)), len(chosen)
     records = [
@@ -112,10 +113,21 @@ def explained(ground: Ground, layout: Layout, units: Sequence[int], factor: floa
     ]  # fmt: skip
     at = dict(zip(chosen, records, strict=True))
     return Explained(
-        tuple(at[unit] for unit in units), on.first, on.delimiters,
+        tuple(at[unit] for unit in units), on.first, on.delimiters, len(random),
         max((abs(found.change(k + i)) for i in range(len(random))), default=math.nan),
         max(found.divergence[k:], default=math.nan),
     )  # fmt: skip
+
+
+def _beside(layout: Layout, chosen: Sequence[int]) -> list[int]:
+    """Random units other than the chosen ones, in the matrices of these in turn until they are RANDOM_UNITS."""
+    generator, starts = torch.Generator().manual_seed(len(chosen)), layout.starts()
+    turns = islice(cycle(spread(chosen, RANDOM_UNITS)), RANDOM_UNITS)
+    drawn: list[int] = []
+    for at, count in sorted(Counter(bisect_right(starts, unit) - 1 for unit in turns).items()):
+        others = sorted(set(range(starts[at], starts[at] + layout.sites[at].units)) - set(chosen))
+        drawn += [others[int(i)] for i in torch.randperm(len(others), generator=generator)[:count]]
+    return drawn
 
 
 def alone(ground: Ground, variants: Sequence[Variant]) -> Alone:
