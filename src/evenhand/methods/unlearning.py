@@ -38,7 +38,7 @@ is rolled back.
 Measured (`studies/unlearning.toml`: tinystories-656k, hate about women, a third of HateCheck's templates to unlearn and
 new ones to report on, all stopped at 5 % more perplexity on retain texts; changes in nats a token). `ascent`, 28 steps:
 hateful sentences about women −0.24, neutral ones −0.24, so that the gap stays, −0.00 [−0.04, 0.04]; about the six other
-groups −0.20 to −0.22 and −0.19 to −0.23. Random tokens of the same texts do as much, −0.29 and −0.19 to −0.21, benign
+groups −0.20 to −0.22 and −0.19 to −0.23. Random tokens of the same texts do as much, −0.29 and −0.18 to −0.21, benign
 text too, −0.25; noise of equal damage −0.08. So all sentences of that style became unlikely, hate not more than others.
 `wga`, 34 steps: −0.16 and −0.08, gap −0.09 [−0.16, −0.01] (q 0.09), with random tokens −0.03 [−0.12, 0.05], with noise
 −0.04 [−0.09, 0.03]; of other groups no gap falls clearly more than under noise. The name "women" became half as likely
