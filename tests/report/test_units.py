@@ -26,6 +26,23 @@ def test_one_random_unit_is_no_plural(capsys):
         assert ("The largest" in told) == bool(n)
 
 
+def test_the_terminal_tells_both_sides_of_the_words_within_100_columns(capsys):
+    towards, away = ([f" {word}{i}" for i in range(8)] for word in ("encourage", "deny"))
+    moves = tuple(GroupEffect(context="loan", group=g, change=-0.123) for g in ("northmere", "southmere"))
+    unit = _unit(positive=0.9, promotes=tuple(towards), suppresses=tuple(away), outcomes=moves, matrix="mlp.gate_proj",
+                 groups={"northmere": -1.234, "southmere": 1.0}, neutral=0.5, first=0.2, delimiters=0.01,
+                 divergence=0.0012)  # fmt: skip
+    part = Explanation(describes="e", units=(unit, unit.model_copy(update={"positive": 0.6})), random_units=8)
+    tell(Path("edit"), [part], None, None, False)
+    told = capsys.readouterr().out
+    assert max(map(len, told.splitlines())) <= 100
+    plain, mixed = told.partition("makes less likely\n")[2].splitlines()[:2]
+    assert plain.startswith("  3 mlp.gate_proj  107   ' encourage0' ' encourage1'")
+    assert "  ' deny0' ' deny1' ' deny2' ' deny3'" in plain
+    assert "mixed signs: " in mixed
+    assert mixed.endswith("those of the other sign")
+
+
 def test_words_stand_the_way_the_activation_points():
     negative, positive, mixed = units.told([_unit(positive=0.1), _unit(positive=0.9), _unit(positive=0.6)], math.nan)
     assert (negative.towards, negative.away) == (("␣b",), ("␣a",))

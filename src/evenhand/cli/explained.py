@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from evenhand.core.explained import Driver, Explanation, MatrixRecord, Overlap, UnitRecord
 
+_WIDTH = 34
+"""Characters of the words on either side, so that both fit beside a unit's place on a terminal of 100."""
+
 
 def tell(
     edit: Path, found: list[Explanation], shared: Overlap | None, page: Path | None, json_: bool
@@ -44,19 +47,7 @@ def _part(part: Explanation) -> None:
         print(f"  Read on at most {part.names} names of each group and variation. {part.read_on}".rstrip())
     print()
     if part.units:
-        groups = list(dict.fromkeys(group for unit in part.units for group in unit.groups))
-        outcomes = list(dict.fromkeys(each.group for unit in part.units for each in unit.outcomes))
-        head = ["layer", "unit", "change of |gap|", *(f"outcome, {g}" for g in outcomes), "KL",
-                *(f"mean, {g}" for g in groups), "neutral", "first token", "delimiters", "makes likelier"]  # fmt: skip
-        table("Each unit edited alone (changes in sd), and its mean activation", head,
-              [_row(unit, outcomes, groups) for unit in part.units])  # fmt: skip
-        change, shift = _number(part.random_change, ".2g"), _number(part.random_divergence, ".2g")
-        if n := part.random_units:
-            print(f"The largest of {n} random unit{'s' * (n > 1)} of these layers, each alone: change of |gap| "
-                  f"{change}, KL {shift}.")  # fmt: skip
-        print(f"Of all tokens {_share(part.first)} are the first and {_share(part.delimiters)} delimiters.\n")
-        table("Where they are most active", ["layer", "unit", "activation", "in", "text"],
-              [_driver(unit, each) for unit in part.units for each in unit.drivers])  # fmt: skip
+        _units(part)
     if part.matrices:
         head = ["matrix", "weights", "rows hit", "columns hit", "in the fullest 1 % of columns", "fullest columns"]
         table("Where the changed weights are", head, [_matrix(each) for each in part.matrices])
@@ -64,19 +55,53 @@ def _part(part: Explanation) -> None:
         print(note)
 
 
-def _row(unit: UnitRecord, outcomes: list[str], groups: list[str]) -> list[str]:
-    means = [_number(unit.groups.get(group, math.nan)) for group in groups]
-    moved = [_number(unit.outcome(group), "+.3f") for group in outcomes]
-    return [_layer(unit), str(unit.unit), _number(unit.change, "+.3f"), *moved, _number(unit.divergence, ".2g"),
-            *means, _number(unit.neutral), _share(unit.first), _share(unit.delimiters),
-            _words(unit)]  # fmt: skip
+def _units(part: Explanation) -> None:
+    """Tables of what units do alone, what they are active on and what they write: one would be too wide."""
+    from evenhand.cli.screen import table
+
+    groups = list(dict.fromkeys(group for unit in part.units for group in unit.groups))
+    outcomes = list(dict.fromkeys(each.group for unit in part.units for each in unit.outcomes))
+    place = ["layer", "unit"]
+    table("Each unit edited alone (changes in sd)",
+          [*place, "change of |gap|", *(f"outcome, {group}" for group in outcomes), "KL"],
+          [[*_place(unit), _number(unit.change, "+.3f"), *(_number(unit.outcome(g), "+.3f") for g in outcomes),
+            _number(unit.divergence, ".2g")] for unit in part.units])  # fmt: skip
+    if n := part.random_units:
+        change, shift = _number(part.random_change, ".2g"), _number(part.random_divergence, ".2g")
+        print(f"The largest of {n} random unit{'s' * (n > 1)} of these layers, each alone: change of |gap| {change}, "
+              f"KL {shift}.\n")  # fmt: skip
+    table("Mean activation, and the share of it on first tokens and on delimiters",
+          [*place, *groups, "neutral", "first", "delimiters"],
+          [[*_place(unit), *(_number(unit.groups.get(g, math.nan)) for g in groups), _number(unit.neutral),
+            _share(unit.first), _share(unit.delimiters)] for unit in part.units])  # fmt: skip
+    print(f"Of all tokens {_share(part.first)} are the first and {_share(part.delimiters)} delimiters.\n")
+    if any(unit.promotes for unit in part.units):
+        table("The words they write", [*place, "makes likelier", "makes less likely"],
+              [[*_place(unit), *_words(unit)] for unit in part.units])  # fmt: skip
+    table("Where they are most active", [*place, "activation", "in", "text"],
+          [_driver(unit, each) for unit in part.units for each in unit.drivers])  # fmt: skip
 
 
-def _words(unit: UnitRecord) -> str:
+def _words(unit: UnitRecord) -> tuple[str, str]:
+    """The first words of either side; of mixed signs neither is the likelier one."""
     towards, away = unit.pushes
     if unit.mixed and unit.promotes:
-        return f"mixed signs: {' '.join(map(repr, towards[:3]))} or {' '.join(map(repr, away[:3]))}"
-    return " ".join(map(repr, towards[:5])) or "–"
+        return f"mixed signs: {_few(towards, _WIDTH // 3)} or {_few(away, _WIDTH // 3)}", "those of the other sign"
+    return _few(towards, _WIDTH), _few(away, _WIDTH)
+
+
+def _few(tokens: tuple[str, ...], width: int) -> str:
+    """As many of the tokens as fit, the first one always."""
+    text = repr(tokens[0]) if tokens else "–"
+    for token in tokens[1:]:
+        if len(text) + 1 + len(repr(token)) > width:
+            break
+        text += f" {token!r}"
+    return text
+
+
+def _place(unit: UnitRecord) -> list[str]:
+    return [_layer(unit), str(unit.unit)]
 
 
 def _layer(unit: UnitRecord) -> str:
@@ -85,7 +110,7 @@ def _layer(unit: UnitRecord) -> str:
 
 def _driver(unit: UnitRecord, each: Driver) -> list[str]:
     text = f"{each.before}[{each.token}]{each.after}".replace("\n", "⏎")
-    return [_layer(unit), str(unit.unit), f"{each.value:+.3g}", each.where, text]
+    return [*_place(unit), f"{each.value:+.3g}", each.where, text]
 
 
 def _matrix(each: MatrixRecord) -> list[str]:
