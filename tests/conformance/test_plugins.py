@@ -80,11 +80,17 @@ def toy() -> Rigged:
     return rigged()
 
 
-@pytest.mark.parametrize("space", ["neuron", "head"])
-@pytest.mark.parametrize("name", [name for name in find.names("methods") if name != CONTROL and _learns_gaps(name)])
-def test_methods_beat_random_units(name: str, space: str, toy: Rigged) -> None:
+def _in_spaces(name: str) -> list[tuple[str, dict[str, str]]]:
     takes_spaces = "space" in find.plugin("methods", name).__dataclass_fields__
-    check_beats_random(find.build("methods", name, {"space": space} if takes_spaces else {}), toy)
+    return [(name, {"space": space}) for space in ("neuron", "head")] if takes_spaces else [(name, {})]
+
+
+LEARNING = [name for name in find.names("methods") if name != CONTROL and _learns_gaps(name)]
+
+
+@pytest.mark.parametrize(("name", "settings"), [each for name in LEARNING for each in _in_spaces(name)])
+def test_methods_beat_random_units(name: str, settings: dict[str, str], toy: Rigged) -> None:
+    check_beats_random(find.build("methods", name, settings), toy)
 
 
 @pytest.mark.parametrize("space", ["neuron", "head"])
