@@ -45,7 +45,12 @@ def explain(
     ] = None,
     utility: Annotated[list[str] | None, typer.Option(help="Neutral texts [the study's, or neutral_text].")] = None,
     top: Annotated[int, typer.Option(min=1, help="At most so many units, those that do most to the gaps.")] = 20,
-    names: Annotated[int, typer.Option(min=2, help="Names of each group that single units are tried on.")] = 12,
+    names: Annotated[
+        int,
+        typer.Option(
+            min=2, help="Names of each group that single units are tried on; 4 times as many questions without groups."
+        ),
+    ] = 12,
     against: Annotated[
         list[Path] | None, typer.Option(help="Another edit, run or file of scores to compare with; may be repeated.")
     ] = None,
@@ -58,7 +63,7 @@ def explain(
     replace: options.Replace = False,
     json_: options.Json = False,
 ) -> None:
-    """Say of an edit which words its units write, what drives them, and what each does alone to gaps and other text.
+    """Say of an edit which words its units write, what drives them, and what each does alone to gaps, answers and text.
 
     Of a run folder: which of its edits share units; its only edit, where it has one. Of scores (`evenhand locate
     --out`) against others: how alike they rank. Shared units are set against what random sets of these sizes share.
@@ -134,11 +139,13 @@ def _prompts(folder: Path, saved: Saved, asked: _Asked) -> tuple[Scenario, str]:
     if same and run:
         # Dealt as in the study: all that its sample holds, in all contexts, before any is left out.
         kept = _kept_apart(whole, run, saved, run["split"]["by"]).only(contexts)
-        return kept, f"The {run['split']['by']}s are those its study reports on, none of which it was fitted on."
+        of = "question" if run["split"]["by"] == "name" and not kept.groups else run["split"]["by"]
+        return kept, f"The {of}s are those its study reports on, none of which it was fitted on."
     bias = whole.only(contexts)
     if same:
-        return bias, ("It was fitted on these names, so the gaps are in-sample; `evenhand run` fits and measures on "
-                      "different ones.")  # fmt: skip
+        names, gaps = ("names", "gaps") if bias.groups else ("questions", "numbers")
+        return bias, (f"It was fitted on these {names}, so the {gaps} are in-sample; `evenhand run` fits and measures "
+                      "on different ones.")  # fmt: skip
     if bias.name != fitted.get("scenario"):
         return bias, "It was fitted on another scenario."
     if not fitted.get("scenario_fingerprint"):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from evenhand.core.explained import Driver, Explanation, MatrixRecord, Overlap, UnitRecord
+    from evenhand.core.explained import AnswerEffect, Driver, Explanation, MatrixRecord, Overlap, UnitRecord
 
 _WIDTH = 34
 """Characters of the words on either side, so that both fit beside a unit's place on a terminal of 100."""
@@ -40,11 +40,16 @@ def _part(part: Explanation) -> None:
     for effect in part.effects:
         beside = random.get((effect.context, effect.other), "")
         print(f"  {effect.context}, gap to {effect.other}: {effect.before:+.3f} → {effect.after:+.3f} sd{beside}")
+    chance = {each.context: f" (random edit: {_answers(each, True)})" for each in part.control_answers}
+    for answers in part.answers:
+        print(f"  {answers.context}, right answers: {_answers(answers)}{chance.get(answers.context, '')}")
     if not math.isnan(part.divergence):
         beside = "" if math.isnan(part.control_divergence) else f" (random edit: {part.control_divergence:.2g})"
         print(f"  neutral text moves by {part.divergence:.2g} nats per token{beside}")
     if part.effects:
         print(f"  Read on at most {part.names} names of each group and variation. {part.read_on}".rstrip())
+    elif part.answers:
+        print(f"  Read on at most {part.questions} questions of each use case. {part.read_on}".rstrip())
     print()
     if part.units:
         _units(part)
@@ -61,15 +66,19 @@ def _units(part: Explanation) -> None:
 
     groups = list(dict.fromkeys(group for unit in part.units for group in unit.groups))
     outcomes = list(dict.fromkeys(each.group for unit in part.units for each in unit.outcomes))
-    place = ["layer", "unit"]
-    table("Each unit edited alone (changes in sd)",
-          [*place, "change of |gap|", *(f"outcome, {group}" for group in outcomes), "KL"],
-          [[*_place(unit), _number(unit.change, "+.3f"), *(_number(unit.outcome(g), "+.3f") for g in outcomes),
+    place, gaps, answers = ["layer", "unit"], any(u.effects for u in part.units), any(u.answers for u in part.units)
+    units = "log-probability in nats" if answers and not gaps else "changes in sd"
+    table(f"Each unit edited alone ({units})",
+          [*place, *["change of |gap|"] * gaps, *(f"outcome, {group}" for group in outcomes),
+           *["change of right answers' log-probability"] * answers, "KL"],
+          [[*_place(unit), *[_number(unit.change, "+.3f")] * gaps,
+            *(_number(unit.outcome(g), "+.3f") for g in outcomes), *[_number(unit.answer, "+.2g")] * answers,
             _number(unit.divergence, ".2g")] for unit in part.units])  # fmt: skip
     if n := part.random_units:
-        change, shift = _number(part.random_change, ".2g"), _number(part.random_divergence, ".2g")
-        print(f"The largest of {n} random unit{'s' * (n > 1)} of these layers, each alone: change of |gap| {change}, "
-              f"KL {shift}.\n")  # fmt: skip
+        told = [f"change of |gap| {_number(part.random_change, '.2g')}"] * gaps
+        told += [f"change of right answers' log-probability {_number(part.random_answer, '.2g')}"] * answers
+        told += [f"KL {_number(part.random_divergence, '.2g')}"]
+        print(f"The largest of {n} random unit{'s' * (n > 1)} of these layers, each alone: {', '.join(told)}.\n")
     table("Mean activation, and the share of it on first tokens and on delimiters",
           [*place, *groups, "neutral", "first", "delimiters"],
           [[*_place(unit), *(_number(unit.groups.get(g, math.nan)) for g in groups), _number(unit.neutral),
@@ -80,6 +89,12 @@ def _units(part: Explanation) -> None:
               [[*_place(unit), *_words(unit)] for unit in part.units])  # fmt: skip
     table("Where they are most active", [*place, "activation", "in", "text"],
           [_driver(unit, each) for unit in part.units for each in unit.drivers])  # fmt: skip
+
+
+def _answers(each: AnswerEffect, after: bool = False) -> str:
+    """Share of right answers and their log-probability, before and after an edit or only after."""
+    shares, logps = (_share(each.right_before), _share(each.right_after)), (f"{each.before:.3f}", f"{each.after:.3f}")
+    return f"{' → '.join(shares[after:])}, log-probability {' → '.join(logps[after:])} nats"
 
 
 def _words(unit: UnitRecord) -> tuple[str, str]:

@@ -49,6 +49,23 @@ class GroupEffect(Record):
     """After − before; positive: a better outcome for the group, where the use case says which is better."""
 
 
+class AnswerEffect(Record):
+    """The right answers to the questions of a use case that compares no groups, before and after an edit."""
+
+    context: str
+    right_before: Number
+    """Share of the questions whose likeliest option is the right one; those that tie share it."""
+    right_after: Number
+    before: Number
+    """Mean log-probability of the right option among the options, in nats."""
+    after: Number
+
+    @property
+    def change(self) -> float:
+        """Change of that log-probability (nats); negative: right answers become less likely."""
+        return self.after - self.before
+
+
 class UnitRecord(Record):
     """One edited unit. Numbers that were not measured (only the first units of an edit are explained) are NaN."""
 
@@ -80,6 +97,8 @@ class UnitRecord(Record):
     """Each gap when this unit alone is edited as the edit does it."""
     outcomes: tuple[GroupEffect, ...] = ()
     """Each group's outcome then: it may move all groups alike and no gap."""
+    answers: tuple[AnswerEffect, ...] = ()
+    """The right answers then, where no groups are compared."""
     divergence: Number = math.nan
     """KL(unedited ‖ this unit alone edited) per token of neutral text, in nats."""
 
@@ -103,6 +122,17 @@ class UnitRecord(Record):
         """Mean change of the size of the gaps when it alone is edited; NaN where none was measured."""
         known = [each.change for each in self.effects if not math.isnan(each.change)]
         return sum(known) / len(known) if known else math.nan
+
+    @property
+    def answer(self) -> float:
+        """Mean change of the right answers' log-probability (nats) then; NaN where none was measured."""
+        known = [each.change for each in self.answers if not math.isnan(each.change)]
+        return sum(known) / len(known) if known else math.nan
+
+    @property
+    def size(self) -> float:
+        """How much it does alone: |change| of the gaps, else of the right answers; 0 where neither was measured."""
+        return next((abs(each) for each in (self.change, self.answer) if not math.isnan(each)), 0.0)
 
     def outcome(self, group: str) -> float:
         """Return the mean change of a group's outcome over the use cases; NaN where none was measured."""
@@ -151,13 +181,18 @@ class Explanation(Record):
     matrices: tuple[MatrixRecord, ...] = ()
     effects: tuple[GapEffect, ...] = ()
     """Each gap under the whole part."""
+    answers: tuple[AnswerEffect, ...] = ()
+    """The right answers under the whole part, of questions that compare no groups."""
     divergence: Number = math.nan
     """KL(unedited ‖ the whole part applied) per token of neutral text, in nats."""
     control: tuple[GapEffect, ...] = ()
     """Each gap under one edit of as many random units of the same matrices; empty where there is none such."""
+    control_answers: tuple[AnswerEffect, ...] = ()
     control_divergence: Number = math.nan
     names: int = 0
     """Gaps are of at most so many names of each group and variation, spread evenly over those of the scenario."""
+    questions: int = 0
+    """Right answers are of at most so many questions of each use case, spread evenly."""
     read_on: str = ""
     """Whether the edit was fitted on these names, as a sentence."""
     first: Number = math.nan
@@ -167,6 +202,8 @@ class Explanation(Record):
     """Random units of the same layers, each edited alone, that the next numbers are of; 0: not recorded."""
     random_change: Number = math.nan
     """Largest |change| of the mean gap among them."""
+    random_answer: Number = math.nan
+    """Largest |change| of the right answers' mean log-probability (nats) among them."""
     random_divergence: Number = math.nan
     notes: tuple[str, ...] = ()
 

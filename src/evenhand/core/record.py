@@ -118,6 +118,7 @@ class CellRecord(Record):
     random_units: int = 0
     """Random units, each edited alone, that the next numbers are of; see `Explanation`."""
     random_change: Number = math.nan
+    random_answer: Number = math.nan
     random_divergence: Number = math.nan
     per_layer: dict[str, int]
     layer_sizes: dict[str, int]

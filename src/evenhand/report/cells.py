@@ -71,7 +71,8 @@ def cell(draw: Draw, called: Called, judged: Judged, verdict: Verdict) -> Cell:
         perplexity=words.percent(max(ratios), sign=True) if ratios else "not measured",
         answers=_answers(draw, called, judged), tables=made,
         units=units.told(record.units, record.random_change),
-        yardstick=units.yardstick(record.random_units, record.random_change, record.random_divergence),
+        yardstick=units.yardstick(record.random_units, record.random_change, record.random_answer,
+                                  record.random_divergence),
     )  # fmt: skip
 
 

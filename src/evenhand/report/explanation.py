@@ -73,6 +73,8 @@ def _lead(parts: Sequence[Explanation]) -> str:
     told: list[str] = []
     if any(part.effects for part in parts):
         told.append("what it does to the gaps between groups")
+    if any(part.answers for part in parts):
+        told.append("what it does to the right answers")
     if any(not math.isnan(part.divergence) for part in parts):
         told.append("how far it moves the model on neutral text")
     if units_ := [unit for part in parts for unit in part.units]:
@@ -86,13 +88,16 @@ def _lead(parts: Sequence[Explanation]) -> str:
 
 def _asked(parts: Sequence[Explanation]) -> str:
     """What was measured on what, and whether it was fitted on that."""
-    measured = next((part for part in parts if part.effects), None)
+    measured = next((part for part in parts if part.effects or part.answers), None)
     texts = next((part.neutral for part in parts if not math.isnan(part.divergence)), "")
     if measured is None:
         return f"Neutral text: {texts}." if texts else ""
-    said = (f"Measured on {measured.scenario} ({', '.join(measured.contexts)}), at most {measured.names} names of each "
-            f"group and variation{f', and on {texts}' if texts else ''}.")  # fmt: skip
-    scale = "Gaps are read from the likeliest answers, so they differ from those of a study's verdict."
+    most = (f"{measured.names} names of each group and variation" if measured.effects
+            else f"{measured.questions} questions of each use case")  # fmt: skip
+    said = (f"Measured on {measured.scenario} ({', '.join(measured.contexts)}), at most {most}"
+            f"{f', and on {texts}' if texts else ''}.")  # fmt: skip
+    scale = ("Gaps are read from the likeliest answers, so they differ from those of a study's verdict."
+             if measured.effects else "Log-probabilities are among the options of a question.")  # fmt: skip
     return f"{said} {scale} {measured.read_on}".strip()
 
 
@@ -102,6 +107,9 @@ def _whole(part: Explanation) -> list[tuple[str, str]]:
     facts = [(f"Gap in {e.context}, {e.other} names",
               f"{words.number(e.before)} → {words.number(e.after)} SD{random.get((e.context, e.other), '')}")
              for e in part.effects]  # fmt: skip
+    chance = {e.context: f"; a random edit → {words.percent(e.right_after)}, {words.number(e.after, 3)} nats"
+              for e in part.control_answers}  # fmt: skip
+    facts += [(f"Right answers in {e.context}", units.answers(e) + chance.get(e.context, "")) for e in part.answers]
     if not math.isnan(part.divergence):
         beside = (
             "" if math.isnan(part.control_divergence) else f"; a random edit {units.small(part.control_divergence)}"
@@ -121,7 +129,7 @@ def _part(part: Explanation) -> Part:
     return Part(
         part.describes, "weights" if part.space == "weight" else f"{part.space} units", tuple(_whole(part)),
         tuple(_layers(part)), tuple(units.told(part.units, part.random_change)),
-        units.yardstick(part.random_units, part.random_change, part.random_divergence), tokens,
+        units.yardstick(part.random_units, part.random_change, part.random_answer, part.random_divergence), tokens,
         units.crowded(part.matrices) if part.matrices else EMPTY, part.notes,
     )  # fmt: skip
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evenhand.core.explained import Driver, GapEffect, MatrixRecord, UnitRecord
+from evenhand.core.explained import AnswerEffect, Driver, GapEffect, MatrixRecord, UnitRecord
 from evenhand.report import words
 from evenhand.report.tables import Table
 
@@ -44,8 +44,7 @@ class Unit:
 def told(units: Sequence[UnitRecord], random_change: float) -> list[Unit]:
     """Return the units of which more than their words is known, those that do most to the gaps first."""
     several = len({unit.stack for unit in units}) > 1
-    known = sorted((unit for unit in units if unit.drivers),
-                   key=lambda unit: 0.0 if math.isnan(unit.change) else -abs(unit.change))  # fmt: skip
+    known = sorted((unit for unit in units if unit.drivers), key=lambda unit: -unit.size)
     return [_unit(unit, several, random_change) for unit in known]
 
 
@@ -59,6 +58,13 @@ def _unit(unit: UnitRecord, several: bool, random_change: float) -> Unit:
 
 
 def _change(unit: UnitRecord) -> str:
+    if math.isnan(unit.change) and not math.isnan(unit.answer):
+        way = "likelier" if unit.answer > 0 else "less likely"
+        return (
+            f"makes right answers {way} by {small(abs(unit.answer))} nats"
+            if unit.answer
+            else "leaves right answers as they are"
+        )
     if math.isnan(unit.change):
         return "effect on the gap not measured"
     verb = "closes" if unit.change < 0 else "widens"
@@ -99,6 +105,7 @@ def _sign(unit: UnitRecord) -> str:
 
 def _facts(unit: UnitRecord) -> list[tuple[str, str]]:
     rows = [(f"Gap in {e.context}, {e.other} names, it alone edited", _effect(e)) for e in unit.effects]
+    rows += [(f"Right answers in {e.context}, it alone edited", answers(e)) for e in unit.answers]
     for context in dict.fromkeys(each.context for each in unit.outcomes):
         moves = [f"{each.group} {words.number(each.change, sign=True)}"
                  for each in unit.outcomes if each.context == context]  # fmt: skip
@@ -119,6 +126,12 @@ def _effect(effect: GapEffect) -> str:
     return f"{words.number(effect.before)} → {words.number(effect.after)} SD"
 
 
+def answers(effect: AnswerEffect) -> str:
+    """Return the share of right answers and their log-probability, before and after."""
+    return (f"{words.percent(effect.right_before)} → {words.percent(effect.right_after)}, log-probability "
+            f"{words.number(effect.before, 3)} → {words.number(effect.after, 3)} nats")  # fmt: skip
+
+
 def small(value: float) -> str:
     """Return a divergence with four decimals, and never as 0 where it is not."""
     return "under 0.0001" if 0 < value < 0.0001 else words.number(value, 4)
@@ -131,12 +144,14 @@ def _spot(each: Driver) -> Spot:
     return Spot(each.where, before.lstrip(), token or "(empty)", after, words.figure(each.value))
 
 
-def yardstick(n: int, change: float, divergence: float) -> str:
+def yardstick(n: int, change: float, answer: float, divergence: float) -> str:
     """Return the most that `n` random units (0: not recorded how many) do, each alone; empty where none was tried."""
     if math.isnan(divergence):
         return ""
     those = words.count(n, "random unit") if n else "random units"
     gap = "" if math.isnan(change) else f"the largest change of the gap is {words.figure(change)} SD and "
+    if not math.isnan(answer):
+        gap += f"the largest change of the right answers' log-probability {small(answer)} nats and "
     shift = f"the largest shift of neutral text {words.figure(divergence)} nats per token"
     return f"Of {those} of the same layers, each alone, {gap}{shift}."
 

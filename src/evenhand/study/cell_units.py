@@ -41,7 +41,7 @@ def unit_fields(bench: Bench, spec: CellSpec, edit: Edit | None, order: dict[int
     return {
         "units": (*found.units, *named(bench.lm, layout, listed[len(few) :])),
         "random_units": found.random_units, "random_change": found.random_change,
-        "random_divergence": found.random_divergence,
+        "random_answer": found.random_answer, "random_divergence": found.random_divergence,
         "notes": (*_left(edit, len(listed)), *ground.notes),
     }  # fmt: skip
 

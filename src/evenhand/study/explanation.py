@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -76,16 +75,16 @@ def _part(ground: Ground, edit: Edit, top: int) -> Explanation:
 
 
 def _units(ground: Ground, edit: Scale, told: Explanation, top: int) -> Explanation:
-    """The part with its units, those that close the gaps most (or do most to them) first."""
+    """The part with its units, those that do most to the gaps or right answers first."""
     layout, factor = edit.selection.layout, edit.factor
     notes: list[str] = []
     chosen = _foremost(ground, edit.selection, top, notes)
     found = explained(ground, layout, chosen, factor)
-    ranked = sorted(found.units, key=lambda unit: -abs(unit.change) if not math.isnan(unit.change) else 0.0)
+    ranked = sorted(found.units, key=lambda unit: -unit.size)
     return told.model_copy(update={
         "units": tuple(ranked), "first": found.first, "delimiters": found.delimiters,
         "random_units": found.random_units, "random_change": found.random_change,
-        "random_divergence": found.random_divergence,
+        "random_answer": found.random_answer, "random_divergence": found.random_divergence,
         "notes": (*notes, *_wordless(ground, layout, chosen), *_brief(ground, ranked), *ground.notes),
     })  # fmt: skip
 

@@ -14,7 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from evenhand.core.component import Layout, Selection
-from evenhand.core.explained import RANDOM_UNITS, GapEffect, GroupEffect, UnitRecord
+from evenhand.core.explained import RANDOM_UNITS, AnswerEffect, GapEffect, GroupEffect, UnitRecord
+from evenhand.lm.forward import score_options
 from evenhand.lm.model import LM
 from evenhand.lm.probe import Probe, spread
 from evenhand.lm.promote import promoted
@@ -22,6 +23,8 @@ from evenhand.lm.texts import score_texts
 from evenhand.lm.variants import Variant
 from evenhand.study.driven import driven
 from evenhand.study.ground import Ground
+from evenhand.study.readings import labelled
+from evenhand.study.right_answers import answer_effects
 
 _AT_ONCE = 32
 """Variants measured in one go: their scores are held until the last of them is done."""
@@ -36,6 +39,7 @@ class Explained:
     delimiters: float = math.nan
     random_units: int = 0
     random_change: float = math.nan
+    random_answer: float = math.nan
     random_divergence: float = math.nan
 
 
@@ -47,10 +51,16 @@ class Alone:
     divergence: tuple[float, ...]
     outcomes: tuple[tuple[GroupEffect, ...], ...] = ()
     """Empty where there is no gap, or where none was asked for."""
+    answers: tuple[tuple[AnswerEffect, ...], ...] = ()
+    """What each does to the right answers; empty where a gap is measured, or without such questions."""
 
     def change(self, variant: int) -> float:
         """Mean change of the size of the gaps under a variant; NaN where there is no gap."""
         return mean([effect.change for effect in self.effects[variant]])
+
+    def answer(self, variant: int) -> float:
+        """Mean change of the right answers' log-probability under a variant; NaN without such questions."""
+        return mean([effect.change for effect in self.answers[variant]])
 
 
 def addresses(selection: Selection, order: Mapping[int, int], shown: int) -> list[int]:
@@ -105,16 +115,15 @@ def explained(ground: Ground, layout: Layout, units: Sequence[int], factor: floa
     found = alone(ground, [Variant(Selection.of(layout, [unit]), factor) for unit in (*chosen, *random)])
     on, k = driven(ground, Selection.of(layout, chosen)), len(chosen)
     records = [
-        record.model_copy(update={**fields, "effects": effects, "outcomes": outcomes, "divergence": divergence})
-        for record, fields, effects, outcomes, divergence in zip(
-            named(ground.lm, layout, chosen), on.fields, found.effects[:k], found.outcomes[:k], found.divergence[:k],
-            strict=True,
-        )
+        record.model_copy(update={**fields, "effects": found.effects[i], "outcomes": found.outcomes[i],
+                                  "answers": found.answers[i], "divergence": found.divergence[i]})
+        for i, (record, fields) in enumerate(zip(named(ground.lm, layout, chosen), on.fields, strict=True))
     ]  # fmt: skip
     at = dict(zip(chosen, records, strict=True))
     return Explained(
         tuple(at[unit] for unit in units), on.first, on.delimiters, len(random),
         max((abs(found.change(k + i)) for i in range(len(random))), default=math.nan),
+        max((abs(found.answer(k + i)) for i in range(len(random))), default=math.nan),
         max(found.divergence[k:], default=math.nan),
     )  # fmt: skip
 
@@ -131,10 +140,10 @@ def _beside(layout: Layout, chosen: Sequence[int]) -> list[int]:
 
 
 def alone(ground: Ground, variants: Sequence[Variant]) -> Alone:
-    """Return what each variant does to every gap (mean over variations) and to neutral text."""
-    probe = ground.probe
+    """Return what each variant does to every gap (mean over variations) or right answer, and to neutral text."""
+    probe, none = ground.probe, ((),) * len(variants)
     if probe is None:
-        return Alone(((),) * len(variants), _divergence(ground, variants), ((),) * len(variants))
+        return Alone(none, _divergence(ground, variants), none, _answers(ground, variants))
     effects: list[tuple[GapEffect, ...]] = []
     outcomes: list[tuple[GroupEffect, ...]] = []
     divergence: list[float] = []
@@ -146,7 +155,15 @@ def alone(ground: Ground, variants: Sequence[Variant]) -> Alone:
         outcomes += [_outcomes(ground, probe, *each) for each in zip(gaps, levels, strict=True)]
         divergence += [float(kl) if probe.texts else math.nan for kl in found.divergence[1:]]
         ground.progress("what units do alone", min(start + _AT_ONCE, len(variants)), len(variants))
-    return Alone(tuple(effects), tuple(divergence), tuple(outcomes))
+    return Alone(tuple(effects), tuple(divergence), tuple(outcomes), none)
+
+
+def _answers(ground: Ground, variants: Sequence[Variant]) -> tuple[tuple[AnswerEffect, ...], ...]:
+    if not ground.questions:
+        return ((),) * len(variants)
+    progress = labelled(ground.progress, "right answers")
+    before, *each = score_options(ground.lm, ground.questions, [None, *variants], progress)
+    return tuple(answer_effects(ground.questions, before, after) for after in each)
 
 
 def _divergence(ground: Ground, variants: Sequence[Variant]) -> tuple[float, ...]:
