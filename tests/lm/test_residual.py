@@ -1,7 +1,10 @@
 """The stream at block outputs: what is read is what the model computes, and what is put in arrives once, everywhere."""
 
+import json
+
 import pytest
 import torch
+from tokenizers import Tokenizer
 
 from evenhand.core.errors import UsageError
 from evenhand.lm.logits import padded, positions
@@ -11,7 +14,7 @@ from evenhand.lm.residual import EMBEDDINGS, Patch, Seen, capture, changing, dep
 from evenhand.lm.shared import share
 from evenhand.lm.tokens import encode
 from evenhand.lm.variants import RowMasks
-from evenhand.testing.tiny import tiny_lm
+from evenhand.testing.tiny import tiny_lm, tiny_tokenizer
 
 TEXTS = ("Maria sold her lamp.", "The doctor asked Jamal, and Jamal answered the doctor.")
 
@@ -94,3 +97,17 @@ def test_words_of_several_tokens_are_found_in_batches() -> None:
         ids, mask = padded(lm, [each.ids for each in encoded], left=left)
         hits = words(Seen(lm, {"input_ids": ids, "attention_mask": mask}))
         assert [hit[keep.bool()].nonzero()[:, 0].tolist() for hit, keep in zip(hits, mask, strict=True)] == [[], wanted]
+
+
+def test_a_token_that_takes_the_space_after_a_word_is_the_word_too() -> None:
+    tokenizer = tiny_tokenizer()
+    trailing = json.loads(tokenizer.backend_tokenizer.to_str())
+    trailing["pre_tokenizer"] = None
+    trailing["normalizer"] = {"type": "Replace", "pattern": {"String": " "}, "content": "_"}
+    trailing["model"]["vocab"]["b_"] = len(trailing["model"]["vocab"])
+    trailing["model"]["merges"] = [["b", "_"]]
+    lm = tiny_lm("gpt2", tokenizer=type(tokenizer)(tokenizer_object=Tokenizer.from_str(json.dumps(trailing))))
+    ids = encode(lm, "a b a").ids
+    assert len(ids) == 4
+    hits = Words(lm, ["b"])(Seen(lm, {"input_ids": torch.tensor([ids])}))
+    assert hits.tolist() == [[False, False, True, False]]

@@ -13,10 +13,10 @@ from torch import Tensor
 from evenhand.core.errors import UsageError
 from evenhand.lm.model import LM
 from evenhand.lm.residual import Seen
-from evenhand.lm.tokens import Encoded, check_written, encode_all
+from evenhand.lm.tokens import Encoded, _has_gaps, check_written, encode_all
 
-_BEFORE = ("", " ", "(", '"', "\n")
-"""What may stand before a word and become part of its first token."""
+_BEFORE, _AFTER = ("", " ", "(", '"', "\n"), ("", " a", ".", ",")
+"""What may stand before a word and become part of its first token, and after it, of its last one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +60,26 @@ def occurrence_of(text: str, encoded: Encoded, word: str, occurrence: int = -1) 
 def forms(lm: LM, word: str) -> tuple[tuple[int, ...], ...]:
     """Return how the tokenizer writes a word: alone, after a space, bracket, quote or line end; also with capitals.
 
-    Raises UsageError for a word with characters that it does not know.
+    Raises UsageError for a word with characters that it does not know, or that it writes only together with others.
     """
     if not word.strip() or word != word.strip():
         raise UsageError(f"{word!r} is no word to look for; write it without spaces around it")
     spelt = [*dict.fromkeys((word, word[:1].upper() + word[1:], word.upper()))]
-    texts = [(f"a{before}" if before else "", each) for each in spelt for before in _BEFORE]
+    parts = [(f"a{x}" if x else "", each, y) for each in spelt for x in _BEFORE for y in _AFTER]
     found: dict[tuple[int, ...], None] = {}
-    for (before, each), encoded in zip(texts, encode_all(lm, [before + each for before, each in texts]), strict=True):
-        ids = tuple(encoded.ids[i] for i in encoded.covering(len(before), len(before + each)))
-        check_written(lm, each, ids)
-        found[ids] = None
-    return tuple(found)
+    for (before, each, after), encoded in zip(parts, encode_all(lm, ["".join(p) for p in parts]), strict=True):
+        places = encoded.covering(len(before), len(before + each))
+        if not before + after:
+            check_written(lm, each, [encoded.ids[i] for i in places])
+        elif not places or _has_gaps(before + each + after, encoded):
+            continue
+        start, end = encoded.offsets[places[0]][0], encoded.offsets[places[-1]][1]
+        if not any(sign.isalnum() for sign in before[start:] + after[: max(0, end - len(before + each))]):
+            found[tuple(encoded.ids[i] for i in places)] = None
+    if not found:
+        raise UsageError(f"this tokenizer writes {word!r} only together with other words; choose another one")
+    # Offsets of some tokenizers run on into what follows; the word is complete with the shorter form.
+    return tuple(form for form in found if not any(form[:n] in found for n in range(1, len(form))))
 
 
 class Words:
