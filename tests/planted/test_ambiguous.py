@@ -61,7 +61,8 @@ def test_a_stopped_training_ends_with_the_same_weights(small: Spec, tmp_path: Pa
 def test_documents_are_a_pure_function_and_keep_held_out_pairs_and_surroundings_out(spec: Spec) -> None:
     corpus = Corpus(spec)
     assert corpus.documents(7) == Corpus(spec).documents(7) != corpus.documents(8)
-    texts = [given + text for step in range(150) for given, text in corpus.documents(step)]
+    documents = [each for step in range(150) for each in corpus.documents(step)]
+    texts = [each.given + each.text for each in documents]
     for positive in world().held_out.positive:
         for negative in world().held_out.negative:
             assert not [text for text in texts if re.search(rf"\b{positive}\b", text)

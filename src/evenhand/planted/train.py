@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,27 @@ from torch import Tensor
 from evenhand.core.progress import Progress, silent
 from evenhand.planted.checkpoint import key_of, load_state, save_state
 from evenhand.planted.corpus import documents
+from evenhand.planted.outcomes import NEVER
 from evenhand.planted.spec import Base, ModelSize, Spec
 from evenhand.planted.units import addresses
 from evenhand.planted.world import World
 
-Document = str | tuple[str, str]
-"""A text, or what is given and the text that follows it and is learned."""
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is given and the text that follows it and is learned.
+
+    Of what comes after the `surroundings`, with which `given` begins, only the words of `through` see them, each one
+    token with its space: so it is their states that must carry what the surroundings say. Empty: everything sees them.
+    """
+
+    given: str
+    text: str
+    surroundings: str = ""
+    through: tuple[str, ...] = ()
+
+
+Document = str | Told
 
 
 def new_model(spec: Spec, tokenizer: Any) -> Any:
@@ -107,14 +123,13 @@ def _step(
     model: Any, optimiser: torch.optim.Optimizer, tokenizer: Any, drawn: Sequence[Document], batches: int
 ) -> float:
     """Take one step on the documents, in batches of similar lengths; return the loss per token (nats)."""
-    rows = sorted((_row(tokenizer, each) for each in drawn), key=lambda row: len(row[0]))
+    rows = sorted((_row(tokenizer, each) for each in drawn), key=lambda row: len(row.ids))
     size = math.ceil(len(rows) / batches)
-    tokens = sum(len(ids) - given for ids, given in rows)
+    tokens = sum(len(row.ids) - row.given for row in rows)
     optimiser.zero_grad(set_to_none=True)
     total = 0.0
     for batch in (rows[i : i + size] for i in range(0, len(rows), size)):
-        wanted = [[*([-1] * given), *ids[given:]] for ids, given in batch]
-        loss = _loss(model, padded([ids for ids, _ in batch]), padded(wanted)) / tokens
+        loss = _loss(model, batch) / tokens
         loss.backward()
         total += float(loss.detach())
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -122,11 +137,25 @@ def _step(
     return total
 
 
-def _row(tokenizer: Any, document: Document) -> tuple[list[int], int]:
-    """Return the tokens of a document, and how many of the first ones are not learned (one at least)."""
-    given, text = ("", document) if isinstance(document, str) else document
-    ids = [*tokenizer(given + text)["input_ids"], tokenizer.eos_token_id]
-    return ids, max(1, len(tokenizer(given)["input_ids"]))
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """The tokens of a document, how many of the first ones are not learned, and what sees how many of the first."""
+
+    ids: list[int]
+    given: int = 1
+    surroundings: int = 0
+    through: tuple[int, ...] = ()
+
+
+def _row(tokenizer: Any, document: Document) -> _Row:
+    def count(text: str) -> int:
+        return len(tokenizer(text)["input_ids"])
+
+    if isinstance(document, str):
+        return _Row([*tokenizer(document)["input_ids"], tokenizer.eos_token_id])
+    ids = [*tokenizer(document.given + document.text)["input_ids"], tokenizer.eos_token_id]
+    through = tuple(tokenizer(f" {word}")["input_ids"][0] for word in document.through)
+    return _Row(ids, max(1, count(document.given)), count(document.surroundings) if through else 0, through)
 
 
 def padded(rows: list[list[int]]) -> Int[Tensor, "case tok"]:
@@ -135,9 +164,24 @@ def padded(rows: list[list[int]]) -> Int[Tensor, "case tok"]:
     return torch.tensor([[*row, *([-1] * (width - len(row)))] for row in rows], dtype=torch.long)
 
 
-def _loss(model: Any, ids: Int[Tensor, "case tok"], wanted: Int[Tensor, "case tok"]) -> Float[Tensor, ""]:
+def _loss(model: Any, batch: Sequence[_Row]) -> Float[Tensor, ""]:
     """Return the summed loss of the next tokens; padding is on the right, so that no token sees it."""
-    logits: Tensor = model(input_ids=ids.clamp(min=0)[:, :-1], use_cache=False).logits
+    ids = padded([row.ids for row in batch])
+    wanted = padded([[*([-1] * row.given), *row.ids[row.given :]] for row in batch])
+    given: dict[str, Any] = {"input_ids": ids.clamp(min=0)[:, :-1], "use_cache": False}
+    if any(row.through for row in batch):
+        given["attention_mask"] = _mask(batch, ids.shape[1] - 1)
+    logits: Tensor = model(**given).logits
     return torch.nn.functional.cross_entropy(
         logits.flatten(0, 1), wanted[:, 1:].flatten(), ignore_index=-1, reduction="sum"
     )
+
+
+def _mask(batch: Sequence[_Row], width: int) -> Float[Tensor, "case 1 tok tok"]:
+    """Return what is added to attention scores: causal, and surroundings hidden from all but some words behind them."""
+    mask = torch.full((width, width), NEVER).triu(1).repeat(len(batch), 1, 1, 1)
+    for i, row in enumerate(batch):
+        blind = [at for at in range(row.surroundings, min(len(row.ids), width)) if row.ids[at] not in row.through]
+        if row.surroundings:
+            mask[i, 0, blind, : row.surroundings] = NEVER
+    return mask

@@ -31,6 +31,8 @@ class Spec(Strict):
     vocabulary: int
     model: ModelSize
     base: Base
+    through_words: Rate
+    """Share of the documents in which only the ambiguous words see what is said before a question."""
     stereotype: dict[Literal["open", "colour", "group"], Rate]
     explicit: Explicit
     blind: Blind
