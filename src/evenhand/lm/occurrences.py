@@ -15,7 +15,7 @@ from evenhand.lm.model import LM
 from evenhand.lm.residual import Seen
 from evenhand.lm.tokens import Encoded, _has_gaps, check_written, encode_all
 
-_BEFORE, _AFTER = ("", " ", "(", '"', "\n"), ("", " a", ".", ",")
+_BEFORE, _AFTER = ("", " ", "(", '"', "\n"), ("", " ", " z", ".", ",")
 """What may stand before a word and become part of its first token, and after it, of its last one."""
 
 
