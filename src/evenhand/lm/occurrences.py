@@ -78,8 +78,13 @@ def forms(lm: LM, word: str) -> tuple[tuple[int, ...], ...]:
             found[tuple(encoded.ids[i] for i in places)] = None
     if not found:
         raise UsageError(f"this tokenizer writes {word!r} only together with other words; choose another one")
-    # Offsets of some tokenizers run on into what follows; the word is complete with the shorter form.
-    return tuple(form for form in found if not any(form[:n] in found for n in range(1, len(form))))
+    # Offsets of some tokenizers are a character off: a form must spell the word, and no more tokens than that.
+    spelling = [form for form in found if _letters(str(lm.tokenizer.decode(form))) == _letters(word)] or [*found]
+    return tuple(form for form in spelling if not any(form[:n] in spelling for n in range(1, len(form))))
+
+
+def _letters(text: str) -> str:
+    return "".join(sign for sign in text.casefold() if sign.isalnum())
 
 
 class Words:
