@@ -38,8 +38,8 @@ def package(root: Path = _PACKAGE) -> str:
 def fingerprints(plugins: Iterable[tuple[find.Kind, str]], settings: Iterable[dict[str, Any]] = ()) -> dict[str, str]:
     """Return `evenhand` and every plug-in outside it → fingerprint; raises UsageError for a name there is not.
 
-    A setting that is the path of a Python or TOML file (such as a locator that a method is told to use, or texts to train
-    on) counts as a plug-in.
+    A setting that is the path of a Python or TOML file (such as a locator that a method is told to use, or texts to
+    train on) counts as a plug-in.
     """
     found = {"evenhand": package()}
     for kind, name in plugins:
