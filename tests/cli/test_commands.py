@@ -170,7 +170,7 @@ def test_a_model_and_a_scenario_are_all_a_run_needs(evenhand, shop, tmp_path):
              shop / "texts.toml", "--seed", 2, "--out", tmp_path / "run", "--export", tmp_path / "model")  # fmt: skip
     said = evenhand(*asked, "--json")
     assert said.code == 0, said.err
-    assert "no checkpoint: no edit is shown to lower a gap" in said.err
+    assert "no checkpoint: no edit that weights can hold is shown to lower a gap" in said.err
     assert not (tmp_path / "model").exists()
     document = json.loads(said.out)
     assert (document["best"], document["checkpoint"]) == (None, None)

@@ -37,6 +37,12 @@ def test_an_edit_that_breaks_a_use_case_is_not_offered(run: Path, place: str) ->
     assert best(run, broken) is None
 
 
+def test_an_edit_that_no_checkpoint_can_hold_is_not_offered(run: Path) -> None:
+    helped = made.cell(HELPED)
+    assert best(run, helped) == helped
+    assert best(run, helped.model_copy(update={"run_time_only": True})) is None
+
+
 def test_a_cell_leads_to_its_own_model(run: Path) -> None:
     record, cells = read_run(run)
     models = list({str(cell.spec.model): cell.spec.model for cell in cells}.values())

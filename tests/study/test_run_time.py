@@ -37,6 +37,7 @@ def test_a_study_measures_them_and_says_that_nothing_holds_them(
     assert not [*(tmp_path / "run" / "cache").glob("*-fit")]
     edit = _file.load(tmp_path / "run" / record.edit).edit
     assert edit.run_time_only
+    assert record.run_time_only
 
 
 def test_no_checkpoint_is_made_of_them_alone_or_with_others(tmp_path: Path) -> None:

@@ -81,12 +81,16 @@ def _judged(folder: Path, records: Sequence[CellRecord]) -> list[tuple[Facts, Ju
 
 
 def _best(judged: Sequence[tuple[Facts, Judgement]]) -> CellRecord | None:
-    """The saved edit that removed the largest share of a gap, beyond chance and without breaking the model."""
+    """The saved edit that a checkpoint can hold and that removed the largest share of a gap.
+
+    Beyond chance, and without breaking the model.
+    """
     fell = [
         (judgement.kind == "fell", judgement.removed, facts.cell)
         for facts, judgement in judged
         if judgement.kind in ("fell", "partly")
         and facts.cell.edit
+        and not facts.cell.run_time_only
         and facts.cell.spec.method != "random"
         and all(harm.severity < 2 for harm in judgement.harms)
         and all(finding.status != "broken" for finding in judgement.away)
@@ -100,7 +104,10 @@ def _bake(folder: Path, best: CellRecord | None, out: Path) -> Path | None:
     from evenhand.study.models import open_model
 
     if best is None:
-        notify("no checkpoint: no edit is shown to lower a gap beyond chance without breaking the model")
+        notify(
+            "no checkpoint: no edit that weights can hold is shown to lower a gap beyond chance without breaking the "
+            "model"
+        )
         return None
     config = _model(folder, best).model_copy(update={"dtype": "auto", "device_map": None})
     return export(open_model(config, notify), folder / best.edit, out).folder

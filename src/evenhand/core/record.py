@@ -127,6 +127,8 @@ class CellRecord(Record):
     share: Number
     dose: str = ""
     """What the sizes of the sweep count where they are no units ("training steps")."""
+    run_time_only: bool = False
+    """Whether the edit works only while evenhand runs the model, so that no checkpoint holds it."""
     describes: str = ""
     """What the edit does, in one plain sentence without its subject; empty when the unedited model was kept."""
     distributions: tuple[Distribution, ...]

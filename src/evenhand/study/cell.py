@@ -46,6 +46,7 @@ def run_cell(bench: Bench, spec: CellSpec) -> tuple[CellRecord, Edit | None]:
         space=selection.layout.space if selection is not None else "",
         share=selection.share if selection is not None else math.nan,
         dose=dose.noun if dose is not None else "",
+        run_time_only=found.edit is not None and found.edit.run_time_only,
         describes=found.edit.describe() if found.edit is not None else "",
         distributions=tuple(distributions(subjects)),
         edit=f"edits/{spec.hash}" if found.edit else "",
