@@ -8,10 +8,10 @@ One row per intervention, all on held-out pairs of words in held-out surrounding
 probability of both assignments that the stereotype has, the mean over both directions of copying (0.5: fair), and the
 probability of a valid answer; the same of answers drawn at temperature 1 and parsed (`said`: where nothing tells); how
 probable it is that the model calls the words a group, where nothing tells; agreement with claims there (stereotype −
-reverse); perplexity of stories. `control`: a random edit of the same size. The adapter's pairs hold none of the words
-or wordings asked about here.
+reverse); perplexity of stories. `control`: a random edit of the same size. Nothing is
+fitted to the pairs of words or the surroundings asked about here.
 
-Run `python benchmarks/awareness.py [--samples 2] [--lr 1e-2] [--epochs 20] [--only steer adapter]`.
+Run `python benchmarks/awareness.py [--samples 2] [--lr 5e-4] [--epochs 20] [--only steer adapter]`.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def main() -> None:
     """Print one table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--samples", type=int, default=2)
-    parser.add_argument("--lr", type=float, default=1e-2)
+    parser.add_argument("--lr", type=float, default=5e-4)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--only", nargs="*", choices=("steer", "adapter"), default=("steer", "adapter"))
     parser.add_argument("--model", default=str(model_path("planted-ambiguous")))
