@@ -8,8 +8,8 @@ One row per intervention, all on held-out pairs of words in held-out surrounding
 probability of both assignments that the stereotype has, the mean over both directions of copying (0.5: fair), and the
 probability of a valid answer; the same of answers drawn at temperature 1 and parsed (`said`: where nothing tells); how
 probable it is that the model calls the words a group, where nothing tells; agreement with claims there (stereotype −
-reverse); perplexity of stories. `control`: a random edit of the same size. Nothing is
-fitted to the pairs of words or the surroundings asked about here.
+reverse); perplexity of stories. `control`: a random edit of the same size. Nothing is fitted to the pairs of words or the
+surroundings asked about here, but the learning rate was chosen by what it does to some of them.
 
 Run `python benchmarks/awareness.py [--samples 2] [--lr 5e-4] [--epochs 20] [--only steer adapter]`.
 """
@@ -70,7 +70,7 @@ def steer(lm: LM, layers: Sequence[int], phrases: bool) -> list[Steer]:
     """Return a vector for each phrase that ends with one of the words, or for the words themselves."""
     found: list[Steer] = []
     for one, other in (world().ambiguous, world().ambiguous[::-1]):
-        people, things = world().group.nouns[3:5], world().colour.nouns[3:5]
+        people, things = world().group.nouns[2:4], world().colour.nouns[2:4]
         texts = {
             phrase.format(one=one, other=other): [
                 (group.format(noun=a, one=one, other=other), group.format(noun=b, one=one, other=other))
