@@ -8,7 +8,7 @@ One row per intervention, all on held-out pairs of words in held-out surrounding
 probability of both assignments that the stereotype has, the mean over both directions of copying (0.5: fair), and the
 probability of a valid answer; the same of answers drawn at temperature 1 and parsed (`said`: where nothing tells); how
 probable it is that the model calls the words a group, where nothing tells; agreement with claims there (stereotype −
-reverse); perplexity of stories. `control`: a random edit of the same size. Nothing is fitted to the pairs of words or the
+reverse); perplexity of stories. `control`: a random edit of the same size. Nothing is fitted to pairs of words or
 surroundings asked about here, but the learning rate was chosen by what it does to some of them.
 
 Run `python benchmarks/awareness.py [--samples 2] [--lr 5e-4] [--epochs 20] [--only steer adapter]`.
