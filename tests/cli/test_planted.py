@@ -87,4 +87,4 @@ def test_a_miniature_is_planted_and_said_in_json(evenhand, tmp_path):
     plain = evenhand("plant", tmp_path / "spec.toml", tmp_path / "out")
     assert plain.code == 0, plain.err
     assert f"model: {tmp_path / 'out' / 'model'}" in plain.out
-    assert "  hire: gap asked for 0.4, measured " in plain.out
+    assert "  hire: asked for 0.4, measured " in plain.out

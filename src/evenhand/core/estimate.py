@@ -10,7 +10,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 
 def _nan_from_null(value: object) -> object:
-    return math.nan if value is None else value
+    # Always the same object, because records with another NaN are not equal.
+    return math.nan if value is None or value != value else value
 
 
 Number = Annotated[float, BeforeValidator(_nan_from_null)]
