@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from evenhand.lm.model import LM
 from evenhand.methods.unlearning import Unlearning
 from evenhand.testing.tiny import tiny_lm
 from evenhand.train.forget import forgettable
+from evenhand.train.loop import train
 
 ITEMS = ("lamps", "bicycles")
 HATE = ("The {} are dull.", "So many dull {} here.", "Take your {} to the dump.")
@@ -167,6 +169,20 @@ def test_what_is_trained_can_be_layers_low_rank_or_the_largest_changes(lm: LM) -
     assert all(change.at is not None for change in sparse.changes.values())
     with pytest.raises(UsageError, match="has no layers"):
         Unlearning(trained="layers").fit(lm, _hate(), _utility())
+
+
+def test_a_killed_training_of_another_adapter_is_not_gone_on_with(lm: LM, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys: list[str] = []
+
+    def spying(lm: LM, parameters: Any, objective: Any, *more: Any) -> Any:
+        keys.append(objective.digest())
+        return train(lm, parameters, objective, *more)
+
+    monkeypatch.setattr("evenhand.methods.unlearning.train", spying)
+    for settings in ({}, {}, {"alpha": 32.0}, {"rank": 4}):
+        Unlearning(steps=1, trained="lora", **settings).fit(lm, _hate(), _utility())
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 3
 
 
 def test_masked_models_unlearn_too_and_encoder_decoders_are_refused() -> None:

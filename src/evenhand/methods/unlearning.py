@@ -171,6 +171,7 @@ class Unlearning:
         recipe = self._recipe(max(sizes, default=0))
         if self.trained == "lora":
             maps = query_value_maps(lm, self.layers or None)
+            objective.beside = f"rank {self.rank}, alpha {self.alpha}"
             with adapted(lm, maps, self.rank, self.alpha, 0.0, self.seed) as parameters:
                 done = self._train(lm, parameters, objective, recipe, guards, sizes)
             return [Lora(factors(done.at(size)), self.alpha) for size in sizes]

@@ -75,6 +75,8 @@ class Unlearning:
         self, lm: LM, forget: Sequence[Passage], retain: Sequence[Passage], terms: Terms, size: int, seed: int
     ) -> None:  # fmt: skip
         self.weights, self.size, self.seed = terms, size, seed
+        self.beside = ""
+        """What else a killed training must have had to be gone on with: the settings of an adapter."""
         self.forget, self.retain = list(forget), list(retain)
         check_kind(lm)
         if not self.forget:
@@ -109,8 +111,8 @@ class Unlearning:
         return terms
 
     def digest(self) -> str:
-        """Return a digest of texts, selected tokens, formula and weights."""
-        about = astuple(self.weights), self.size, self.seed, self.forget, self.retain
+        """Return a digest of texts, selected tokens, formula, weights and what was set beside them."""
+        about = astuple(self.weights), self.size, self.seed, self.forget, self.retain, self.beside
         return hashlib.sha256(repr(about).encode()).hexdigest()
 
 
