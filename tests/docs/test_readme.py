@@ -133,3 +133,15 @@ def test_the_commands_of_the_readme(
     before, *served = (AutoModelForCausalLM.from_pretrained(folder) for folder in ("MODEL", "out", "out2"))
     for model in served:
         assert any(not torch.equal(*pair) for pair in zip(model.parameters(), before.parameters(), strict=True))
+
+
+def test_the_reading_of_the_readme(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As it stands there, but of the model and with the words that are planted in one."""
+    monkeypatch.chdir(tmp_path)
+    (line,) = [line for line in README.splitlines() if line.startswith("evenhand read ")]
+    asked = line.split("#")[0].replace("MODEL", "planted-ambiguous")
+    entered(f"{asked} --reading ambiguous_words --layers 0 --targets 0", monkeypatch)
+    assert "The questions can tell group from colour: at 1 of 1 pairs" in capsys.readouterr().out
+    assert Path("read/report.html").is_file()
