@@ -31,7 +31,7 @@ from evenhand.core.errors import CannotRun, UsageError
 from evenhand.lm.batching import Work, in_batches
 from evenhand.lm.logits import forward_to_learn
 from evenhand.lm.model import LM
-from evenhand.lm.packed import _inputs, _joins, _Row, packable
+from evenhand.lm.packed import PackedRow, joins, packable, packed_inputs
 from evenhand.lm.remembering import remember, remembered
 
 Tokens = tuple[int, ...]
@@ -118,7 +118,7 @@ def read_again(
     def run(batch: list[int]) -> None:
         wanted = [(i, node) for i, row in enumerate(batch) for node in ends[row]]
         where, at = torch.tensor(wanted).unbind(1)
-        found = forward_to_learn(lm, _inputs(lm, [rows[row] for row in batch]), where, at)[0]
+        found = forward_to_learn(lm, packed_inputs(lm, [rows[row] for row in batch]), where, at)[0]
         known = [(number, k) for k, (i, node) in enumerate(wanted) for number in ends[batch[i]][node]]
         numbers, k = torch.tensor(known).unbind(1)
         take(numbers, found[k.to(found.device)])
@@ -141,17 +141,17 @@ def decoded(lm: LM, decoding: Decoding | None) -> Generator[None]:
         lm.decoding = before
 
 
-def _grown(texts: Sequence[Tokens], branches: bool) -> tuple[list[_Row], list[tuple[int, int]]]:
+def _grown(texts: Sequence[Tokens], branches: bool) -> tuple[list[PackedRow], list[tuple[int, int]]]:
     """Return rows to run and (row, node) where each text ends: in that of its beginning, branching where they may."""
-    rows: list[_Row] = []
+    rows: list[PackedRow] = []
     places = [(0, 0)] * len(texts)
     for number in sorted(range(len(texts)), key=lambda i: texts[i]):
         text = texts[number]
         goes_on = bool(rows) and rows[-1].common(text) == len(rows[-1].tokens)
-        if not rows or not (goes_on or (branches and _joins(rows[-1], text, True))):
-            rows.append(_Row())
+        if not rows or not (goes_on or (branches and joins(rows[-1], text, True))):
+            rows.append(PackedRow())
         rows[-1].add((*text, _NEXT), len(text))
-        places[number] = len(rows) - 1, rows[-1]._path[-1]
+        places[number] = len(rows) - 1, rows[-1].last
     return rows, places
 
 

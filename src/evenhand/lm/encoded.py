@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from transformers.modeling_outputs import BaseModelOutput
 
 from evenhand.lm.model import LM
 from evenhand.lm.rows import Row
+from evenhand.lm.shared import encoder_output
 
 
 class Prompts:
@@ -45,9 +45,8 @@ class Prompts:
     def handed(self, once: Float[Tensor, "prompt pos d"], given: dict[str, Any]) -> dict[str, Any]:
         """Return the model's arguments for the rows, with a copy of what was made of its prompt for each."""
         copies = once.detach()[self.prompt.to(once.device)].requires_grad_(True)
-        return {name: x for name, x in given.items() if name != "input_ids"} | {
-            "encoder_outputs": BaseModelOutput(last_hidden_state=copies)  # pyright: ignore[reportArgumentType]
-        }
+        rest = {name: x for name, x in given.items() if name != "input_ids"}
+        return rest | {"encoder_outputs": encoder_output(copies)}
 
     def back(self, once: Float[Tensor, "prompt pos d"], given: dict[str, Any]) -> None:
         """Take the gradients that the copies received back through the encoder, in turns."""

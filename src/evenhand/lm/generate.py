@@ -22,7 +22,7 @@ from evenhand.lm.batching import Cost, Work, in_batches
 from evenhand.lm.logits import check_length, forward, positions
 from evenhand.lm.model import LM
 from evenhand.lm.sampling import Sampling, sample
-from evenhand.lm.shared import Shared, Tokens, _encoder_output, branches, share
+from evenhand.lm.shared import Shared, Tokens, branches, encoder_output, share
 from evenhand.lm.tokens import encode_all, render_all
 from evenhand.lm.variants import RowMasks, Variant
 from evenhand.lm.vocabulary import Vocabulary, vocabulary
@@ -83,7 +83,7 @@ def generate_after(
         shared = share(lm, [prompts[item.case] for item in batch], masks, [0] * len(batch))
         rows = [i for i, item in enumerate(batch) for _ in range(item.start, item.stop)]
         uniform = torch.cat([_uniform(cases[item.case], sampling)[item.start : item.stop] for item in batch])
-        drawn = _roll(shared, torch.tensor(rows), uniform, sampling, known)
+        drawn = roll(shared, torch.tensor(rows), uniform, sampling, known)
         places = [(item.case, k) for item in batch for k in range(item.start, item.stop)]
         for (case, k), tokens in zip(places, drawn, strict=True):
             ended = bool(tokens) and tokens[-1] in known.ends
@@ -113,7 +113,7 @@ def _uniform(case: Case, sampling: Sampling) -> Float[Tensor, "sample step"]:
     return torch.rand(sampling.samples, sampling.max_new_tokens, generator=generator, dtype=torch.float64)
 
 
-def _roll(
+def roll(
     shared: Shared, rows: Int[Tensor, " sample"], uniform: Float[Tensor, "sample step"], sampling: Sampling,
     known: Vocabulary,
 ) -> list[Tokens]:  # fmt: skip
@@ -161,7 +161,7 @@ class _Flow:
             inputs |= {"input_ids": tokens[:, None], "attention_mask": self.mask, **places}
         else:
             inputs |= {
-                "encoder_outputs": _encoder_output(shared.encoded[self.rows]),
+                "encoder_outputs": encoder_output(shared.encoded[self.rows]),
                 "attention_mask": None if shared.encoder_mask is None else shared.encoder_mask[self.rows],
                 "decoder_input_ids": tokens[:, None],
                 "decoder_attention_mask": self.mask,

@@ -25,7 +25,7 @@ from evenhand.core.case import Case
 from evenhand.core.errors import CannotRun, UsageError
 from evenhand.core.progress import Progress, silent
 from evenhand.lm.batching import HELD, Cost, Work, in_batches
-from evenhand.lm.generate import _roll
+from evenhand.lm.generate import roll
 from evenhand.lm.logits import check_length, forward, log_likelihood, padded, positions
 from evenhand.lm.model import LM
 from evenhand.lm.places import Place, place_of, single
@@ -235,7 +235,7 @@ def written(
         else:
             with patched(lm, [_patch(place, target, states[batch])]):
                 shared = share(lm, prompts, masks, which)
-        drawn = _roll(shared, torch.arange(len(batch)), torch.zeros(len(batch), tokens), sampling, known)
+        drawn = roll(shared, torch.arange(len(batch)), torch.zeros(len(batch), tokens), sampling, known)
         for i, answer in zip(batch, drawn, strict=True):
             out[i] = known.text(answer[:-1] if answer and answer[-1] in known.ends else answer)
 

@@ -34,10 +34,10 @@ def positions(lm: LM, mask: Int[Tensor, "row pos"]) -> dict[str, Int[Tensor, "ro
     """Return `position_ids` counted over real tokens, as keyword argument; nothing for models that take none."""
     if not lm.family.positions:
         return {}
-    return {"position_ids": (mask.cumsum(1) - 1).clamp_min(0) + _first_position(lm)}
+    return {"position_ids": (mask.cumsum(1) - 1).clamp_min(0) + first_position(lm)}
 
 
-def _first_position(lm: LM) -> int:
+def first_position(lm: LM) -> int:
     """RoBERTa counts positions from one past its padding id."""
     return int(lm.model.config.pad_token_id) + 1 if lm.family.positions_after_padding else 0
 
@@ -51,7 +51,7 @@ def context_length(lm: LM) -> int | None:
         return None
     declared: Any = getattr(lm.model.config, "max_position_embeddings", None)
     taken = 0 if lm.decoding is None else lm.decoding.taken
-    return None if declared is None else int(declared) - _first_position(lm) - taken
+    return None if declared is None else int(declared) - first_position(lm) - taken
 
 
 def vocabulary(lm: LM) -> int:

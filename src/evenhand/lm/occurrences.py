@@ -13,7 +13,7 @@ from torch import Tensor
 from evenhand.core.errors import UsageError
 from evenhand.lm.model import LM
 from evenhand.lm.residual import Seen
-from evenhand.lm.tokens import Encoded, _has_gaps, check_written, encode_all
+from evenhand.lm.tokens import Encoded, check_written, encode_all, has_gaps
 
 _BEFORE, _AFTER = ("", " ", "(", '"', "\n"), ("", " ", " z", ".", ",")
 """What may stand before a word and become part of its first token, and after it, of its last one."""
@@ -71,7 +71,7 @@ def forms(lm: LM, word: str) -> tuple[tuple[int, ...], ...]:
         places = encoded.covering(len(before), len(before + each))
         if not before + after:
             check_written(lm, each, [encoded.ids[i] for i in places])
-        elif not places or _has_gaps(before + each + after, encoded):
+        elif not places or has_gaps(before + each + after, encoded):
             continue
         start, end = encoded.offsets[places[0]][0], encoded.offsets[places[-1]][1]
         if not any(sign.isalnum() for sign in before[start:] + after[: max(0, end - len(before + each))]):

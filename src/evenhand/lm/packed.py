@@ -42,7 +42,7 @@ def packable(lm: LM) -> bool:
     return lm.kind == "causal" and masked and full and all(kind == "full_attention" for kind in layers)
 
 
-class _Row:
+class PackedRow:
     """A tree of tokens, depth first: per node its token, its depth and where its descendants end."""
 
     def __init__(self) -> None:
@@ -58,6 +58,11 @@ class _Row:
         return sum(
             1 for _ in takewhile(lambda pair: self.tokens[pair[0]] == pair[1], zip(self._path, ids, strict=False))
         )
+
+    @property
+    def last(self) -> int:
+        """The node in which the last branch ends."""
+        return self._path[-1]
 
     def add(self, ids: Tokens, first: int) -> list[int]:
         """Add a sequence; return the numbers of its tokens from `first` on as targets. The last one is never fed."""
@@ -87,7 +92,7 @@ class _Row:
 class Packed:
     """Rows, and for every answer of every case its row and targets."""
 
-    rows: list[_Row]
+    rows: list[PackedRow]
     places: list[list[tuple[int, list[int]]]]
 
 
@@ -96,18 +101,18 @@ def pack(cases: Sequence[Continuations], alike: bool = True) -> Packed:
 
     Tokens are scored from `first` on, counted from the end of the prefix (negative: the prefix's own tokens too).
     """
-    rows: list[_Row] = []
+    rows: list[PackedRow] = []
     places = [[(0, [0])] * len(case.tails) for case in cases]
     order = sorted((case.prefix, tail, i, j) for i, case in enumerate(cases) for j, tail in enumerate(case.tails))
     for prefix, tail, i, j in order:
         ids = prefix + tail
-        if not rows or not _joins(rows[-1], ids[:-1], alike):
-            rows.append(_Row())
+        if not rows or not joins(rows[-1], ids[:-1], alike):
+            rows.append(PackedRow())
         places[i][j] = len(rows) - 1, rows[-1].add(ids, len(prefix) + cases[i].first[j])
     return Packed(rows, places)
 
 
-def _joins(row: _Row, fed: Tokens, alike: bool) -> bool:
+def joins(row: PackedRow, fed: Tokens, alike: bool) -> bool:
     """Whether a sequence shares enough with the last branch of a row, and the row stays short enough."""
     same = row.common(fed)
     if not alike:
@@ -131,7 +136,7 @@ def packed_terms(
         for unit, row in enumerate(rows):
             for (node, token), target in row.wanted.items():
                 wanted.add((unit, node), unit, target, token)
-        which, inputs = torch.tensor([variant for _, variant in batch]), _inputs(lm, rows)
+        which, inputs = torch.tensor([variant for _, variant in batch]), packed_inputs(lm, rows)
         place, at = torch.tensor([*wanted.places]).unbind(1)
         with begun_once(lm, inputs, [row for row, _ in batch], masks.start(which)), masks.rows(which):
             wanted.fill(found, forward(lm, inputs, place, at)[0])
@@ -145,7 +150,8 @@ def packed_terms(
         ]
 
 
-def _inputs(lm: LM, rows: Sequence[_Row]) -> dict[str, Any]:
+def packed_inputs(lm: LM, rows: Sequence[PackedRow]) -> dict[str, Any]:
+    """Return the model's arguments for rows whose branches do not see each other."""
     ids, mask = padded(lm, [row.tokens for row in rows])
     inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": mask, "use_cache": False, **positions(lm, mask)}
     if any(row.branched for row in rows):
@@ -155,7 +161,7 @@ def _inputs(lm: LM, rows: Sequence[_Row]) -> dict[str, Any]:
     return inputs
 
 
-def _filled(rows: Sequence[_Row], length: int, name: str, fill: int) -> Int[Tensor, "row pos"]:
+def _filled(rows: Sequence[PackedRow], length: int, name: str, fill: int) -> Int[Tensor, "row pos"]:
     return torch.tensor([[*(own := getattr(row, name)), *[fill] * (length - len(own))] for row in rows])
 
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from evenhand.core.errors import CannotRun, UsageError
 from evenhand.lm.batching import Cost, Work, in_batches
-from evenhand.lm.logits import _first_position, check_length, padded, positions
+from evenhand.lm.logits import check_length, first_position, padded, positions
 from evenhand.lm.model import LM
 from evenhand.lm.remembering import remember, remembered
 from evenhand.lm.resume import blocks, stands_in
@@ -98,7 +98,7 @@ class Seen:
     """What one forward pass reads."""
 
     def __init__(self, lm: LM, given: Mapping[str, Any]) -> None:
-        self._given, self._first = given, _first_position(lm)
+        self._given, self._first = given, first_position(lm)
         self._cache: Any = given.get("past_key_values")
         self._past = 0 if self._cache is None else int(self._cache.get_seq_length())
         self._asked = False

@@ -62,7 +62,7 @@ class Shared:
             inputs |= {"input_ids": ids, "attention_mask": mask, **places}
         else:
             inputs |= {
-                "encoder_outputs": _encoder_output(self.encoded[here]),
+                "encoder_outputs": encoder_output(self.encoded[here]),
                 "attention_mask": None if self.encoder_mask is None else self.encoder_mask[here],
                 "decoder_input_ids": ids,
                 "decoder_attention_mask": mask,
@@ -127,7 +127,8 @@ def _unchanged(lm: LM, masks: RowMasks, which: Int[Tensor, " row"], keep: bool) 
     return min(masks.start(which), encoder) if keep else masks.start(which)
 
 
-def _encoder_output(hidden: Tensor) -> Any:
+def encoder_output(hidden: Tensor) -> Any:
+    """Return what a decoder takes in place of an encoder's own output."""
     from transformers.modeling_outputs import BaseModelOutput
 
     return BaseModelOutput(last_hidden_state=hidden)  # pyright: ignore[reportArgumentType]

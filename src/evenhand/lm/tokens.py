@@ -143,7 +143,7 @@ def continuations_all(
     pairs = [(prompt, option) for prompt, few in zip(prompts, options, strict=True) for option in few]
     joint = iter(encode_all(lm, [prompt + option for prompt, option in pairs]))
     encoded = [[next(joint) for _ in few] for few in options]
-    gaps = [_has_gaps(prompt + few[0], all_[0]) for prompt, few, all_ in zip(prompts, options, encoded, strict=True)]
+    gaps = [has_gaps(prompt + few[0], all_[0]) for prompt, few, all_ in zip(prompts, options, encoded, strict=True)]
     alone = iter(encode_all(lm, list(compress(prompts, gaps))))
     before = [next(alone).ids if gap else None for gap in gaps]
     return [tried(_common, lm, *each) for each in zip(prompts, options, encoded, before, strict=True)]
@@ -179,7 +179,7 @@ def scorable(lm: LM, found: Sequence[_T | Unscorable]) -> dict[int, _T]:
     return kept
 
 
-def _has_gaps(text: str, encoded: Encoded) -> bool:
+def has_gaps(text: str, encoded: Encoded) -> bool:
     """Whether the tokenizer dropped characters it does not know: places behind them are then off."""
     return max((end for _, end in encoded.offsets), default=0) < len(text.rstrip())
 
