@@ -32,7 +32,7 @@ from evenhand.edits.steer import Steer
 from evenhand.lm.load import load
 from evenhand.lm.model import LM
 from evenhand.lm.read import Reading, read
-from evenhand.lm.steering import between_texts
+from evenhand.lm.states.steering import between_texts
 from evenhand.measures.implicit_association import ImplicitAssociation
 from evenhand.measures.perplexity import Perplexity
 from evenhand.methods.awareness_adapter import AwarenessAdapter, Layers

@@ -28,7 +28,7 @@ import torch
 from evenhand import find
 from evenhand.core.case import Case
 from evenhand.core.scenario import Context, Scenario
-from evenhand.lm import trace as tracing
+from evenhand.lm.attribution import trace as tracing
 from evenhand.lm.load import wrap
 from evenhand.lm.model import LM, Identity
 from evenhand.testing.tiny import tiny_tokenizer

@@ -34,14 +34,14 @@ from rich.table import Table
 from evenhand.core.case import Case
 from evenhand.core.scenario import Context, Scenario
 from evenhand.core.select import top
-from evenhand.lm.direct import Parts, direct_parts
-from evenhand.lm.forward import score_options
-from evenhand.lm.integrated import integrate
+from evenhand.lm.attribution.direct import Parts, direct_parts
+from evenhand.lm.attribution.integrated import integrate
+from evenhand.lm.attribution.paths import Path
+from evenhand.lm.attribution.rows import Row, Target
+from evenhand.lm.batches.variants import Variant
 from evenhand.lm.load import wrap
 from evenhand.lm.model import LM, Identity
-from evenhand.lm.paths import Path
-from evenhand.lm.rows import Row, Target
-from evenhand.lm.variants import Variant
+from evenhand.lm.scoring.forward import score_options
 from evenhand.locate.crispr import Crispr
 from evenhand.testing.tiny import SENTENCES, tiny_tokenizer
 

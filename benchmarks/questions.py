@@ -26,9 +26,9 @@ from rich.table import Table
 from scoring import seconds
 
 from evenhand.core.case import Case
-from evenhand.lm.forward import score_options
 from evenhand.lm.load import wrap
 from evenhand.lm.model import LM, Identity
+from evenhand.lm.scoring.forward import score_options
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 

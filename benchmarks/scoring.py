@@ -22,9 +22,9 @@ from rich.console import Console
 from rich.table import Table
 
 from evenhand.core.case import Case
-from evenhand.lm.forward import score_options, score_texts
 from evenhand.lm.load import wrap
 from evenhand.lm.model import LM, Identity
+from evenhand.lm.scoring.forward import score_options, score_texts
 from evenhand.testing.tiny import SENTENCES, tiny_tokenizer
 
 WORDS = " ".join(SENTENCES).split()

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from evenhand.core.component import Attribution
-from evenhand.lm.logits import log_likelihood
+from evenhand.lm.batches.logits import log_likelihood
 from evenhand.testing.tiny import tiny_lm
 
 

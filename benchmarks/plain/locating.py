@@ -11,8 +11,8 @@ from torch import Tensor
 from evenhand.core.case import Case
 from evenhand.core.component import Layout, Site
 from evenhand.core.scenario import Scenario
+from evenhand.lm.attribution.rows import Row
 from evenhand.lm.model import LM
-from evenhand.lm.rows import Row
 
 PAIR = (17, 23)
 """The two tokens whose log-probabilities are contrasted."""

@@ -16,8 +16,8 @@ from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from agreement.outside import OutsideScores
 from evenhand.core.readout import Readout
+from evenhand.lm.batches.logits import context_length
 from evenhand.lm.load import load
-from evenhand.lm.logits import context_length
 from evenhand.lm.model import LM
 
 MODELS = ("stories260K", "tinystories-656k", "gpt2")

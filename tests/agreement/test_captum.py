@@ -13,10 +13,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from evenhand.lm.integrated import integrate
+from evenhand.lm.attribution.integrated import integrate
+from evenhand.lm.attribution.paths import Path
+from evenhand.lm.attribution.rows import Row, Target
 from evenhand.lm.model import LM
-from evenhand.lm.paths import Path
-from evenhand.lm.rows import Row, Target
 from evenhand.lm.tokens import encode
 from evenhand.testing.tiny import tiny_lm
 

@@ -3,7 +3,7 @@
 import pytest
 
 from evenhand.cli import screen
-from evenhand.lm.forward import score_texts
+from evenhand.lm.scoring.forward import score_texts
 from evenhand.locate.contrast import Contrast
 from evenhand.testing.tiny import tiny_lm
 

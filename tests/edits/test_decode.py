@@ -14,16 +14,16 @@ from evenhand.edits.compose import Compose
 from evenhand.edits.decode import Decode
 from evenhand.edits.scale import Scale
 from evenhand.edits.steer import Steer
-from evenhand.lm.forward import next_token, score_options
-from evenhand.lm.generate import generate
-from evenhand.lm.logits import context_length
+from evenhand.lm.batches.logits import context_length
+from evenhand.lm.batches.prefix import Prefix
+from evenhand.lm.batches.resume import States, resumed
+from evenhand.lm.batches.variants import Variant
+from evenhand.lm.generation.generate import generate
+from evenhand.lm.generation.sampling import Sampling
 from evenhand.lm.model import LM
-from evenhand.lm.prefix import Prefix
-from evenhand.lm.resume import States, resumed
-from evenhand.lm.sampling import Sampling
-from evenhand.lm.texts import compare_texts, score_texts
+from evenhand.lm.scoring.forward import next_token, score_options
+from evenhand.lm.scoring.texts import compare_texts, score_texts
 from evenhand.lm.tokens import encode
-from evenhand.lm.variants import Variant
 from evenhand.methods.self_debias_decoding import SelfDebiasDecoding
 from evenhand.testing.tiny import tiny_lm
 from oracles.self_debiasing import continued, likelihood, next_logp

@@ -11,10 +11,10 @@ import torch
 from evenhand.core.case import Case
 from evenhand.core.errors import CannotRun, UsageError
 from evenhand.edits import _file
-from evenhand.lm.forward import score_options
-from evenhand.lm.generate import generate
-from evenhand.lm.logits import context_length
-from evenhand.lm.sampling import Sampling
+from evenhand.lm.batches.logits import context_length
+from evenhand.lm.generation.generate import generate
+from evenhand.lm.generation.sampling import Sampling
+from evenhand.lm.scoring.forward import score_options
 from evenhand.methods.expert_decoding import ExpertDecoding
 from evenhand.testing.conformance import check_edit, untouched
 from evenhand.testing.tiny import tiny_lm

@@ -9,7 +9,7 @@ import torch
 
 from evenhand.core.component import Selection, Space
 from evenhand.edits.scale import Scale
-from evenhand.lm.attention import eager
+from evenhand.lm.attribution.attention import eager
 from evenhand.lm.model import LM
 from evenhand.testing.tiny import tiny_lm
 from oracles.weights import weight

@@ -11,11 +11,11 @@ from evenhand.core.case import Case
 from evenhand.core.errors import CannotRun
 from evenhand.edits.compose import Compose
 from evenhand.edits.prompt import Prompt
-from evenhand.lm.forward import score_options
-from evenhand.lm.generate import generate
+from evenhand.lm.generation.generate import generate
+from evenhand.lm.generation.sampling import Sampling
 from evenhand.lm.model import LM
-from evenhand.lm.sampling import Sampling
-from evenhand.lm.texts import score_texts
+from evenhand.lm.scoring.forward import score_options
+from evenhand.lm.scoring.texts import score_texts
 from evenhand.lm.tokens import render
 from evenhand.methods.fairness_prompt import FairnessPrompt
 from evenhand.testing.tiny import tiny_lm

@@ -15,12 +15,12 @@ from evenhand.edits.compose import Compose
 from evenhand.edits.prompt import Prompt
 from evenhand.edits.scale import Scale
 from evenhand.edits.self_ask import SelfAsk
-from evenhand.lm import first_answers
-from evenhand.lm.forward import score_options
-from evenhand.lm.generate import generate
+from evenhand.lm.generation import first_answers
+from evenhand.lm.generation.generate import generate
+from evenhand.lm.generation.sampling import Sampling
 from evenhand.lm.model import LM
-from evenhand.lm.sampling import Sampling
-from evenhand.lm.texts import score_texts
+from evenhand.lm.scoring.forward import score_options
+from evenhand.lm.scoring.texts import score_texts
 from evenhand.lm.tokens import render
 from evenhand.methods.self_debias_prompt import SelfDebiasPrompt
 from evenhand.testing.tiny import tiny_lm

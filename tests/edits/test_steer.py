@@ -13,15 +13,15 @@ from evenhand.core.errors import CannotRun, UsageError
 from evenhand.edits import _file
 from evenhand.edits.compose import Compose
 from evenhand.edits.steer import Mode, Steer
-from evenhand.lm.forward import score_options
-from evenhand.lm.generate import generate
-from evenhand.lm.logits import padded, positions
+from evenhand.lm.batches.logits import padded, positions
+from evenhand.lm.batches.shared import share
+from evenhand.lm.batches.variants import RowMasks
+from evenhand.lm.generation.generate import generate
+from evenhand.lm.generation.sampling import Sampling
 from evenhand.lm.model import LM
-from evenhand.lm.occurrences import forms
-from evenhand.lm.sampling import Sampling
-from evenhand.lm.shared import share
+from evenhand.lm.scoring.forward import score_options
+from evenhand.lm.states.occurrences import forms
 from evenhand.lm.tokens import continuations, encode
-from evenhand.lm.variants import RowMasks
 from evenhand.testing.tiny import tiny_lm
 
 PROMPTS = ("The doctor said", "Jamal asked the doctor, and the doctor told Maria that the teacher")

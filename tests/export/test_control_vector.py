@@ -15,7 +15,7 @@ from evenhand.edits import _file
 from evenhand.edits.compose import Compose
 from evenhand.edits.steer import Steer
 from evenhand.export.control_vector import export_vector, read, write
-from evenhand.lm.forward import score_options
+from evenhand.lm.scoring.forward import score_options
 from evenhand.testing.tiny import tiny_lm
 
 VECTORS = torch.randn(2, 32, generator=torch.Generator().manual_seed(1))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from evenhand.lm.attention import attention, eager
+from evenhand.lm.attribution.attention import attention, eager
+from evenhand.lm.attribution.rows import prompt_rows
+from evenhand.lm.attribution.trace import inputs
 from evenhand.lm.model import LM
-from evenhand.lm.rows import prompt_rows
-from evenhand.lm.trace import inputs
 from evenhand.testing.conformance import state
 from evenhand.testing.tiny import FAMILY_NAMES, MOE_NAMES, tiny_lm
 from oracles.people import use_case
@@ -61,7 +61,7 @@ def test_long_prompts_make_small_batches(monkeypatch: pytest.MonkeyPatch) -> Non
     lm = tiny_lm("llama")
     rows, layout = prompt_rows(lm, use_case().cases), lm.layout("head")
     whole = {row: weights for chunk, weights in attention(lm, rows, layout) for row in [chunk]}
-    monkeypatch.setattr("evenhand.lm.attention._ENTRIES", 1)
+    monkeypatch.setattr("evenhand.lm.attribution.attention._ENTRIES", 1)
     parts = list(attention(lm, rows, layout))
     assert len(whole) == 1
     assert len(parts) == len(rows)

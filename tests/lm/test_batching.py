@@ -10,10 +10,10 @@ import torch
 from evenhand.core.case import Case
 from evenhand.core.component import Selection
 from evenhand.core.errors import CannotRun
-from evenhand.lm.batching import Cost, Work, in_batches
-from evenhand.lm.forward import next_token, score_options, score_texts
+from evenhand.lm.batches.batching import Cost, Work, in_batches
+from evenhand.lm.batches.variants import Variant
 from evenhand.lm.model import LM
-from evenhand.lm.variants import Variant
+from evenhand.lm.scoring.forward import next_token, score_options, score_texts
 from evenhand.testing.tiny import SENTENCES, tiny_lm
 
 CASES = [Case(str(i), sentence, "c", options=(" yes", " no, not now")) for i, sentence in enumerate(SENTENCES)]

@@ -9,11 +9,11 @@ import torch
 from accelerate import cpu_offload
 
 from evenhand.core.errors import CannotRun
-from evenhand.lm.direct import Parts, Reader, direct_parts
+from evenhand.lm.attribution.direct import Parts, Reader, direct_parts
+from evenhand.lm.attribution.rows import Row, Target
+from evenhand.lm.attribution.stream import read_out
+from evenhand.lm.batches.tail import Tail
 from evenhand.lm.model import LM
-from evenhand.lm.rows import Row, Target
-from evenhand.lm.stream import read_out
-from evenhand.lm.tail import Tail
 from evenhand.testing.tiny import tiny_lm
 from oracles.logit_loop import NAMES, looped, read
 
@@ -168,7 +168,7 @@ def test_no_more_products_are_kept_than_a_bound_and_those_used_last(monkeypatch:
     lm = tiny_lm("qwen3")
     rows = [_row(lm, ((70, 1.0), (token, -1.0))) for token in range(40, 50)]
     expected = Reader(lm, lm.layout("neuron")).parts(rows).units
-    monkeypatch.setattr("evenhand.lm.direct._KEPT", 3)
+    monkeypatch.setattr("evenhand.lm.attribution.direct._KEPT", 3)
     reader = Reader(lm, lm.layout("neuron"))
     torch.testing.assert_close(reader.parts(rows).units, expected)
     for some, left in (([7], [48, 49, 47]), ([2, 2, 8], [47, 42, 48]), ([0, 1, 3], [40, 41, 43])):

@@ -6,8 +6,8 @@ import torch
 from evenhand.core.case import Case
 from evenhand.core.component import Selection
 from evenhand.core.errors import UsageError
-from evenhand.lm.drivers import activity, text_rows
-from evenhand.lm.rows import prompt_rows
+from evenhand.lm.attribution.drivers import activity, text_rows
+from evenhand.lm.attribution.rows import prompt_rows
 from evenhand.testing.tiny import tiny_lm
 
 TEXTS = ["the cat sat. the dog", "a b c", "the cat, the cat!"]

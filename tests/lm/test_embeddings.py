@@ -19,13 +19,13 @@ from evenhand.core.scenario import Context, Scenario
 from evenhand.edits.scale import Scale
 from evenhand.export.card import ModelCard
 from evenhand.export.checkpoint import checkpoint
+from evenhand.lm.batches.variants import Variant
 from evenhand.lm.embeddings import Embedding, embed_texts
-from evenhand.lm.generate import generate
+from evenhand.lm.generation.generate import generate
 from evenhand.lm.load import load
 from evenhand.lm.model import LM
 from evenhand.lm.read import Reading, read
 from evenhand.lm.tokens import encode_all
-from evenhand.lm.variants import Variant
 from evenhand.study._readouts import decode, encode
 from evenhand.testing.conformance import untouched
 from evenhand.testing.tiny import FAMILY_NAMES, MASKED_NAMES, MOE_NAMES, tiny_lm

@@ -15,10 +15,10 @@ from evenhand.core.component import Selection
 from evenhand.core.errors import CannotRun, UsageError
 from evenhand.core.general import Generality, Limits
 from evenhand.core.scenario import Context, Scenario
-from evenhand.lm.forward import score_texts
-from evenhand.lm.general import Guard
+from evenhand.lm.attribution.general import Guard
 from evenhand.lm.load import load
 from evenhand.lm.model import LM
+from evenhand.lm.scoring.forward import score_texts
 from evenhand.planted import model_path, truth
 from evenhand.scenarios._load import load_scenario
 from evenhand.testing.conformance import untouched

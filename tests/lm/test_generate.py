@@ -10,11 +10,11 @@ from evenhand.core.case import Case
 from evenhand.core.component import Selection
 from evenhand.core.errors import CannotRun, UsageError
 from evenhand.edits.scale import Scale
-from evenhand.lm.generate import Answer, generate
+from evenhand.lm.batches.variants import Variant
+from evenhand.lm.generation.generate import Answer, generate
+from evenhand.lm.generation.sampling import Sampling, distribution, draw, sample
 from evenhand.lm.load import load
 from evenhand.lm.model import LM
-from evenhand.lm.sampling import Sampling, distribution, draw, sample
-from evenhand.lm.variants import Variant
 from evenhand.testing.tiny import CAUSAL_NAMES, SENTENCES, SEQ2SEQ_NAMES, tiny_lm
 from oracles.plain_generation import plain_greedy
 

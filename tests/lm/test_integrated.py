@@ -10,13 +10,13 @@ import torch
 
 from evenhand.core.errors import CannotRun, UsageError
 from evenhand.core.scenario import Scenario
-from evenhand.lm import begun
-from evenhand.lm import integrated as engine
-from evenhand.lm.integrated import integrate
+from evenhand.lm.attribution import begun
+from evenhand.lm.attribution import integrated as engine
+from evenhand.lm.attribution.integrated import integrate
+from evenhand.lm.attribution.objective import favourable_rows
+from evenhand.lm.attribution.paths import Path, mean_inputs
+from evenhand.lm.attribution.rows import Row, Target, continuation_rows
 from evenhand.lm.model import LM
-from evenhand.lm.objective import favourable_rows
-from evenhand.lm.paths import Path, mean_inputs
-from evenhand.lm.rows import Row, Target, continuation_rows
 from evenhand.testing.conformance import state
 from evenhand.testing.tiny import tiny_lm
 from oracles import integrated_gradients as oracle

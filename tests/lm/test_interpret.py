@@ -7,9 +7,9 @@ import torch
 
 from evenhand.core.case import Case
 from evenhand.core.errors import CannotRun, UsageError
-from evenhand.lm.interpret import Question, log_probabilities, question, written
-from evenhand.lm.places import place_of, single
-from evenhand.lm.residual import capture
+from evenhand.lm.states.interpret import Question, log_probabilities, question, written
+from evenhand.lm.states.places import place_of, single
+from evenhand.lm.states.residual import capture
 from evenhand.testing.tiny import tiny_lm
 from oracles import patching
 

@@ -18,9 +18,9 @@ from transformers.utils import logging
 from evenhand.core.errors import CannotRun, EvenhandError, UsageError
 from evenhand.lm import load as load_module
 from evenhand.lm.family import FAMILIES, Family, Stack, layout_of
-from evenhand.lm.forward import score_texts
 from evenhand.lm.load import Loading, load, wrap
 from evenhand.lm.model import Identity
+from evenhand.lm.scoring.forward import score_texts
 from evenhand.testing.tiny import FAMILY_NAMES, MOE_NAMES, SENTENCES, tiny_lm, tiny_tokenizer
 
 WEIGHT = "model.layers.1.mlp.down_proj.weight"

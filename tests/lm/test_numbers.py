@@ -16,14 +16,14 @@ from evenhand.core.component import Selection
 from evenhand.core.errors import CannotRun
 from evenhand.core.numeral import Ended
 from evenhand.edits.scale import Scale
-from evenhand.lm.generate import generate
+from evenhand.lm.batches.variants import Variant
+from evenhand.lm.generation.generate import generate
+from evenhand.lm.generation.numbers import Numbers, exact
+from evenhand.lm.generation.numeral_tree import Limits
+from evenhand.lm.generation.sampling import Sampling
 from evenhand.lm.load import load
 from evenhand.lm.model import LM
-from evenhand.lm.numbers import Numbers, exact
-from evenhand.lm.numeral_tree import Limits
-from evenhand.lm.sampling import Sampling
 from evenhand.lm.tokens import encode, render
-from evenhand.lm.variants import Variant
 from evenhand.lm.vocabulary import OPAQUE, check_spells_numbers, vocabulary
 from evenhand.planted import model_path
 from evenhand.scenarios._load import load_scenario

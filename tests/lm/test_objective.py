@@ -10,12 +10,12 @@ import torch
 from evenhand.core.errors import CannotRun, UsageError
 from evenhand.core.numeral import START, Ended, advance
 from evenhand.core.scenario import Scenario
-from evenhand.lm.forward import score_options
+from evenhand.lm.attribution.number_answers import MOST_ANSWERS, _bins, number_answers
+from evenhand.lm.attribution.objective import cells, favourable_rows
+from evenhand.lm.attribution.rows import Row, Target, continuation_rows, merged
+from evenhand.lm.attribution.trace import trace
 from evenhand.lm.model import LM
-from evenhand.lm.number_answers import MOST_ANSWERS, _bins, number_answers
-from evenhand.lm.objective import cells, favourable_rows
-from evenhand.lm.rows import Row, Target, continuation_rows, merged
-from evenhand.lm.trace import trace
+from evenhand.lm.scoring.forward import score_options
 from evenhand.testing.tiny import CAUSAL_NAMES, FAMILY_NAMES, tiny_lm
 from oracles.gates import option_logp
 from oracles.people import use_case

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from evenhand.core.errors import CannotRun, UsageError
-from evenhand.lm.objective import favourable_rows
-from evenhand.lm.outputs import contributions, over_tokens
-from evenhand.lm.rows import Row, continuation_rows
-from evenhand.lm.trace import trace
+from evenhand.lm.attribution.objective import favourable_rows
+from evenhand.lm.attribution.outputs import contributions, over_tokens
+from evenhand.lm.attribution.rows import Row, continuation_rows
+from evenhand.lm.attribution.trace import trace
 from evenhand.testing.conformance import untouched
 from evenhand.testing.tiny import FAMILY_NAMES, tiny_lm
 from oracles.people import use_case

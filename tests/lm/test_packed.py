@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from evenhand.core.case import Case
-from evenhand.lm.forward import score_parts
+from evenhand.lm.batches.packed import pack
 from evenhand.lm.model import LM
-from evenhand.lm.packed import pack
+from evenhand.lm.scoring.forward import score_parts
 from evenhand.lm.tokens import Continuations
 from evenhand.testing.tiny import CAUSAL_NAMES, SENTENCES, tiny_lm
 from oracles import plain_scoring as oracle

@@ -11,7 +11,7 @@ from evenhand.core.case import Case
 from evenhand.core.measure import point
 from evenhand.core.scenario import Context, Scenario
 from evenhand.lm import readouts
-from evenhand.lm.generate import Answer
+from evenhand.lm.generation.generate import Answer
 from evenhand.lm.model import LM
 from evenhand.lm.read import Reading, read
 from evenhand.measures.answer_shares import AnswerShares

@@ -5,7 +5,7 @@ import torch
 from accelerate import cpu_offload
 
 from evenhand.core.component import Selection
-from evenhand.lm.promote import promoted
+from evenhand.lm.attribution.promote import promoted
 from evenhand.testing.tiny import CAUSAL_NAMES, tiny_lm
 
 

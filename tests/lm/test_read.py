@@ -15,11 +15,11 @@ from evenhand.core.readout import Readout
 from evenhand.core.scenario import Context, Scenario
 from evenhand.edits.scale import Scale
 from evenhand.lm import readouts
-from evenhand.lm.generate import Answer
+from evenhand.lm.batches.variants import Variant
+from evenhand.lm.generation.generate import Answer
 from evenhand.lm.load import load
 from evenhand.lm.model import LM
 from evenhand.lm.read import Reading, read, read_variants
-from evenhand.lm.variants import Variant
 from evenhand.testing.tiny import tiny_lm
 from oracles import plain_scoring
 

@@ -7,13 +7,13 @@ import torch
 from tokenizers import Tokenizer
 
 from evenhand.core.errors import UsageError
-from evenhand.lm.logits import padded, positions
+from evenhand.lm.batches.logits import padded, positions
+from evenhand.lm.batches.shared import share
+from evenhand.lm.batches.variants import RowMasks
 from evenhand.lm.model import LM
-from evenhand.lm.occurrences import Words, forms, occurrence_of
-from evenhand.lm.residual import EMBEDDINGS, Patch, Seen, capture, changing, depth, patched
-from evenhand.lm.shared import share
+from evenhand.lm.states.occurrences import Words, forms, occurrence_of
+from evenhand.lm.states.residual import EMBEDDINGS, Patch, Seen, capture, changing, depth, patched
 from evenhand.lm.tokens import encode
-from evenhand.lm.variants import RowMasks
 from evenhand.testing.tiny import tiny_lm, tiny_tokenizer
 
 TEXTS = ("Maria sold her lamp.", "The doctor asked Jamal, and Jamal answered the doctor.")

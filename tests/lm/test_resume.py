@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from evenhand.core.component import Selection
-from evenhand.lm.logits import forward
+from evenhand.lm.attribution.rows import Row
+from evenhand.lm.attribution.trace import frozen, inputs
+from evenhand.lm.batches.logits import forward
+from evenhand.lm.batches.resume import States, blocks, first_block, keeping, resumed
+from evenhand.lm.batches.variants import RowMasks, Variant
 from evenhand.lm.model import LM
-from evenhand.lm.resume import States, blocks, first_block, keeping, resumed
-from evenhand.lm.rows import Row
-from evenhand.lm.trace import frozen, inputs
-from evenhand.lm.variants import RowMasks, Variant
 from evenhand.testing.conformance import untouched
 from evenhand.testing.tiny import FAMILY_NAMES, MOE_NAMES, tiny_lm
 

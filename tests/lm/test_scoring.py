@@ -7,10 +7,10 @@ import torch
 
 from evenhand.core.case import Case
 from evenhand.core.errors import CannotRun, UsageError
-from evenhand.lm.forward import next_token, score_options, score_parts, score_texts
+from evenhand.lm.batches.packed import packable
+from evenhand.lm.batches.prefix import Prefix
 from evenhand.lm.model import LM
-from evenhand.lm.packed import packable
-from evenhand.lm.prefix import Prefix
+from evenhand.lm.scoring.forward import next_token, score_options, score_parts, score_texts
 from evenhand.lm.tokens import encode
 from evenhand.testing.tiny import CAUSAL_NAMES, FAMILY_NAMES, MOE_NAMES, SENTENCES, SEQ2SEQ_NAMES, tiny_lm
 from oracles import plain_scoring as oracle

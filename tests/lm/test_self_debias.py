@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from evenhand.core.errors import CannotRun, UsageError
-from evenhand.lm.decoding import debiased
-from evenhand.lm.self_debias import SelfDebias
+from evenhand.lm.generation.decoding import debiased
+from evenhand.lm.generation.self_debias import SelfDebias
 from evenhand.testing.tiny import tiny_lm
 from oracles.self_debiasing import continued, next_logp
 

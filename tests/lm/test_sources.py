@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from evenhand.core.errors import CannotRun
-from evenhand.lm.direct import Parts, Reader
+from evenhand.lm.attribution.direct import Parts, Reader
+from evenhand.lm.attribution.queries import query_parts
+from evenhand.lm.attribution.rows import Row, Target
+from evenhand.lm.attribution.sources import ValueMap, sources
 from evenhand.lm.model import LM
-from evenhand.lm.queries import query_parts
-from evenhand.lm.rows import Row, Target
-from evenhand.lm.sources import ValueMap, sources
 from evenhand.testing.conformance import untouched
 from evenhand.testing.tiny import tiny_lm
 from oracles.logit_loop import NAMES, queries

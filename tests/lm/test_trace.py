@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from evenhand.core.errors import CannotRun, UsageError
-from evenhand.lm import trace as tracing
-from evenhand.lm.objective import favourable_rows
-from evenhand.lm.rows import Row, Target, prompt_rows
+from evenhand.lm.attribution import trace as tracing
+from evenhand.lm.attribution.objective import favourable_rows
+from evenhand.lm.attribution.rows import Row, Target, prompt_rows
+from evenhand.lm.attribution.trace import Batch, trace
 from evenhand.lm.tokens import encode
-from evenhand.lm.trace import Batch, trace
 from evenhand.testing.conformance import state
 from evenhand.testing.tiny import FAMILY_NAMES, MOE_NAMES, tiny_lm
 from oracles.gates import gate_gradient, option_logp, writer_inputs

@@ -11,11 +11,11 @@ from evenhand.core.case import Case
 from evenhand.core.errors import UsageError
 from evenhand.core.measure import point
 from evenhand.core.scenario import Context, Scenario
-from evenhand.lm.answers import answer_rows
-from evenhand.lm.forward import score_parts
+from evenhand.lm.attribution.answers import answer_rows
+from evenhand.lm.attribution.probe import Probe
 from evenhand.lm.model import LM
-from evenhand.lm.probe import Probe
 from evenhand.lm.read import read
+from evenhand.lm.scoring.forward import score_parts
 from evenhand.measures.accuracy import Accuracy
 from evenhand.testing.tiny import tiny_lm, tiny_tokenizer
 

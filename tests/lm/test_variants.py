@@ -9,11 +9,11 @@ from evenhand.core.case import Case
 from evenhand.core.component import Selection, Space
 from evenhand.core.errors import UsageError
 from evenhand.edits.scale import Scale
-from evenhand.lm.forward import next_token, score_options, score_texts
+from evenhand.lm.batches.prefix import Prefix
+from evenhand.lm.batches.variants import RowMasks, Variant
 from evenhand.lm.model import LM
-from evenhand.lm.prefix import Prefix
+from evenhand.lm.scoring.forward import next_token, score_options, score_texts
 from evenhand.lm.tokens import encode
-from evenhand.lm.variants import RowMasks, Variant
 from evenhand.testing.tiny import CAUSAL_NAMES, FAMILY_NAMES, MOE_NAMES, SENTENCES, tiny_lm
 from oracles import plain_scoring as oracle
 

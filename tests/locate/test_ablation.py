@@ -9,10 +9,10 @@ import torch
 
 from evenhand.core.component import Selection
 from evenhand.core.errors import CannotRun, UsageError
-from evenhand.lm.held import exact
-from evenhand.lm.knockouts import knockouts
-from evenhand.lm.logits import NoneFits
-from evenhand.lm.objective import favourable_rows
+from evenhand.lm.attribution.held import exact
+from evenhand.lm.attribution.knockouts import knockouts
+from evenhand.lm.attribution.objective import favourable_rows
+from evenhand.lm.batches.logits import NoneFits
 from evenhand.locate.ablation import Ablation
 from evenhand.locate.contrast import Contrast
 from evenhand.testing.conformance import untouched

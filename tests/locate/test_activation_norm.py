@@ -10,9 +10,9 @@ import torch
 
 from evenhand.core.component import Site
 from evenhand.core.errors import UsageError
-from evenhand.lm.answers import answer_rows
+from evenhand.lm.attribution.answers import answer_rows
+from evenhand.lm.attribution.rows import prompt_rows
 from evenhand.lm.model import LM
-from evenhand.lm.rows import prompt_rows
 from evenhand.locate.activation_norm import ActivationNorm
 from evenhand.testing.tiny import tiny_lm
 from oracles.gates import writer_inputs

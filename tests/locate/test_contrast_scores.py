@@ -11,9 +11,9 @@ import torch
 from evenhand.core.component import Selection
 from evenhand.core.errors import UsageError
 from evenhand.core.scenario import Scenario
-from evenhand.lm.forward import score_options
+from evenhand.lm.batches.variants import Variant
 from evenhand.lm.model import LM
-from evenhand.lm.variants import Variant
+from evenhand.lm.scoring.forward import score_options
 from evenhand.locate.contrast import Contrast
 from evenhand.testing.tiny import tiny_lm
 from oracles.gates import contrast, option_logp

@@ -10,8 +10,8 @@ import torch
 
 from evenhand.core.errors import UsageError
 from evenhand.core.scenario import Scenario
-from evenhand.lm.objective import favourable_rows
-from evenhand.lm.rows import continuation_rows
+from evenhand.lm.attribution.objective import favourable_rows
+from evenhand.lm.attribution.rows import continuation_rows
 from evenhand.lm.tokens import Unscorable
 from evenhand.locate.integrated_gradients import IntegratedGradients
 from evenhand.testing.tiny import tiny_lm, tiny_tokenizer

@@ -13,10 +13,10 @@ from evenhand.core.case import Case
 from evenhand.core.component import Selection
 from evenhand.core.errors import CannotRun, UsageError
 from evenhand.core.scenario import Context, Scenario
-from evenhand.lm.first_tokens import first_token_rows
-from evenhand.lm.forward import score_options
+from evenhand.lm.attribution.first_tokens import first_token_rows
+from evenhand.lm.batches.variants import Variant
 from evenhand.lm.model import LM
-from evenhand.lm.variants import Variant
+from evenhand.lm.scoring.forward import score_options
 from evenhand.locate.contrast import Contrast
 from evenhand.locate.logit_score import LogitScore
 from evenhand.locate.query_neurons import QueryNeurons

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from evenhand import find
-from evenhand.lm import trace as tracing
+from evenhand.lm.attribution import trace as tracing
 from evenhand.testing.tiny import tiny_lm
 from oracles.people import use_case
 

@@ -10,8 +10,8 @@ import torch
 
 from evenhand import find
 from evenhand.core.errors import UsageError
-from evenhand.lm.answers import answer_rows
-from evenhand.lm.attention import eager
+from evenhand.lm.attribution.answers import answer_rows
+from evenhand.lm.attribution.attention import eager
 from evenhand.locate.name_attention import NameAttention
 from evenhand.testing.tiny import tiny_lm
 from oracles.people import use_case

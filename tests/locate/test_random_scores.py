@@ -9,7 +9,7 @@ from evenhand.core.component import Attribution, Site
 from evenhand.core.entries import MatrixScores
 from evenhand.core.highest import nested
 from evenhand.core.scenario import Scenario
-from evenhand.lm.weights import matrix as matrix_of
+from evenhand.lm.attribution.weights import matrix as matrix_of
 from evenhand.locate.random import Random, _drawn
 from evenhand.testing.tiny import tiny_lm
 from oracles.largest_tensor import LargestTensor

@@ -10,7 +10,7 @@ import torch
 from evenhand.core.component import Attribution
 from evenhand.core.entries import MatrixScores
 from evenhand.core.errors import UsageError
-from evenhand.lm.answers import answer_rows
+from evenhand.lm.attribution.answers import answer_rows
 from evenhand.locate.snip import Snip
 from evenhand.testing.tiny import tiny_lm
 from oracles.gates import gate_gradient, option_logp
@@ -41,7 +41,7 @@ def test_scores_are_mean_absolute_gate_gradients_of_the_own_answer(space: Any, n
 @pytest.mark.parametrize("name", ["llama", "gpt2", "t5", "opt", "bert"])
 def test_scores_of_weights_are_mean_absolute_gradients(name: str, held: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether all matrices are scored in one pass of the model or each in its own."""
-    monkeypatch.setattr("evenhand.lm.weights._HELD", held)
+    monkeypatch.setattr("evenhand.lm.attribution.weights._HELD", held)
     lm, scenario = tiny_lm(name), use_case().where(lambda case: case.name in ("Jo", "DaShawn"))
     found, expected = Snip("weight").score(lm, scenario), snip(lm, scenario)
     assert isinstance(found, MatrixScores)

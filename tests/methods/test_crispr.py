@@ -14,7 +14,7 @@ from evenhand.core.component import Attribution
 from evenhand.core.errors import UsageError
 from evenhand.core.scenario import Context, Scenario
 from evenhand.edits.scale import Scale
-from evenhand.lm.forward import score_options
+from evenhand.lm.scoring.forward import score_options
 from evenhand.locate.crispr import Crispr as Scores
 from evenhand.methods.crispr import Answers, Crispr, doubling, golden_section, smallest
 from evenhand.testing.tiny import tiny_lm

@@ -9,7 +9,7 @@ import pytest
 from evenhand.core.case import Case
 from evenhand.core.errors import UsageError
 from evenhand.core.scenario import Context, Scenario
-from evenhand.lm.forward import score_texts
+from evenhand.lm.scoring.forward import score_texts
 from evenhand.methods.equal_damage import EqualDamage
 from evenhand.testing.tiny import SENTENCES, tiny_lm
 

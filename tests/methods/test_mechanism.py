@@ -12,8 +12,8 @@ from accelerate import cpu_offload
 from evenhand import find
 from evenhand.core.errors import CannotRun, UsageError
 from evenhand.edits import _file
-from evenhand.lm.forward import score_options
 from evenhand.lm.model import LM
+from evenhand.lm.scoring.forward import score_options
 from evenhand.testing.tiny import tiny_lm
 from oracles.people import prose, use_case
 

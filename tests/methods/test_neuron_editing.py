@@ -16,8 +16,8 @@ from evenhand.core.component import Selection
 from evenhand.core.errors import CannotRun, UsageError
 from evenhand.core.scenario import Context, Scenario
 from evenhand.edits.scale import Scale
-from evenhand.lm.forward import next_token, score_options
 from evenhand.lm.model import LM
+from evenhand.lm.scoring.forward import next_token, score_options
 from evenhand.locate.logit_score import LogitScore
 from evenhand.methods.neuron_editing import NeuronEditing
 from evenhand.testing.rigged import Rigged, rigged

@@ -11,8 +11,8 @@ from evenhand.core.errors import UsageError
 from evenhand.core.scenario import Context, Scenario
 from evenhand.edits.compose import Compose
 from evenhand.edits.steer import Steer
-from evenhand.lm.residual import capture
-from evenhand.lm.steering import between_groups, between_texts
+from evenhand.lm.states.residual import capture
+from evenhand.lm.states.steering import between_groups, between_texts
 from evenhand.lm.tokens import encode
 from evenhand.methods.steering import Steering
 from evenhand.testing.rigged import rigged

@@ -14,8 +14,8 @@ from evenhand.core.errors import CannotRun, UsageError
 from evenhand.core.scenario import Context, Scenario
 from evenhand.edits.delta import Delta
 from evenhand.edits.lora import Lora
-from evenhand.lm.forward import score_options, score_texts
 from evenhand.lm.model import LM
+from evenhand.lm.scoring.forward import score_options, score_texts
 from evenhand.methods.unlearning import Unlearning
 from evenhand.testing.tiny import tiny_lm
 from evenhand.train.forget import forgettable

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from evenhand.lm.attribution.rows import Row
 from evenhand.lm.model import LM
-from evenhand.lm.rows import Row
 
 
 def row_outcome(lm: LM, row: Row) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 
 from evenhand.core.case import Case
 from evenhand.core.scenario import Scenario
-from evenhand.lm.attention import eager
+from evenhand.lm.attribution.attention import eager
 from evenhand.lm.model import LM
 from oracles.gates import option_logp, writer_inputs
 

@@ -8,10 +8,10 @@ from evenhand import find
 from evenhand.core.bootstrap import Bootstrap
 from evenhand.core.measure import Subject, measure
 from evenhand.core.readout import Readout
+from evenhand.lm.batches.variants import Variant
 from evenhand.lm.load import load
 from evenhand.lm.model import LM
 from evenhand.lm.read import read_variants
-from evenhand.lm.variants import Variant
 from evenhand.planted import model_path, truth
 from evenhand.scenarios._load import load_scenario
 

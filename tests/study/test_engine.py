@@ -91,7 +91,7 @@ def test_the_package_counts_by_what_makes_numbers(tmp_path: Path) -> None:
     shutil.copytree(Path(code.__file__).parents[1], root, ignore=shutil.ignore_patterns("model", "__pycache__"))
     before = code.package(root)
     assert before == code.package()
-    for part, counts in (("locate/contrast.py", True), ("lm/trace.py", True), ("find.py", True),
+    for part, counts in (("locate/contrast.py", True), ("lm/attribution/trace.py", True), ("find.py", True),
                          ("report/words.py", False), ("cli/run.py", False)):  # fmt: skip
         with (root / part).open("a") as file:
             file.write("# another line\n")

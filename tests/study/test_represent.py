@@ -8,9 +8,9 @@ import torch
 from evenhand.core.case import Case
 from evenhand.core.errors import CannotRun, UsageError
 from evenhand.core.represented import RANDOM, Represented
-from evenhand.lm.interpret import question
 from evenhand.lm.load import load
-from evenhand.lm.places import place_of
+from evenhand.lm.states.interpret import question
+from evenhand.lm.states.places import place_of
 from evenhand.study.concept_probe import probe
 from evenhand.study.concepts import ConceptConfig, ProbeConfig, load_reading
 from evenhand.study.represent import represent

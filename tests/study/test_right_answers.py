@@ -12,7 +12,7 @@ from evenhand.core.case import Case
 from evenhand.core.component import Selection
 from evenhand.core.scenario import Context, Scenario
 from evenhand.edits.scale import Scale
-from evenhand.lm.forward import score_options
+from evenhand.lm.scoring.forward import score_options
 from evenhand.report import render_explanation
 from evenhand.scenarios._load import load_scenario
 from evenhand.study.explanation import explain

@@ -12,8 +12,8 @@ from evenhand.core.component import Selection
 from evenhand.core.explained import Driver, Explanation
 from evenhand.core.record import CellRecord
 from evenhand.edits.scale import Scale
-from evenhand.lm.forward import score_options
-from evenhand.lm.probe import Probe
+from evenhand.lm.attribution.probe import Probe
+from evenhand.lm.scoring.forward import score_options
 from evenhand.report.tables import units as table_of
 from evenhand.report.units import told
 from evenhand.scenarios._load import load_scenario

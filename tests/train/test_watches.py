@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from evenhand.core.errors import UsageError
-from evenhand.lm.texts import score_texts
+from evenhand.lm.scoring.texts import score_texts
 from evenhand.testing.conformance import untouched
 from evenhand.testing.tiny import tiny_lm
 from evenhand.train.loop import Recipe, Seen, train

@@ -102,8 +102,8 @@ def _units(lm: LM, scores: Scores, selection: Selection) -> list[dict[str, Any]]
     """The selected units, highest score first, with the tokens they promote; of single weights only the highest."""
     from evenhand.core.component import Selection
     from evenhand.core.highest import scores_of
+    from evenhand.lm.attribution.promote import promoted
     from evenhand.lm.family import writer_inputs
-    from evenhand.lm.promote import promoted
 
     values = scores_of(scores, selection)
     if selection.layout.space == "weight":

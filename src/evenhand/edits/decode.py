@@ -13,7 +13,7 @@ from torch import Tensor
 from evenhand.core.edit import Edit
 from evenhand.core.errors import CannotRun, UsageError
 from evenhand.edits._stack import entered
-from evenhand.lm.decoding import decoded, decoding_of
+from evenhand.lm.generation.decoding import decoded, decoding_of
 from evenhand.lm.model import LM
 
 DECAY, EPSILON = 50.0, 0.01
@@ -27,9 +27,9 @@ _PLACEBO = ("the weather", "animals", "a kitchen", "trees and flowers", "a river
 class Decode(Edit):
     """Self-debiasing (Schick et al. 2021): make rarer what prefixes that announce a biased text make likelier.
 
-    Formula and where it applies: `evenhand.lm.decoding`. Options, whole texts, numbers and generated answers are all
-    scored by p′, of causal models only (CannotRun for others); locators and transformers' own `generate` are not
-    touched (for that: `evenhand.lm.self_debias`). `decay` 0 changes nothing.
+    Formula and where it applies: `evenhand.lm.generation.decoding`. Options, whole texts, numbers and generated answers
+    are all scored by p′, of causal models only (CannotRun for others); locators and transformers' own `generate` are
+    not touched (for that: `evenhand.lm.generation.self_debias`). `decay` 0 changes nothing.
     """
 
     prefixes: tuple[str, ...]
@@ -58,7 +58,7 @@ class Decode(Edit):
         """Raise: there is no weight that does this."""
         raise CannotRun(
             f"this edit ({self.describe()}) works only while the model runs and cannot be baked into weights; give "
-            "evenhand.lm.self_debias.SelfDebias to transformers' generate instead"
+            "evenhand.lm.generation.self_debias.SelfDebias to transformers' generate instead"
         )
 
     def tensors(self) -> dict[str, Tensor]:

@@ -12,8 +12,8 @@ from torch import Tensor
 from evenhand.core.edit import Edit
 from evenhand.core.errors import CannotRun, UsageError
 from evenhand.edits._stack import entered
-from evenhand.lm.decoding import decoded
-from evenhand.lm.experts import experts_for
+from evenhand.lm.generation.decoding import decoded
+from evenhand.lm.generation.experts import experts_for
 from evenhand.lm.load import DTypeName, Loading, load
 from evenhand.lm.model import LM
 
@@ -43,11 +43,11 @@ class Expert:
 @final
 @dataclass(frozen=True, eq=False)
 class Experts(Edit):
-    """Expert and anti-expert logits (`evenhand.lm.experts`): z + `strength` · (z_fair − z_biased) at every token.
+    """Expert and anti-expert logits: z + `strength` · (z_fair − z_biased) at every token.
 
-    Options, whole texts, numbers and generated answers are all scored so, of causal models only. The experts are loaded
-    when the edit is first applied, and kept with it. `strength` 0 changes nothing. There is no control: two models that
-    were fitted to nothing are no smaller intervention.
+    Formula: `evenhand.lm.generation.experts`. Options, whole texts, numbers and generated answers are all scored so, of
+    causal models only. The experts are loaded when the edit is first applied, and kept with it. `strength` 0 changes
+    nothing. There is no control: two models that were fitted to nothing are no smaller intervention.
     """
 
     fair: Expert

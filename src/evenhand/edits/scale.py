@@ -17,9 +17,9 @@ from evenhand.core.edit import Edit
 from evenhand.core.errors import CannotRun
 from evenhand.core.select import amount, matched_random
 from evenhand.edits._stack import entered
+from evenhand.lm.batches.variants import RowMasks, Variant, check_made_on
 from evenhand.lm.family import transposed
 from evenhand.lm.model import LM
-from evenhand.lm.variants import RowMasks, Variant, check_made_on
 
 Mechanism = Literal["weight", "activation"]
 Factor = Annotated[float, Field(allow_inf_nan=False)]

@@ -14,7 +14,7 @@ from evenhand.core.case import Case
 from evenhand.core.edit import Edit
 from evenhand.core.errors import CannotRun, UsageError
 from evenhand.edits._stack import entered
-from evenhand.lm.first_answers import FirstAnswers
+from evenhand.lm.generation.first_answers import FirstAnswers
 from evenhand.lm.model import LM
 from evenhand.lm.turns import Turns, Writer, asked
 

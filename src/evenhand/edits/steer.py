@@ -15,8 +15,8 @@ from evenhand.core.edit import Edit
 from evenhand.core.errors import CannotRun, UsageError
 from evenhand.edits._stack import entered
 from evenhand.lm.model import LM
-from evenhand.lm.occurrences import Words
-from evenhand.lm.residual import EMBEDDINGS, Change, Seen, changing
+from evenhand.lm.states.occurrences import Words
+from evenhand.lm.states.residual import EMBEDDINGS, Change, Seen, changing
 
 Mode = Literal["add", "replace", "level"]
 _DOES = {"add": "adds a vector to", "replace": "puts a vector in the place of", "level": "levels along a vector"}
@@ -30,7 +30,8 @@ class Steer(Edit):
     With vector v, centre c and strength s:  add  h + s v;  replace  h + s (v − h);  level  h − s ((h − c)·v̂) v̂, which
     for s = 1 gives every token the same part along v, that of c. A word is found wherever it is read, in the prompt, an
     option or the model's own answer, with or without capitals, and changed at its last token, where alone a causal
-    model knows of it. Which block is which layer, and which stack of an encoder–decoder model: `evenhand.lm.residual`.
+    model knows of it. Which block is which layer, and which stack of an encoder–decoder model:
+    `evenhand.lm.states.residual`.
     """
 
     layers: tuple[int, ...]

@@ -24,7 +24,7 @@ from evenhand.edits import _file
 from evenhand.edits.compose import Compose
 from evenhand.edits.steer import Steer
 from evenhand.lm.model import LM
-from evenhand.lm.residual import depth
+from evenhand.lm.states.residual import depth
 
 _ARCHITECTURE = "controlvector"
 

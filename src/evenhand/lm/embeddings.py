@@ -14,12 +14,12 @@ from evenhand.core.answer import Pooling
 from evenhand.core.errors import UsageError
 from evenhand.core.progress import Progress, silent
 from evenhand.core.readout import Readout
-from evenhand.lm.batching import Cost, Work, in_batches
-from evenhand.lm.logits import check_length, padded, positions
+from evenhand.lm.batches.batching import Cost, Work, in_batches
+from evenhand.lm.batches.logits import check_length, padded, positions
+from evenhand.lm.batches.variants import RowMasks, Variant
 from evenhand.lm.model import LM
 from evenhand.lm.readouts import Task
 from evenhand.lm.tokens import Encoded, encode_all
-from evenhand.lm.variants import RowMasks, Variant
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from evenhand.lm.family import Family, Kind, layout_of, transposed, writer_input
 from evenhand.lm.turns import Asking
 
 if TYPE_CHECKING:
-    from evenhand.lm.decoding import Decoding
+    from evenhand.lm.generation.decoding import Decoding
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,12 @@ from evenhand.core.errors import CannotRun, UsageError
 from evenhand.core.progress import Progress, silent
 from evenhand.core.readout import Readout
 from evenhand.core.scenario import Scenario
+from evenhand.lm.batches.variants import Variant
 from evenhand.lm.embeddings import Embedding, embeddings
+from evenhand.lm.generation.numeral_tree import Limits
+from evenhand.lm.generation.sampling import Sampling
 from evenhand.lm.model import LM
-from evenhand.lm.numeral_tree import Limits
 from evenhand.lm.readouts import Task, choices, exact_numbers, pairs, sampled_numbers, sampled_texts, sentences
-from evenhand.lm.sampling import Sampling
-from evenhand.lm.variants import Variant
 from evenhand.lm.vocabulary import check_spells_numbers
 
 

@@ -21,16 +21,16 @@ from evenhand.core.option_answer import pick
 from evenhand.core.progress import Progress
 from evenhand.core.readout import Readout
 from evenhand.core.scenario import Context
-from evenhand.lm.forward import score_parts
-from evenhand.lm.generate import Answer, generate
+from evenhand.lm.batches.scores import OptionScores
+from evenhand.lm.batches.variants import Variant
+from evenhand.lm.generation.generate import Answer, generate
+from evenhand.lm.generation.numbers import Numbers, exact
+from evenhand.lm.generation.numeral_tree import Limits
+from evenhand.lm.generation.sampling import Sampling
 from evenhand.lm.model import LM
-from evenhand.lm.numbers import Numbers, exact
-from evenhand.lm.numeral_tree import Limits
-from evenhand.lm.sampling import Sampling
-from evenhand.lm.scores import OptionScores
-from evenhand.lm.texts import score_texts
+from evenhand.lm.scoring.forward import score_parts
+from evenhand.lm.scoring.texts import score_texts
 from evenhand.lm.tokens import encode_all, render_all
-from evenhand.lm.variants import Variant
 from evenhand.lm.vocabulary import Vocabulary, vocabulary
 
 Sort = Literal["valid", "range", "refusal", "no_number", "truncated", "other"]

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from evenhand.core.case import Case
 from evenhand.core.errors import CannotRun, UsageError
-from evenhand.lm.forward import check_scored, score_options
-from evenhand.lm.logits import check_length
+from evenhand.lm.attribution.rows import Row, continuation_rows
+from evenhand.lm.batches.logits import check_length
 from evenhand.lm.model import LM
-from evenhand.lm.rows import Row, continuation_rows
+from evenhand.lm.scoring.forward import check_scored, score_options
 from evenhand.lm.tokens import Unscorable, render
 
 

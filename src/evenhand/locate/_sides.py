@@ -6,7 +6,7 @@ from typing import Literal
 
 from evenhand.core.errors import UsageError
 from evenhand.core.scenario import Scenario
-from evenhand.lm.objective import cells
+from evenhand.lm.attribution.objective import cells
 
 Combine = Literal["intersection", "vote", "pooled"]
 Prune = Literal["minority", "majority"]

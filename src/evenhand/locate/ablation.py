@@ -1,10 +1,11 @@
 """Which units carry the gap between groups, by switching each off alone: exact causal scores of chosen candidates.
 
 A unit's score is Σ gap · (gap − gap without it) / Σ |gap| over context × variation × (reference, other group), with the
-favourable outcome of `evenhand.lm.objective` for each case: the quantity that `contrast` (kind `effect`) gives to first
-order, measured. Sources: knock-outs of attention heads (Michel et al. 2019, arXiv 1905.10650; head by head for bias in
-Zayed et al. 2024, arXiv 2312.15398) and of neurons at the last position by one-token decode (proposed in our notes on
-Yu and Ananiadou 2025, arXiv 2501.14457, who name a causal strategy and do not publish it; a reconstruction).
+favourable outcome of `evenhand.lm.attribution.objective` for each case: the quantity that `contrast` (kind `effect`)
+gives to first order, measured. Sources: knock-outs of attention heads (Michel et al. 2019, arXiv 1905.10650; head by
+head for bias in Zayed et al. 2024, arXiv 2312.15398) and of neurons at the last position by one-token decode (proposed
+in our notes on Yu and Ananiadou 2025, arXiv 2501.14457, who name a causal strategy and do not publish it; a
+reconstruction).
 
 `positions`: `all` switches the unit off at every token and runs each row again from the unit's block on. `last` does so
 only at the last token of the prompt, which predicts the answer: earlier keys and values stay, so the prompt is read
@@ -20,8 +21,8 @@ among them.
 
 Pitfalls: `last` misses units that act where the group is read (the name); units that stand in for each other score low
 one by one; knocking out is a change to zero, which the model may never have seen. What a unit does to other text is not
-in the score: `evenhand.lm.texts.score_texts` measures that with the same units as variants, and the guard of general
-neurons (`evenhand.lm.general`) judges it.
+in the score: `evenhand.lm.scoring.texts.score_texts` measures that with the same units as variants, and the guard of
+general neurons (`evenhand.lm.attribution.general`) judges it.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ from evenhand.core.component import Attribution, Selection, Space
 from evenhand.core.errors import UsageError
 from evenhand.core.overlap import rank_correlation
 from evenhand.core.scenario import Scenario
-from evenhand.lm.held import exact, first_order, weighted
-from evenhand.lm.knockouts import Positions
+from evenhand.lm.attribution.held import exact, first_order, weighted
+from evenhand.lm.attribution.knockouts import Positions
 from evenhand.lm.model import LM
 
 

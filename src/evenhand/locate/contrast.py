@@ -1,10 +1,11 @@
 """Which units carry the gap between groups: activation × gradient of the favourable outcome, contrasted.
 
 For each case, Σ a·g over tokens is to first order how much a unit adds to the favourable outcome (see
-`evenhand.lm.objective`). `effect` takes the difference of its group means: minus that number is the first-order change
-of the gap when the unit is switched off (attribution patching towards zero; Nanda 2023; Michel et al. 2019 for a
-single loss). `activation` takes the difference of the group mean activations × the mean gradient, which leaves out that
-the same activation may count more for one group; docs/decisions/0005-contrast-scores-effects.md compares the two.
+`evenhand.lm.attribution.objective`). `effect` takes the difference of its group means: minus that number is the
+first-order change of the gap when the unit is switched off (attribution patching towards zero; Nanda 2023; Michel et
+al. 2019 for a single loss). `activation` takes the difference of the group mean activations × the mean gradient, which
+leaves out that the same activation may count more for one group; docs/decisions/0005-contrast-scores-effects.md
+compares the two.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from torch import Tensor
 from evenhand.core.component import Attribution, Layout, Space
 from evenhand.core.errors import UsageError
 from evenhand.core.scenario import Scenario
-from evenhand.lm.held import Held, first_order, gaps_of, weighted
+from evenhand.lm.attribution.held import Held, first_order, gaps_of, weighted
+from evenhand.lm.attribution.objective import cells, favourable_rows
+from evenhand.lm.attribution.rows import Row
+from evenhand.lm.attribution.trace import Batch, trace
 from evenhand.lm.model import LM
-from evenhand.lm.objective import cells, favourable_rows
-from evenhand.lm.rows import Row
-from evenhand.lm.trace import Batch, trace
 
 Kind = Literal["effect", "activation"]
 

@@ -52,10 +52,10 @@ from torch import Tensor
 from evenhand.core.component import Attribution, Layout, Space
 from evenhand.core.errors import CannotRun, UsageError
 from evenhand.core.scenario import Scenario
-from evenhand.lm.batching import Cost, Work, in_batches
+from evenhand.lm.attribution.outputs import Reduce, Tokens, contributions, over_tokens
+from evenhand.lm.attribution.rows import Row
+from evenhand.lm.batches.batching import Cost, Work, in_batches
 from evenhand.lm.model import LM
-from evenhand.lm.outputs import Reduce, Tokens, contributions, over_tokens
-from evenhand.lm.rows import Row
 from evenhand.lm.tokens import render
 from evenhand.locate._answers import Pair, candidates, chosen, pair
 

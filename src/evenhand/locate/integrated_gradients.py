@@ -8,11 +8,11 @@ a baseline b to what they are; all after the layer is recomputed, every other la
 
     attr_i = (w_i − b_i) · ∫₀¹ ∂F(b + α (w − b))/∂w_i dα ,     Σ_i attr_i = F(w) − F(b) in each layer
 
-`target = "favourable"`: F is the favourable outcome in nats (`evenhand.lm.objective`), and a score is what `contrast`
-makes of activation × gradient: Σ gap · (mean attr of the reference − mean attr of the other group) / Σ |gap| over
-context × variation × other group. This is IG² with groups instead of two target words, gaps weighing as much as they
-are wide. `target = "answer"` is the published score: F is the probability of the case's favourable (right) option, the
-product over its tokens, each given those before it; a score is the mean over cases.
+`target = "favourable"`: F is the favourable outcome in nats (`evenhand.lm.attribution.objective`), and a score is what
+`contrast` makes of activation × gradient: Σ gap · (mean attr of the reference − mean attr of the other group) / Σ |gap|
+over context × variation × other group. This is IG² with groups instead of two target words, gaps weighing as much as
+they are wide. `target = "answer"` is the published score: F is the probability of the case's favourable (right) option,
+the product over its tokens, each given those before it; a score is the mean over cases.
 
 Defaults: 8 Gauss–Legendre nodes, baseline zero, where the target is predicted. As published: `target = "answer"`,
 `rule = "riemann"`, `steps = 20` (left sum, α = k/20 for k = 0 … 19). `baseline = "mean"` starts from the mean
@@ -52,12 +52,12 @@ from torch import Tensor
 from evenhand.core.component import Attribution, Layout, Space
 from evenhand.core.errors import UsageError
 from evenhand.core.scenario import Scenario
-from evenhand.lm.integrated import Integrated, completeness, integrate
+from evenhand.lm.attribution.integrated import Integrated, completeness, integrate
+from evenhand.lm.attribution.objective import cells, favourable_rows
+from evenhand.lm.attribution.paths import Path, Rule, Where, mean_inputs
+from evenhand.lm.attribution.rows import Row, continuation_rows
+from evenhand.lm.batches.tail import norm_behind
 from evenhand.lm.model import LM
-from evenhand.lm.objective import cells, favourable_rows
-from evenhand.lm.paths import Path, Rule, Where, mean_inputs
-from evenhand.lm.rows import Row, continuation_rows
-from evenhand.lm.tail import norm_behind
 from evenhand.lm.tokens import render
 
 Target = Literal["favourable", "answer"]

@@ -10,13 +10,13 @@ and 1 / size there (the same for all units), E the output embedding:
 
 - `contrast`: the part of log p(favourable) − mean log p(others): m_k · ⟨v_k, γ r (E_a − E_b)⟩. Exact (of first order
   under Gemma's soft-cap); all layers from one forward pass. For sets of tokens, the mean log-probability of each side;
-  for numbers Σ π z of `evenhand.lm.objective`, over the tokens by which the answers first differ.
+  for numbers Σ π z of `evenhand.lm.attribution.objective`, over the tokens by which the answers first differ.
 - `target`: the part of log p(target), mean over the cases, no groups: log p(w | x + m_k v_k) − log p(w | x), x the
   stream that the writer adds to. First order for all units; the `exact` largest of each case by the full softmax.
 - `cna`: that of `target`, difference between two inputs (CNA): the same target after the prompts of two groups.
 
 `contrast` and `cna` are differences between groups, weighted by the gap, or oriented by the stereotype of words
-(common_words); see `evenhand.lm.gaps`. Read at the first token by which answers differ.
+(common_words); see `evenhand.lm.attribution.gaps`. Read at the first token by which answers differ.
 
 Where we differ: a contrast instead of one target by default, because single-gender completions confuse frequency with
 bias; signed scores (unsigned ones mix units that pull both ways); hooks on the writers' inputs, which for gated MLPs
@@ -41,11 +41,11 @@ from pydantic import Field
 from evenhand.core.component import Attribution, Space
 from evenhand.core.errors import UsageError
 from evenhand.core.scenario import Scenario
-from evenhand.lm.direct import Parts, direct_parts
+from evenhand.lm.attribution.direct import Parts, direct_parts
+from evenhand.lm.attribution.gaps import Leaning, gap_scores, target_scores
+from evenhand.lm.attribution.rows import Row
 from evenhand.lm.family import Kind
-from evenhand.lm.gaps import Leaning, gap_scores, target_scores
 from evenhand.lm.model import LM
-from evenhand.lm.rows import Row
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ import torch
 from evenhand.core.component import Attribution, Site, Space
 from evenhand.core.errors import UsageError
 from evenhand.core.scenario import Scenario
-from evenhand.lm.answers import said_rows
-from evenhand.lm.attention import attention
+from evenhand.lm.attribution.answers import said_rows
+from evenhand.lm.attribution.attention import attention
+from evenhand.lm.attribution.rows import Row, prompt_rows
 from evenhand.lm.model import LM
-from evenhand.lm.rows import Row, prompt_rows
 
 
 @dataclass(frozen=True)

@@ -30,12 +30,12 @@ from pydantic import Field
 from evenhand.core.component import Attribution, Space
 from evenhand.core.errors import UsageError
 from evenhand.core.scenario import Scenario
-from evenhand.lm.direct import Parts
+from evenhand.lm.attribution.direct import Parts
+from evenhand.lm.attribution.gaps import Leaning, gap_scores
+from evenhand.lm.attribution.queries import query_parts
+from evenhand.lm.attribution.rows import Row
 from evenhand.lm.family import Kind
-from evenhand.lm.gaps import Leaning, gap_scores
 from evenhand.lm.model import LM
-from evenhand.lm.queries import query_parts
-from evenhand.lm.rows import Row
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,11 @@ from evenhand.core.component import Attribution, Site, Space
 from evenhand.core.entries import MatrixScores
 from evenhand.core.errors import UsageError
 from evenhand.core.scenario import Scenario
-from evenhand.lm.answers import answer_rows
+from evenhand.lm.attribution.answers import answer_rows
+from evenhand.lm.attribution.rows import Row
+from evenhand.lm.attribution.trace import trace
+from evenhand.lm.attribution.weights import absolute_gradients, matrix
 from evenhand.lm.model import LM
-from evenhand.lm.rows import Row
-from evenhand.lm.trace import trace
-from evenhand.lm.weights import absolute_gradients, matrix
 
 
 @dataclass(frozen=True)

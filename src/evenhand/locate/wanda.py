@@ -23,11 +23,11 @@ from evenhand.core.component import Site, Space
 from evenhand.core.entries import MatrixScores
 from evenhand.core.errors import UsageError
 from evenhand.core.scenario import Scenario
-from evenhand.lm.answers import said_rows
+from evenhand.lm.attribution.answers import said_rows
+from evenhand.lm.attribution.rows import prompt_rows
+from evenhand.lm.attribution.trace import Batch, trace
+from evenhand.lm.attribution.weights import matrix
 from evenhand.lm.model import LM
-from evenhand.lm.rows import prompt_rows
-from evenhand.lm.trace import Batch, trace
-from evenhand.lm.weights import matrix
 
 
 @dataclass(frozen=True)

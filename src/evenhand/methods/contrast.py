@@ -39,9 +39,9 @@ from evenhand.core.component import Selection, Space
 from evenhand.core.errors import UsageError
 from evenhand.core.scenario import Scenario
 from evenhand.edits.scale import Factor, Mechanism, Scale
+from evenhand.lm.attribution.probe import Probe
+from evenhand.lm.batches.variants import Variant
 from evenhand.lm.model import LM
-from evenhand.lm.probe import Probe
-from evenhand.lm.variants import Variant
 from evenhand.locate.contrast import Contrast as ContrastScores
 
 Count = Annotated[int, Field(ge=1)]

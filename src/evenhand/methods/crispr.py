@@ -49,10 +49,10 @@ from evenhand.core.component import Attribution, Space
 from evenhand.core.scenario import Scenario
 from evenhand.core.select import top
 from evenhand.edits.scale import Mechanism, Scale
-from evenhand.lm.forward import check_scored, score_options
+from evenhand.lm.attribution.outputs import Tokens
+from evenhand.lm.batches.variants import Variant
 from evenhand.lm.model import LM
-from evenhand.lm.outputs import Tokens
-from evenhand.lm.variants import Variant
+from evenhand.lm.scoring.forward import check_scored, score_options
 from evenhand.locate.crispr import Clamp, Mode, check_asked
 from evenhand.locate.crispr import Crispr as Scores
 

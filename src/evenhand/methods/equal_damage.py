@@ -29,7 +29,7 @@ from evenhand.core.errors import CannotRun, UsageError
 from evenhand.core.scenario import Scenario
 from evenhand.edits.delta import Change, Delta
 from evenhand.lm.model import LM
-from evenhand.lm.texts import score_texts
+from evenhand.lm.scoring.texts import score_texts
 
 _FIRST, _MOST, _TRIES = 1e-3, 8.0, 30
 """Factor tried first and the largest; how often at most."""

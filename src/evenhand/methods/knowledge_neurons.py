@@ -46,7 +46,7 @@ from evenhand.core.errors import UsageError
 from evenhand.core.scenario import Scenario
 from evenhand.core.select import top
 from evenhand.edits.scale import Factor, Mechanism, Scale
-from evenhand.lm.integrated import Integrated
+from evenhand.lm.attribution.integrated import Integrated
 from evenhand.lm.model import LM
 from evenhand.locate.integrated_gradients import Baseline, IntegratedGradients, contrasts
 

@@ -13,7 +13,8 @@ What `reconstruction` does; a gap is mean favourable outcome of the first group 
 2. each candidate is switched off alone, exactly, many side by side (`locate/ablation`): causal(u) = Σ gap · (gap − gap
    without u) / Σ |gap| over context × variation × other group; those at or below 0 are dropped (`logit`: no causal
    score, the order is that of the logit score). `positions`: at all positions, or at the last one of the prompt only;
-3. the guard (`evenhand.lm.general`): of these, units that neutral text needs are excluded, and `lm.notify` says of each
+3. the guard (`evenhand.lm.attribution.general`): of these, units that neutral text needs are excluded, and `lm.notify`
+says of each
    why;
 4. the first `units` of those left, by causal (`logit`: logit) score, are multiplied by `factor`. `path` goes on with
    units never tried, candidates that do not help, and last of all the general ones. The guard has seen neither of
@@ -27,7 +28,7 @@ of each prompt by the full softmax, the rest to first order. The authors do not 
 averaged; here over all that are given.
 
 Defaults: 18 units as in CNA; 64 candidates, 8 texts, 100 random units, least damage 0.01 nats a token (ours; why 0.01:
-see `evenhand.lm.general`).
+see `evenhand.lm.attribution.general`).
 Measured (stories260K, 18 of 860 units, fitted on a third of `common_words_stereotype` professions): the guard excluded
 5 of 58 candidates, of damage 0.013 to 0.086; with them in the edit KL on held-out text was 0.172 [0.153, 0.190] nats
 per token, without 0.074 [0.067, 0.081], random units 0.062; perplexity rose as much either way, and no held-out gap was
@@ -59,9 +60,9 @@ from evenhand.core.errors import CannotRun, UsageError
 from evenhand.core.general import Generality
 from evenhand.core.scenario import Scenario
 from evenhand.edits.scale import Factor, Mechanism, Scale
-from evenhand.lm.general import Guard
-from evenhand.lm.held import exact, first_order, weighted
-from evenhand.lm.knockouts import Positions
+from evenhand.lm.attribution.general import Guard
+from evenhand.lm.attribution.held import exact, first_order, weighted
+from evenhand.lm.attribution.knockouts import Positions
 from evenhand.lm.model import LM
 from evenhand.locate.logit_score import LogitScore
 

@@ -7,7 +7,8 @@ timoschick/self-debiasing, Apache-2.0). With prefixes k that announce a text of 
 
 λ = `decay` = 50, ε = `epsilon` = 0.01, as in the paper. Nothing is fitted: neither the cases nor the utility texts are
 looked at, and no weight changes. The edit works only while the model runs. It holds in all our readings: options and
-whole texts are scored by p′ at every token, numbers searched and answers drawn by it (`evenhand.lm.decoding`).
+whole texts are scored by p′ at every token, numbers searched and answers drawn by it
+(`evenhand.lm.generation.decoding`).
 
 A dose is λ in whole numbers: 0 changes nothing; larger ones reach ε at smaller Δ.
 
@@ -20,9 +21,9 @@ Where we differ: the prefixes are put before the tokens of the text, not before 
 merge across the seam does not), after its start token and before a chat template; scores of options and texts, which
 the paper does not have.
 
-Cost: with transformers' `generate` (`evenhand.lm.self_debias.SelfDebias`) K prefixes run K + 1 rows for one. In our
-scoring it is more, because nothing is cached: of stories260K on one thread with 3 prefixes, options took 7 times as
-long, whole texts 8 times, 4 answers of 24 tokens each 12 times; models with windowed attention, which cannot share
+Cost: with transformers' `generate` (`evenhand.lm.generation.self_debias.SelfDebias`) K prefixes run K + 1 rows for one.
+In our scoring it is more, because nothing is cached: of stories260K on one thread with 3 prefixes, options took 7 times
+as long, whole texts 8 times, 4 answers of 24 tokens each 12 times; models with windowed attention, which cannot share
 beginnings there, take longer.
 
 Pitfalls. The perplexity of neutral text rises with K and λ: of stories260K on 60 texts by 2.1 %, 20.8 % and 70.6 % at λ

@@ -5,8 +5,8 @@ Steering along contrast vectors: Turner et al. (activation addition, arXiv 2308.
 
 What it does. (1) Per layer a vector v: the mean over context × variation × other group of how the stream at the last
 token of prompts about the first group differs from that of the others (`contrast = "groups"`), or the mean difference
-of given pairs of texts, at their last token or at the word's own; `reduce = "pca"`: `evenhand.lm.steering`. (2) At
-every token (or at `words`) after every block of a window, with strength s in per cent and stream h, in mode
+of given pairs of texts, at their last token or at the word's own; `reduce = "pca"`: `evenhand.lm.states.steering`. (2)
+At every token (or at `words`) after every block of a window, with strength s in per cent and stream h, in mode
 
     level    h − s ((h − c)·v̂) v̂     c half-way between the two sides: at 100 both get the same part along v
     add      h ± s v                  towards the first of each pair; of groups the sign that leaves the smaller rms gap
@@ -53,10 +53,10 @@ from evenhand.core.errors import UsageError
 from evenhand.core.scenario import Scenario
 from evenhand.edits.compose import Compose
 from evenhand.edits.steer import Mode, Steer
+from evenhand.lm.attribution.probe import Probe
 from evenhand.lm.model import LM
-from evenhand.lm.probe import Probe
-from evenhand.lm.residual import check_layers, depth
-from evenhand.lm.steering import Direction, Reduce, between_groups, between_texts
+from evenhand.lm.states.residual import check_layers, depth
+from evenhand.lm.states.steering import Direction, Reduce, between_groups, between_texts
 
 Texts = tuple[tuple[str, str], ...]
 RACE_OR_COLOUR: Texts = (

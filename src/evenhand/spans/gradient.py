@@ -31,7 +31,7 @@ from torch import Tensor
 from evenhand.core.case import Case
 from evenhand.core.errors import CannotRun, UsageError
 from evenhand.core.spans import Spans, joined, overlaps, standing, words
-from evenhand.lm.logits import check_length, padded, positions
+from evenhand.lm.batches.logits import check_length, padded, positions
 from evenhand.lm.model import LM
 from evenhand.lm.tokens import Encoded, encode_all
 

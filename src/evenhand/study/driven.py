@@ -17,11 +17,11 @@ from evenhand.core.case import Case
 from evenhand.core.component import Selection
 from evenhand.core.estimate import Estimate
 from evenhand.core.explained import Driver
-from evenhand.lm.drivers import Activity, Peak, activity, text_rows
+from evenhand.lm.attribution.drivers import Activity, Peak, activity, text_rows
+from evenhand.lm.attribution.probe import spread
+from evenhand.lm.attribution.promote import token_texts
+from evenhand.lm.attribution.rows import Row, prompt_rows
 from evenhand.lm.model import LM
-from evenhand.lm.probe import spread
-from evenhand.lm.promote import token_texts
-from evenhand.lm.rows import Row, prompt_rows
 from evenhand.study.ground import Ground
 from evenhand.study.readings import labelled
 

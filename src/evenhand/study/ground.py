@@ -9,8 +9,8 @@ from evenhand.core.bootstrap import Bootstrap
 from evenhand.core.case import Case
 from evenhand.core.progress import Progress, silent
 from evenhand.core.scenario import Scenario
+from evenhand.lm.attribution.probe import Probe, spread
 from evenhand.lm.model import LM
-from evenhand.lm.probe import Probe, spread
 
 PROBED = ("number", "choice", "pair")
 

@@ -16,10 +16,10 @@ from evenhand.core.readout import Readout
 from evenhand.core.scenario import Scenario
 from evenhand.core.select import in_layers
 from evenhand.edits.scale import Scale
+from evenhand.lm.batches.variants import Variant
 from evenhand.lm.model import LM
 from evenhand.lm.read import Reading, read, read_variants
-from evenhand.lm.texts import compare_texts
-from evenhand.lm.variants import Variant
+from evenhand.lm.scoring.texts import compare_texts
 from evenhand.study.config import ReadingConfig
 
 

@@ -33,10 +33,10 @@ from evenhand.core.represented import (
     Represented,
     Separation,
 )
-from evenhand.lm.interpret import Question, check_causal, log_probabilities, question, written
 from evenhand.lm.model import LM
-from evenhand.lm.places import Place, place_of, single
-from evenhand.lm.residual import capture, check_layers, depth
+from evenhand.lm.states.interpret import Question, check_causal, log_probabilities, question, written
+from evenhand.lm.states.places import Place, place_of, single
+from evenhand.lm.states.residual import capture, check_layers, depth
 from evenhand.study.concept_probe import probe
 from evenhand.study.concepts import FreeConfig, QuestionConfig, ReadingFile
 from evenhand.study.grid import versions

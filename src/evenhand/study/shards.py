@@ -15,7 +15,7 @@ from evenhand.core.errors import EvenhandError
 from evenhand.core.progress import Progress
 from evenhand.core.readout import Readout
 from evenhand.core.scenario import Scenario
-from evenhand.lm.logits import NoneFits
+from evenhand.lm.batches.logits import NoneFits
 from evenhand.lm.model import LM
 from evenhand.lm.read import Reading
 from evenhand.lm.tokens import Unscorable

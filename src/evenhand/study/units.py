@@ -15,12 +15,12 @@ from torch import Tensor
 
 from evenhand.core.component import Layout, Selection
 from evenhand.core.explained import RANDOM_UNITS, AnswerEffect, GapEffect, GroupEffect, UnitRecord
-from evenhand.lm.forward import score_options
+from evenhand.lm.attribution.probe import Probe, spread
+from evenhand.lm.attribution.promote import promoted
+from evenhand.lm.batches.variants import Variant
 from evenhand.lm.model import LM
-from evenhand.lm.probe import Probe, spread
-from evenhand.lm.promote import promoted
-from evenhand.lm.texts import score_texts
-from evenhand.lm.variants import Variant
+from evenhand.lm.scoring.forward import score_options
+from evenhand.lm.scoring.texts import score_texts
 from evenhand.study.driven import driven
 from evenhand.study.ground import Ground
 from evenhand.study.readings import labelled

@@ -9,10 +9,10 @@ from typing import Any
 from evenhand.core.edit import Edit
 from evenhand.core.explained import AnswerEffect, GapEffect
 from evenhand.edits.scale import Scale
-from evenhand.lm.forward import score_options
-from evenhand.lm.probe import spread
-from evenhand.lm.texts import compare_texts, score_texts
-from evenhand.lm.variants import Variant
+from evenhand.lm.attribution.probe import spread
+from evenhand.lm.batches.variants import Variant
+from evenhand.lm.scoring.forward import score_options
+from evenhand.lm.scoring.texts import compare_texts, score_texts
 from evenhand.study.ground import Ground
 from evenhand.study.readings import labelled
 from evenhand.study.right_answers import answer_effects

@@ -31,9 +31,9 @@ from evenhand.core.readout import Readout
 from evenhand.core.scenario import Scenario
 from evenhand.edits import _file
 from evenhand.edits.scale import Scale
-from evenhand.lm.forward import score_options
 from evenhand.lm.model import LM
 from evenhand.lm.read import Reading, read
+from evenhand.lm.scoring.forward import score_options
 from evenhand.study.readings import read_edits
 from evenhand.study.sweep import dose_of
 from evenhand.testing.rigged import Rigged, rigged

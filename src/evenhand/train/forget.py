@@ -24,8 +24,8 @@ from evenhand.core.errors import UsageError
 from evenhand.core.hate import HATEFUL, NEUTRAL
 from evenhand.core.scenario import Scenario
 from evenhand.core.spans import Spans, joined, words
-from evenhand.lm.forward import score_options
 from evenhand.lm.model import LM
+from evenhand.lm.scoring.forward import score_options
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from evenhand.core.errors import CannotRun, UsageError
-from evenhand.lm.batching import attempt
+from evenhand.lm.batches.batching import attempt
 from evenhand.lm.model import LM
 from evenhand.train.contracts import Entry, Limit, Objective, Recipe, Seen, Training, Values, Watch
 from evenhand.train.schedule import learning_rate, seed_of

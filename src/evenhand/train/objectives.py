@@ -32,10 +32,10 @@ from torch.nn.functional import logsigmoid
 
 from evenhand.core.errors import CannotRun, UsageError
 from evenhand.core.spans import Spans
-from evenhand.lm.logits import context_length, forward_to_learn, padded, positions
-from evenhand.lm.masked import mask_id, masked_lines
+from evenhand.lm.batches.logits import context_length, forward_to_learn, padded, positions
+from evenhand.lm.batches.sequences import Line
 from evenhand.lm.model import LM
-from evenhand.lm.sequences import Line
+from evenhand.lm.scoring.masked import mask_id, masked_lines
 from evenhand.lm.tokens import Encoded, encode_all
 from evenhand.train.references import References, log_likelihood
 from evenhand.train.schedule import drawn, seed_of

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from evenhand.core.errors import CannotRun, UsageError
-from evenhand.lm.logits import check_length, forward_to_learn, padded, positions
+from evenhand.lm.batches.logits import check_length, forward_to_learn, padded, positions
 from evenhand.lm.model import LM
 from evenhand.lm.tokens import encode_all
 from evenhand.train.references import log_likelihood

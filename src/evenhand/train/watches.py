@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from evenhand.core.errors import UsageError
 from evenhand.lm.model import LM
-from evenhand.lm.texts import score_texts
+from evenhand.lm.scoring.texts import score_texts
 from evenhand.train.contracts import Entry, Seen
 
 

@@ -1,0 +1,1 @@
+"""What a model writes: sampled, searched exactly over numbers, or decoded beside another distribution."""

@@ -1,0 +1,1 @@
+"""Hidden states: found in a prompt, read, put elsewhere, steered."""

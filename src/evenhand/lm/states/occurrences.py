@@ -1,0 +1,134 @@
+"""Where a word stands in a text, in tokens: found by text, and the matched text checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from evenhand.core.errors import UsageError
+from evenhand.lm.model import LM
+from evenhand.lm.states.residual import Seen
+from evenhand.lm.tokens import Encoded, check_written, encode_all, has_gaps
+
+_BEFORE, _AFTER = ("", " ", "(", '"', "\n"), ("", " ", " z", ".", ",")
+"""What may stand before a word and become part of its first token, and after it, of its last one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The tokens of one occurrence of a word, and the text that they cover."""
+
+    positions: tuple[int, ...]
+    text: str
+
+    @property
+    def last(self) -> int:
+        """Position of its last token, which alone has seen the whole word in a causal model."""
+        return self.positions[-1]
+
+
+def occurrence_of(text: str, encoded: Encoded, word: str, occurrence: int = -1) -> Found:
+    """Return the tokens of an occurrence of a word in a text (from 0; negative from the end), case counting.
+
+    Only whole words are found. Raises UsageError when the word does not occur so often, and when its tokens also cover
+    letters of other words, so that their state is not the word's.
+    """
+    starts = [m.start() for m in re.finditer(rf"(?<!\w){re.escape(word)}(?!\w)", text)]
+    if not word or not -len(starts) <= occurrence < len(starts):
+        often = f"{len(starts)} times" if starts else "nowhere"
+        raise UsageError(
+            f"occurrence {occurrence} of {word!r} was asked for, which stands {often} in {text!r} as a whole word; "
+            "give a word as it is written there, and an occurrence counted from 0 (-1: the last)"
+        )
+    start = starts[occurrence]
+    places = encoded.covering(start, start + len(word))
+    covered = text[encoded.offsets[places[0]][0] : encoded.offsets[places[-1]][1]] if places else ""
+    before, found, after = covered.partition(word)
+    if not found or any(sign.isalnum() for sign in before + after):
+        raise UsageError(
+            f"the tokens of {word!r} in {text!r} cover {covered!r}, which is not that word; choose another word or "
+            "sentence for this tokenizer"
+        )
+    return Found(places, covered)
+
+
+def forms(lm: LM, word: str) -> tuple[tuple[int, ...], ...]:
+    """Return how the tokenizer writes a word: alone, after a space, bracket, quote or line end; also with capitals.
+
+    Raises UsageError for a word with characters that it does not know, or that it writes only together with others.
+    """
+    if not word.strip() or word != word.strip():
+        raise UsageError(f"{word!r} is no word to look for; write it without spaces around it")
+    spelt = [*dict.fromkeys((word, word[:1].upper() + word[1:], word.upper()))]
+    parts = [(f"a{x}" if x else "", each, y) for each in spelt for x in _BEFORE for y in _AFTER]
+    found: dict[tuple[int, ...], None] = {}
+    for (before, each, after), encoded in zip(parts, encode_all(lm, ["".join(p) for p in parts]), strict=True):
+        places = encoded.covering(len(before), len(before + each))
+        if not before + after:
+            check_written(lm, each, [encoded.ids[i] for i in places])
+        elif not places or has_gaps(before + each + after, encoded):
+            continue
+        start, end = encoded.offsets[places[0]][0], encoded.offsets[places[-1]][1]
+        if not any(sign.isalnum() for sign in before[start:] + after[: max(0, end - len(before + each))]):
+            found[tuple(encoded.ids[i] for i in places)] = None
+    if not found:
+        raise UsageError(f"this tokenizer writes {word!r} only together with other words; choose another one")
+    # Offsets of some tokenizers are a character off: a form must spell the word, and no more tokens than that.
+    spelling = [form for form in found if _letters(str(lm.tokenizer.decode(form))) == _letters(word)] or [*found]
+    return tuple(form for form in spelling if not any(form[:n] in spelling for n in range(1, len(form))))
+
+
+def _letters(text: str) -> str:
+    return "".join(sign for sign in text.casefold() if sign.isalnum())
+
+
+class Words:
+    """Finds, in whatever a model reads, the last token of every occurrence of some words, in any of their forms.
+
+    The last one, because only there it can be told that the word is there, also step by step over a cache.
+    """
+
+    def __init__(self, lm: LM, words: Sequence[str]) -> None:
+        self._forms = [*dict.fromkeys(form for word in words for form in forms(lm, word))]
+        self._long = any(len(form) > 1 for form in self._forms)
+        self._known: tuple[Seen, Tensor] | None = None
+
+    def __call__(self, seen: Seen) -> Bool[Tensor, "row pos"]:
+        """Return which of the tokens read in this pass are such last ones."""
+        if self._known is None or self._known[0] is not seen:
+            self._known = seen, self._find(seen)
+        return self._known[1]
+
+    def _find(self, seen: Seen) -> Bool[Tensor, "row pos"]:
+        if not self._long:
+            return torch.isin(seen.ids, torch.tensor([form[0] for form in self._forms], device=seen.ids.device))
+        ids, places = seen.text
+        before = _before(places)
+        hits = torch.zeros_like(ids, dtype=torch.bool)
+        for form in self._forms:
+            here = ids == form[-1]
+            at = torch.arange(ids.shape[1], device=ids.device).expand(ids.shape)
+            for token in form[-2::-1]:
+                at = before.gather(1, at.clamp_min(0)).where(at >= 0, -1)
+                here = here & (at >= 0) & (ids.gather(1, at.clamp_min(0)) == token)
+            hits |= here
+        return hits[:, -seen.ids.shape[1] :]
+
+
+def _before(places: Tensor) -> Tensor:
+    """The slot of the token before each: the nearest earlier one whose position is one less; −1 for none.
+
+    Not simply the slot before, because rows may be trees of sequences that begin alike (`evenhand.lm.batches.packed`).
+    """
+    slot = torch.arange(places.shape[1], device=places.device)
+    found = torch.full_like(places, -1)
+    found[:, 1:] = torch.where(places[:, :-1] == places[:, 1:] - 1, slot[:-1], -1)
+    row, here = ((found < 0) & (places > 0)).nonzero(as_tuple=True)
+    fits = (places[row] == places[row, here][:, None] - 1) & (slot < here[:, None])
+    found[row, here] = torch.where(fits, slot, -1).amax(-1)
+    return found

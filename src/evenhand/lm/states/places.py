@@ -1,0 +1,52 @@
+"""The token at which a word of a prompt is read: found by text and occurrence, as the model reads the prompt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from evenhand.core.case import Case
+from evenhand.core.errors import UsageError
+from evenhand.lm.model import LM
+from evenhand.lm.states.occurrences import occurrence_of
+from evenhand.lm.tokens import check_written, encode, render
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A word in a prompt; what a causal model knows of the word by then stands at its last token."""
+
+    text: str
+    """The whole prompt, chat template and beginning of the answer included."""
+    ids: tuple[int, ...]
+    positions: tuple[int, ...]
+    """Of the word's tokens."""
+    matched: str
+    """The characters that these tokens hold, such as the space before the word."""
+
+    @property
+    def position(self) -> int:
+        """Of the word's last token."""
+        return self.positions[-1]
+
+
+def place_of(lm: LM, case: Case, word: str, occurrence: int = -1) -> Place:
+    """Return where a word stands in a case's prompt, counted as `occurrence_of` does, whose errors it raises.
+
+    Raises UsageError, too, for a word that the tokenizer does not know.
+    """
+    text = render(lm, case)
+    encoded = encode(lm, text)
+    found = occurrence_of(text, encoded, word, occurrence)
+    check_written(lm, word, [encoded.ids[i] for i in found.positions])
+    return Place(text, encoded.ids, found.positions, found.text)
+
+
+def single(lm: LM, place: Place, word: str) -> Place:
+    """Return the place as it is; raises UsageError where its word is not one token."""
+    if len(place.positions) > 1:
+        pieces = ", ".join(repr(lm.tokenizer.decode([place.ids[i]])) for i in place.positions)
+        raise UsageError(
+            f"the placeholder {word!r} is {len(place.positions)} tokens for {lm.identity.source} ({pieces}), and one "
+            "state stands for one token; choose a word that it writes as one, such as a short common one"
+        )
+    return place
