@@ -22,7 +22,8 @@ from rich.table import Table
 from evenhand import find
 from evenhand.core.bootstrap import Bootstrap
 from evenhand.core.component import Selection
-from evenhand.core.measure import Subject, measure, point
+from evenhand.core.measure import Subject
+from evenhand.core.measuring import measure, point
 from evenhand.core.readout import Readout
 from evenhand.core.scenario import Part, Scenario
 from evenhand.edits.scale import Scale

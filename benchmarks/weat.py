@@ -24,7 +24,8 @@ from rich.table import Table
 
 from evenhand.core.bootstrap import Bootstrap
 from evenhand.core.case import Case
-from evenhand.core.measure import Subject, measure, point
+from evenhand.core.measure import Subject
+from evenhand.core.measuring import measure, point
 from evenhand.core.readout import Readout
 from evenhand.measures.weat import SIDES, Weat, associations
 

@@ -9,7 +9,7 @@ import pytest
 from agreement import tasks
 from agreement.compare import MODELS, compare, loaded
 from agreement.outside import Run, lm_eval_scores
-from evenhand.core.measure import point
+from evenhand.core.measuring import point
 from evenhand.lm.read import read
 from evenhand.measures.accuracy import Accuracy
 from evenhand.measures.accuracy_per_character import AccuracyPerCharacter

@@ -14,7 +14,7 @@ import torch
 from agreement import tasks
 from agreement.outside import OutsideItem, OutsideScores, Run, lm_eval_scores
 from evenhand.core.case import Case
-from evenhand.core.measure import point
+from evenhand.core.measuring import point
 from evenhand.core.readout import Readout
 from evenhand.core.scenario import Context, Scenario
 from evenhand.lm.load import load

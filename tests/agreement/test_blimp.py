@@ -9,7 +9,7 @@ import pytest
 from agreement import tasks
 from agreement.compare import MODELS, loaded
 from agreement.outside import Run, lm_eval_scores
-from evenhand.core.measure import point
+from evenhand.core.measuring import point
 from evenhand.lm.read import read
 from evenhand.measures.pair_accuracy import PairAccuracy
 from evenhand.scenarios._load import load_scenario

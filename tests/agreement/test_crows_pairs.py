@@ -8,7 +8,7 @@ import pytest
 
 from agreement import tasks
 from agreement.outside import Run, lm_eval_scores
-from evenhand.core.measure import point
+from evenhand.core.measuring import point
 from evenhand.lm.load import load
 from evenhand.lm.read import read
 from evenhand.measures.stereotype_preference import StereotypePreference

@@ -9,7 +9,7 @@ import pytest
 from agreement.compare import MODELS, compare, loaded
 from agreement.outside import lm_eval_scores
 from agreement.tasks import Row, Task
-from evenhand.core.measure import point
+from evenhand.core.measuring import point
 from evenhand.find import build
 from evenhand.lm.read import read
 from evenhand.scenarios._load import load_scenario

@@ -11,7 +11,7 @@ from agreement import tasks
 from agreement.compare import MODELS, compare, loaded
 from agreement.outside import lm_eval_scores
 from evenhand.core.case import Case
-from evenhand.core.measure import point
+from evenhand.core.measuring import point
 from evenhand.lm.model import LM
 from evenhand.lm.read import read
 from evenhand.measures.last_word_accuracy import LastWordAccuracy

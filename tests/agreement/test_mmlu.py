@@ -10,7 +10,7 @@ from agreement import tasks
 from agreement.compare import MODELS, compare, loaded
 from agreement.outside import Run, lm_eval_scores
 from evenhand.core.errors import CannotRun
-from evenhand.core.measure import point
+from evenhand.core.measuring import point
 from evenhand.core.scenario import Scenario
 from evenhand.lm.read import read
 from evenhand.measures.accuracy import Accuracy

@@ -12,7 +12,8 @@ from evenhand import find
 from evenhand.core.bootstrap import Bootstrap
 from evenhand.core.case import Case
 from evenhand.core.declared import facts_of
-from evenhand.core.measure import Subject, measure, point
+from evenhand.core.measure import Subject
+from evenhand.core.measuring import measure, point
 from evenhand.core.readout import Readout
 from evenhand.core.record import Row
 from evenhand.testing.measures import permuted, toy

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from evenhand.core.case import Case
-from evenhand.core.measure import point
+from evenhand.core.measuring import point
 from evenhand.core.scenario import Context, Scenario
 from evenhand.lm import readouts
 from evenhand.lm.generation.generate import Answer

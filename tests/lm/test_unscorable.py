@@ -9,7 +9,7 @@ import torch
 
 from evenhand.core.case import Case
 from evenhand.core.errors import UsageError
-from evenhand.core.measure import point
+from evenhand.core.measuring import point
 from evenhand.core.scenario import Context, Scenario
 from evenhand.lm.attribution.answers import answer_rows
 from evenhand.lm.attribution.probe import Probe

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evenhand.core.measure import point
+from evenhand.core.measuring import point
 from evenhand.measures.accuracy_gap import AccuracyGap
 from evenhand.measures.coreference_accuracy import CoreferenceAccuracy
 from evenhand.testing.measures import Toy

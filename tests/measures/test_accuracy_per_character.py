@@ -7,7 +7,7 @@ import dataclasses
 import torch
 
 from evenhand.core.case import Case
-from evenhand.core.measure import point
+from evenhand.core.measuring import point
 from evenhand.measures.accuracy import Accuracy
 from evenhand.measures.accuracy_per_character import AccuracyPerCharacter
 from evenhand.testing.measures import toy

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from evenhand.core.measure import point
+from evenhand.core.measuring import point
 from evenhand.measures.bbq_accuracy import BbqAccuracy
 from evenhand.testing.measures import Toy
 from measures.bbq_answers import all_follow, drawn, readout

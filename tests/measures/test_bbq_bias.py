@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from evenhand.core.bootstrap import Bootstrap
-from evenhand.core.measure import Subject, measure, point
+from evenhand.core.measure import Subject
+from evenhand.core.measuring import measure, point
 from evenhand.core.readout import Readout
 from evenhand.measures.bbq_bias import BbqBias
 from evenhand.testing.measures import Toy

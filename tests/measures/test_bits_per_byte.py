@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from evenhand.core.case import Case
-from evenhand.core.measure import point
+from evenhand.core.measuring import point
 from evenhand.measures.bits_per_byte import BitsPerByte
 from evenhand.testing.measures import toy
 

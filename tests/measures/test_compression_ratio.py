@@ -9,7 +9,7 @@ import zlib
 
 import pytest
 
-from evenhand.core.measure import point
+from evenhand.core.measuring import point
 from evenhand.core.readout import Readout
 from evenhand.measures.compression_ratio import CompressionRatio
 from evenhand.testing.measures import toy

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evenhand.core.measure import point
+from evenhand.core.measuring import point
 from evenhand.measures.coreference_accuracy import CoreferenceAccuracy
 from evenhand.testing.measures import Toy
 from likelihoods import readout

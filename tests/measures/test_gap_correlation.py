@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evenhand.core.measure import point
+from evenhand.core.measuring import point
 from evenhand.measures.gap_correlation import GapCorrelation
 from evenhand.testing.measures import Toy
 from likelihoods import readout

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from evenhand.core.bootstrap import Bootstrap
 from evenhand.core.errors import UsageError
-from evenhand.core.measure import Subject, measure, point
+from evenhand.core.measure import Subject
+from evenhand.core.measuring import measure, point
 from evenhand.core.readout import Readout
 from evenhand.measures.gender_gap import GenderGap
 from evenhand.measures.gender_imbalance import GenderImbalance

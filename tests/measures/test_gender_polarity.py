@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from evenhand.core.case import Case
-from evenhand.core.measure import point
+from evenhand.core.measuring import point
 from evenhand.core.readout import Readout
 from evenhand.measures.gender_polarity import FEMALE, MALE, GenderPolarity, polarity
 from evenhand.testing.measures import Toy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from evenhand.core.measure import point
+from evenhand.core.measuring import point
 from evenhand.measures.gendered_mass import GenderedMass
 from evenhand.testing.measures import Toy
 from likelihoods import readout

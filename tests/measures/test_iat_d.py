@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from evenhand.core.case import Case
-from evenhand.core.measure import point
+from evenhand.core.measuring import point
 from evenhand.core.pairing import SEPARATOR, lines
 from evenhand.core.readout import Readout
 from evenhand.measures.iat_d import IatD

@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from evenhand.core.measure import point
+from evenhand.core.measuring import point
 from evenhand.measures.identity_likelihood import IdentityLikelihood
 from evenhand.testing.measures import toy
 

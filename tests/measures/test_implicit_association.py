@@ -11,7 +11,8 @@ import torch
 
 from evenhand.core.bootstrap import Bootstrap
 from evenhand.core.case import Case
-from evenhand.core.measure import Subject, measure, point
+from evenhand.core.measure import Subject
+from evenhand.core.measuring import measure, point
 from evenhand.core.readout import Readout
 from evenhand.measures.implicit_association import ImplicitAssociation
 from evenhand.testing.measures import Toy

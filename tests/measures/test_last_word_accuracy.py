@@ -7,7 +7,7 @@ import math
 
 import torch
 
-from evenhand.core.measure import point
+from evenhand.core.measuring import point
 from evenhand.core.readout import Readout
 from evenhand.measures.last_word_accuracy import LastWordAccuracy
 from evenhand.testing.measures import Toy, toy

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from evenhand.core.case import Case
-from evenhand.core.measure import point
+from evenhand.core.measuring import point
 from evenhand.core.readout import Readout
 from evenhand.measures.likelihood_spread import LikelihoodSpread
 

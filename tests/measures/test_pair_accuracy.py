@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from evenhand.core.measure import point
+from evenhand.core.measuring import point
 from evenhand.core.readout import Readout
 from evenhand.measures.pair_accuracy import PairAccuracy
 from evenhand.testing.measures import Toy, toy

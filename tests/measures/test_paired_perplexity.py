@@ -15,7 +15,8 @@ from evenhand import find
 from evenhand.core.bootstrap import Bootstrap
 from evenhand.core.case import Case
 from evenhand.core.errors import UsageError
-from evenhand.core.measure import Subject, measure, point
+from evenhand.core.measure import Subject
+from evenhand.core.measuring import measure, point
 from evenhand.core.readout import Readout
 from evenhand.measures.paired_perplexity import PairedPerplexity
 from evenhand.scenarios._shared.redditbias import TYPES

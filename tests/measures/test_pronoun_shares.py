@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from evenhand.core.measure import point
+from evenhand.core.measuring import point
 from evenhand.measures.pronoun_shares import PronounShares
 from evenhand.testing.measures import Toy
 from likelihoods import readout

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from evenhand.core.case import Case
-from evenhand.core.measure import point
+from evenhand.core.measuring import point
 from evenhand.core.readout import Readout
 from evenhand.measures.mean import Mean
 from evenhand.measures.ratio_of_means import RatioOfMeans

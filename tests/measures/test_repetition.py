@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from evenhand.core.measure import point
+from evenhand.core.measuring import point
 from evenhand.core.readout import Readout
 from evenhand.measures.repetition import Repetition
 from evenhand.testing.measures import toy

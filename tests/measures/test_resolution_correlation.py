@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from evenhand.core.measure import point
+from evenhand.core.measuring import point
 from evenhand.measures.gap_correlation import GapCorrelation
 from evenhand.measures.resolution_correlation import ResolutionCorrelation
 from evenhand.testing.measures import Toy

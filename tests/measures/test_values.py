@@ -15,7 +15,7 @@ from scipy import stats as scipy_stats
 
 from evenhand.core.case import Case
 from evenhand.core.errors import UsageError
-from evenhand.core.measure import point
+from evenhand.core.measuring import point
 from evenhand.core.readout import Readout
 from evenhand.measures.accuracy import Accuracy
 from evenhand.measures.answer_shares import AnswerShares

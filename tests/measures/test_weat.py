@@ -17,7 +17,8 @@ from torch import Tensor
 from evenhand.core.bootstrap import Bootstrap
 from evenhand.core.case import Case
 from evenhand.core.errors import UsageError
-from evenhand.core.measure import Subject, measure, point
+from evenhand.core.measure import Subject
+from evenhand.core.measuring import measure, point
 from evenhand.core.readout import Readout
 from evenhand.measures.weat import SIDES, Weat
 from evenhand.testing.measures import Toy, check_measure

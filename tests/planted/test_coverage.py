@@ -6,7 +6,8 @@ import pytest
 
 from evenhand import planted
 from evenhand.core.bootstrap import Bootstrap
-from evenhand.core.measure import Subject, measure
+from evenhand.core.measure import Subject
+from evenhand.core.measuring import measure
 from evenhand.core.readout import Readout
 from evenhand.core.record import Row
 from evenhand.core.scenario import PARTS, Scenario

@@ -10,7 +10,8 @@ import pytest
 from evenhand import find
 from evenhand.core.bootstrap import Bootstrap
 from evenhand.core.component import Selection, Space
-from evenhand.core.measure import Subject, measure, point
+from evenhand.core.measure import Subject
+from evenhand.core.measuring import measure, point
 from evenhand.core.readout import Readout
 from evenhand.core.scenario import Part, Scenario
 from evenhand.edits.scale import Scale

@@ -6,7 +6,8 @@ import pytest
 
 from evenhand import find
 from evenhand.core.bootstrap import Bootstrap
-from evenhand.core.measure import Subject, measure
+from evenhand.core.measure import Subject
+from evenhand.core.measuring import measure
 from evenhand.core.readout import Readout
 from evenhand.lm.batches.variants import Variant
 from evenhand.lm.load import load

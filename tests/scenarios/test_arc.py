@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from evenhand.core.errors import CannotRun
-from evenhand.core.measure import point
+from evenhand.core.measuring import point
 from evenhand.lm.read import read
 from evenhand.measures.accuracy import Accuracy
 from evenhand.measures.accuracy_per_character import AccuracyPerCharacter

@@ -13,7 +13,8 @@ import torch
 from evenhand.core.bootstrap import Bootstrap
 from evenhand.core.case import Case
 from evenhand.core.errors import CannotRun
-from evenhand.core.measure import Subject, measure, point
+from evenhand.core.measure import Subject
+from evenhand.core.measuring import measure, point
 from evenhand.core.readout import Readout
 from evenhand.core.scenario import Scenario
 from evenhand.lm.read import Reading, read

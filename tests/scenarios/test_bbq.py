@@ -10,7 +10,7 @@ import pytest
 
 from evenhand.core.case import Case
 from evenhand.core.errors import CannotRun
-from evenhand.core.measure import point
+from evenhand.core.measuring import point
 from evenhand.core.option_answer import pick
 from evenhand.core.scenario import Scenario
 from evenhand.lm.read import read

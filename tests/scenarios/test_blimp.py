@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from evenhand.core.measure import point
+from evenhand.core.measuring import point
 from evenhand.lm.read import read
 from evenhand.measures.pair_accuracy import PairAccuracy
 from evenhand.scenarios._load import load_scenario

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from evenhand.core.bootstrap import Bootstrap
-from evenhand.core.measure import Subject, measure, point
+from evenhand.core.measure import Subject
+from evenhand.core.measuring import measure, point
 from evenhand.lm.load import load
 from evenhand.lm.read import read
 from evenhand.measures.accuracy import Accuracy

@@ -16,7 +16,8 @@ import pytest
 from evenhand.core.bootstrap import Bootstrap
 from evenhand.core.case import Case
 from evenhand.core.errors import CannotRun
-from evenhand.core.measure import Subject, measure, point
+from evenhand.core.measure import Subject
+from evenhand.core.measuring import measure, point
 from evenhand.find import build
 from evenhand.lm.load import load
 from evenhand.lm.model import LM

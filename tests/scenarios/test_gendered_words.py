@@ -13,7 +13,8 @@ import pytest
 
 from evenhand.core.bootstrap import Bootstrap
 from evenhand.core.case import Case
-from evenhand.core.measure import Subject, measure, point
+from evenhand.core.measure import Subject
+from evenhand.core.measuring import measure, point
 from evenhand.core.scenario import Scenario
 from evenhand.find import build
 from evenhand.lm.load import load

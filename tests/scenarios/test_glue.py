@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from evenhand.core.errors import CannotRun
-from evenhand.core.measure import point
+from evenhand.core.measuring import point
 from evenhand.find import build
 from evenhand.lm.read import read
 from evenhand.scenarios._load import load_scenario

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from evenhand.core.errors import CannotRun
-from evenhand.core.measure import point
+from evenhand.core.measuring import point
 from evenhand.core.scenario import Scenario
 from evenhand.lm.read import read
 from evenhand.measures.accuracy import Accuracy

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from evenhand.core.measure import point
+from evenhand.core.measuring import point
 from evenhand.lm.load import load
 from evenhand.lm.read import read
 from evenhand.lm.tokens import encode

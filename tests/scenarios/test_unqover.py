@@ -12,7 +12,7 @@ import torch
 
 from evenhand.core.case import Case
 from evenhand.core.errors import CannotRun
-from evenhand.core.measure import point
+from evenhand.core.measuring import point
 from evenhand.core.scenario import Scenario
 from evenhand.lm.read import read
 from evenhand.measures.unqover import Unqover

@@ -13,7 +13,7 @@ import torch
 
 from evenhand import find
 from evenhand.core.errors import CannotRun
-from evenhand.core.measure import point
+from evenhand.core.measuring import point
 from evenhand.core.scenario import Scenario
 from evenhand.lm.embeddings import embed_texts
 from evenhand.lm.load import load

@@ -14,7 +14,7 @@ from evenhand import find
 from evenhand.cli.outcome import summary, tell
 from evenhand.core.errors import UsageError
 from evenhand.core.estimate import Estimate
-from evenhand.core.measure import point
+from evenhand.core.measuring import point
 from evenhand.core.record import RunRecord, SweepPoint
 from evenhand.judge.facts import Facts
 from evenhand.judge.goal import Aimed, reached

@@ -12,7 +12,8 @@ from evenhand.core.case import Case
 from evenhand.core.component import Selection
 from evenhand.core.errors import UsageError
 from evenhand.core.estimate import Estimate
-from evenhand.core.measure import Subject, measure
+from evenhand.core.measure import Subject
+from evenhand.core.measuring import measure
 from evenhand.core.readout import Readout
 from evenhand.core.record import SweepPoint
 from evenhand.edits.scale import Scale

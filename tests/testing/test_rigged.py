@@ -11,7 +11,7 @@ import torch
 from evenhand import find
 from evenhand.core.component import Selection, Space
 from evenhand.core.edit import Edit
-from evenhand.core.measure import point
+from evenhand.core.measuring import point
 from evenhand.core.scenario import Scenario
 from evenhand.edits.compose import Compose
 from evenhand.edits.scale import Scale

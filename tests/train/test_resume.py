@@ -149,13 +149,13 @@ def test_a_short_training_writes_nothing(tmp_path):
 
 def test_a_training_that_was_stopped_is_so_when_it_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr(state, "_SECONDS", 0.0)
-    notes = [], []
-    for told in notes:
-        lm = _model(told)
+    stopped = []
+    for _ in range(2):
+        lm = _model()
         with lm.keeping(tmp_path):
-            train(lm, writers(lm), Likelihood(), RECIPE, [GradientNorm(0.0)])
-    assert "norm of the gradient" in notes[0][0]
-    assert notes[0] == notes[1]
+            stopped.append(train(lm, writers(lm), Likelihood(), RECIPE, [GradientNorm(0.0)]).stopped)
+    assert "norm of the gradient" in stopped[0]
+    assert stopped[0] == stopped[1]
 
 
 def test_another_setting_starts_afresh(tmp_path):

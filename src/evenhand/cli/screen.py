@@ -33,31 +33,38 @@ class Bars:
 
     bars: RichProgress
     what: str = "cells"
-    inside: dict[str, TaskID] = field(default_factory=dict[str, Any])
+    inside: dict[str, tuple[TaskID, float, int]] = field(default_factory=dict[str, Any])
+    """Piece of work → its bar, and when it was first heard of and how far it was then."""
     cells: TaskID | None = None
     started: float = field(default_factory=time.monotonic)
     fresh: int = 0
     said: float = field(default_factory=time.monotonic)
     """When a line last said how far the work is; only where there is no terminal to draw bars on."""
+    whole: str = ""
+    """How far the run is, for those lines."""
 
     def progress(self, label: str, done: int, total: int) -> None:
         """Show how far one piece of work is; a piece that is done disappears. In a log: a line now and then."""
+        if label not in self.inside:
+            self.inside[label] = self.bars.add_task(label, total=total), time.monotonic(), done
+        bar, began, first = self.inside[label]
         if self.bars.disable and done < total and time.monotonic() - self.said > _QUIET:
             self.said = time.monotonic()
-            self.line(f"{label}: {done} of {total}")
-        if label not in self.inside:
-            self.inside[label] = self.bars.add_task(label, total=total)
-        self.bars.update(self.inside[label], completed=done, total=total)
+            left = (self.said - began) / (done - first) * (total - done) if done > first else math.nan
+            about = f", about {clock(left)} left" if math.isfinite(left) else ""
+            self.line(f"{label}: {done} of {total}{about}{self.whole}")
+        self.bars.update(bar, completed=done, total=total)
         if done >= total:
-            self.bars.remove_task(self.inside.pop(label))
+            self.bars.remove_task(self.inside.pop(label)[0])
 
     def cell(self, place: int, total: int, fresh: bool) -> None:
         """Show how many cells have ended, and about how long the rest takes at the pace of those computed now."""
         while self.inside:  # what a cell was at when it could not go on
-            self.bars.remove_task(self.inside.popitem()[1])
+            self.bars.remove_task(self.inside.popitem()[1][0])
         self.fresh += fresh
         left = (time.monotonic() - self.started) / self.fresh * (total - place) if self.fresh else 0.0
-        text = f"{self.what}, about {clock(left)} left" if self.fresh and place < total else self.what
+        about = f", about {clock(left)} left" if self.fresh and place < total else ""
+        text, self.whole = f"{self.what}{about}", f" ({self.what}: {place} of {total}{about})"
         if self.cells is None:
             self.cells = self.bars.add_task(text, total=total)
         self.bars.update(self.cells, completed=place, total=total, description=text)
@@ -80,15 +87,15 @@ def bars(what: str = "cells") -> Generator[Bars]:
 
 
 @contextmanager
-def working(lm: LM, kept: str) -> Generator[None]:
+def working(lm: LM, kept: str, what: str = "cells") -> Generator[Bars]:
     """Show how far a locator or a method is with a model; Ctrl-C says what is kept of it, and exits with 130."""
     import typer
 
     from evenhand.cli.main import INTERRUPTED
 
     try:
-        with bars() as shown, lm.reporting(shown.progress):
-            yield
+        with bars(what) as shown, lm.reporting(shown.progress):
+            yield shown
     except KeyboardInterrupt:
         notify(f"stopped; {kept}")
         raise typer.Exit(INTERRUPTED) from None

@@ -20,7 +20,12 @@ UNTRAINED = "untrained"
 
 def digest(record: Record) -> str:
     """Return the sha256 of a record's canonical JSON, 16 characters."""
-    text = json.dumps(record.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
+    return digest_of(record.model_dump(mode="json"))
+
+
+def digest_of(value: object) -> str:
+    """Return the sha256 of a value's canonical JSON, 16 characters."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

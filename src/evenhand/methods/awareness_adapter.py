@@ -143,7 +143,7 @@ class AwarenessAdapter:
             objective = Completing(pack, self.loss, self.batch_size, self.seed, self.longest, beside)
             done: Training = train(lm, parameters, objective, self._recipe(pack), keep=sizes)
         if done.stopped:
-            lm.notify(f"awareness_adapter: {done.stopped}")
+            lm.notify(f"awareness_adapter: training {done.stopped}")
         return [Lora(factors(done.at(size)), self.alpha) for size in sizes]
 
     def _pack(self) -> Pack:

@@ -173,21 +173,10 @@ class Unlearning:
             maps = query_value_maps(lm, self.layers or None)
             objective.beside = f"rank {self.rank}, alpha {self.alpha}"
             with adapted(lm, maps, self.rank, self.alpha, 0.0, self.seed) as parameters:
-                done = self._train(lm, parameters, objective, recipe, guards, sizes)
+                done = _trained(lm, parameters, objective, recipe, guards, sizes)
             return [Lora(factors(done.at(size)), self.alpha) for size in sizes]
-        done = self._train(lm, self._parameters(lm), objective, recipe, guards, sizes)
+        done = _trained(lm, self._parameters(lm), objective, recipe, guards, sizes)
         return [Delta.between(done.at(0), done.at(size), self.share) for size in sizes]
-
-    def _train(
-        self, lm: LM, parameters: Mapping[str, nn.Parameter], objective: Objective, recipe: Recipe,
-        guards: Sequence[Guard], sizes: Sequence[int],
-    ) -> Training:  # fmt: skip
-        tell = lm.notify
-        lm.notify = lambda line: tell(f"unlearning: {line}")  # so that a study counts it among what this method says
-        try:
-            return train(lm, parameters, objective, recipe, guards, sizes)
-        finally:
-            lm.notify = tell
 
     def _recipe(self, steps: int) -> Recipe:
         return Recipe(
@@ -252,6 +241,16 @@ class Unlearning:
         if not chosen:
             raise UsageError(f"trained = 'layers': the model has no layers {list(self.layers)}; name some, from 0")
         return chosen
+
+
+def _trained(
+    lm: LM, parameters: Mapping[str, nn.Parameter], objective: Objective, recipe: Recipe, guards: Sequence[Guard],
+    sizes: Sequence[int],
+) -> Training:  # fmt: skip
+    done = train(lm, parameters, objective, recipe, guards, sizes)
+    if done.stopped:
+        lm.notify(f"unlearning: training {done.stopped}")
+    return done
 
 
 def _running(utility: Scenario) -> tuple[str, ...]:

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from evenhand import find
 from evenhand.core.bootstrap import Bootstrap
 from evenhand.core.errors import UsageError
-from evenhand.core.measure import Subject, measure
+from evenhand.core.measure import Subject
+from evenhand.core.measuring import measure
 from evenhand.core.progress import Progress, silent
 from evenhand.core.record import Row
 from evenhand.core.scenario import Scenario

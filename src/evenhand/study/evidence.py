@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from evenhand.core.bootstrap import Bootstrap, benjamini_hochberg
 from evenhand.core.component import Selection
-from evenhand.core.measure import Measure, Subject, measure
+from evenhand.core.measure import Measure, Subject
+from evenhand.core.measuring import measure
 from evenhand.core.readout import Readout
 from evenhand.core.record import Row
 from evenhand.judge.facts import GAP

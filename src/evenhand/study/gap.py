@@ -12,7 +12,7 @@ from evenhand import find
 from evenhand.core.bootstrap import Bootstrap
 from evenhand.core.errors import UsageError
 from evenhand.core.estimate import Estimate
-from evenhand.core.measure import overall, point
+from evenhand.core.measuring import overall, point
 from evenhand.core.readout import Readout
 from evenhand.judge.facts import GAP
 from evenhand.study.config import GoalConfig

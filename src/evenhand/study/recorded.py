@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from evenhand.core.bootstrap import Bootstrap
 from evenhand.core.declared import alternatives_of, beside_unedited, guess_of, headline_of, neutral_of, unit_of
-from evenhand.core.measure import Measure, Subject, measure
+from evenhand.core.measure import Measure, Subject
+from evenhand.core.measuring import measure
 from evenhand.core.readout import Readout
 from evenhand.core.record import ALL, UNTRAINED, BenchmarkRecord, BenchmarkSpec, Row
 from evenhand.core.scenario import Scenario

@@ -25,7 +25,8 @@ from evenhand.core.case import Case
 from evenhand.core.contracts import Method
 from evenhand.core.edit import Edit
 from evenhand.core.errors import CannotRun
-from evenhand.core.measure import Subject, measure
+from evenhand.core.measure import Subject
+from evenhand.core.measuring import measure
 from evenhand.core.progress import silent
 from evenhand.core.readout import Readout
 from evenhand.core.scenario import Scenario

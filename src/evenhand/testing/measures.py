@@ -15,7 +15,8 @@ from torch import Tensor
 
 from evenhand.core.case import Case, Outcome
 from evenhand.core.declared import Facts, facts_of
-from evenhand.core.measure import Measure, point
+from evenhand.core.measure import Measure
+from evenhand.core.measuring import point
 from evenhand.core.readout import Readout
 
 Toy = tuple[Readout, Readout | None]

@@ -38,7 +38,7 @@ def train(
 
     Parameters in half precision have float32 master copies; values come back in the model's number format. Stops where
     the loss or its gradient is no number, or where a watch or limit says so, and rolls back to the last step that none
-    objected to; why stands in `Training.stopped`. With `lm.workplace` the state is kept there, and a killed training
+    objected to; why stands in `Training.stopped`, for whoever trains to tell. With `lm.workplace` the state is kept there, and a killed training
     goes on to the same weights (on the CPU to the bit). Raises UsageError or CannotRun for parameters that cannot be
     trained, and UsageError for an objective that does not depend on them.
     """
@@ -99,8 +99,6 @@ class _Run:
             raise
         if not already:
             keeper.write_at_end(self._state)
-        if self.stopped:
-            self.lm.notify(f"training {self.stopped}")
         self.lm.progress("training", self.recipe.steps, self.recipe.steps)
         best = self.last_good if math.isnan(self.best[0]) else self.best[1]
         return Training(tuple(self.log), tuple(self.seen), self.stopped, self.last_good, best, self.kept)
