@@ -166,3 +166,12 @@ def test_a_killed_training_goes_on_to_the_same_edit_and_other_settings_start_afr
         again = small.fit(lm, NONE, NONE).tensors()
     assert [line for line in told if "goes on after step 3 of 4" in line]
     assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+def test_why_it_stopped_is_told_once(small: AwarenessAdapter) -> None:
+    lm = tiny_lm("llama")
+    told: list[str] = []
+    lm.notify = told.append
+    replace(small, lr=1e30).fit(lm, NONE, NONE)
+    (why,) = (line for line in told if "stopped" in line)
+    assert why.startswith("awareness_adapter: training stopped after 2 of 4 steps: the loss is nan")

@@ -38,9 +38,9 @@ def train(
 
     Parameters in half precision have float32 master copies; values come back in the model's number format. Stops where
     the loss or its gradient is no number, or where a watch or limit says so, and rolls back to the last step that none
-    objected to; why stands in `Training.stopped`, for whoever trains to tell. With `lm.workplace` the state is kept there, and a killed training
-    goes on to the same weights (on the CPU to the bit). Raises UsageError or CannotRun for parameters that cannot be
-    trained, and UsageError for an objective that does not depend on them.
+    objected to; why stands in `Training.stopped`, for whoever trains to tell. With `lm.workplace` the state is kept
+    there, and a killed training goes on to the same weights (on the CPU to the bit). Raises UsageError or CannotRun for
+    parameters that cannot be trained, and UsageError for an objective that does not depend on them.
     """
     check(lm, parameters)
     weights = Weights(parameters, recipe)
