@@ -13,11 +13,12 @@ from evenhand.core.errors import UsageError
 
 def selector(name: str, settings: Sequence[str] = ()) -> Selector:
     """Return a selector; settings are written `key=value`, with the value as in TOML, or bare where it is a text."""
-    built: Selector = find.build("spans", name, dict(_setting(each) for each in settings))
+    built: Selector = find.build("spans", name, dict(setting(each) for each in settings))
     return built
 
 
-def _setting(written: str) -> tuple[str, Any]:
+def setting(written: str) -> tuple[str, Any]:
+    """Return the key and the value of `key=value`; raises UsageError for anything else."""
     key, equals, value = written.partition("=")
     if not (key.strip() and equals):
         raise UsageError(f"spans: a setting is written 'key=value', not {written!r}; try \"least=0.5\"")
