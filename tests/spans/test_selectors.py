@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import resource
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -166,6 +167,21 @@ def test_a_judges_answers_are_kept_and_not_asked_for_again(lm: LM, tmp_path: Pat
         Judge(nowhere, "large", kept=str(kept)).select(lm, TEXTS, ())
     with pytest.raises(CannotRun, match="expected a JSON list"):
         Judge(endpoint, "small").select(lm, [Case("no", "You cannot.", "texts")], ())
+
+
+def test_a_full_disk_is_told_and_the_answers_before_it_stay(lm: LM, tmp_path: Path, endpoint: str) -> None:
+    kept = tmp_path / "new" / "kept.json"
+    judge = Judge(endpoint, "small", kept=str(kept))
+    judge.select(lm, TEXTS[:1], ())
+    before = kept.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before), hard))
+    try:
+        with pytest.raises(CannotRun, match=r"kept\.json: the judge's answers cannot be kept \(File too large\); free"):
+            judge.select(lm, TEXTS, ())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [path.read_bytes() for path in kept.parent.iterdir()] == [before]
 
 
 @pytest.mark.parametrize(

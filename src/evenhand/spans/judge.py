@@ -5,7 +5,8 @@ known) and the text; the answer is a JSON list of phrases, which are looked for 
 are dropped, and `lm.notify` is told how many. The texts are sent to that endpoint: use one you may send hate speech to.
 
 With `kept` every answer is written to a JSON file and not asked for again: do so, because the same model may answer
-otherwise tomorrow, and then the edit cannot be made again. Another instruction or model is another question.
+otherwise tomorrow, and then the edit cannot be made again. Another instruction or model is another question. What the
+file holds belongs to what a study's cell is known by: the run after one that added answers makes its cells anew, once.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import os
 import re
 import urllib.request
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -100,10 +102,20 @@ class Judge:
             raise UsageError(f"spans: {path}: expected the judge's answers as JSON ({error}); remove it") from error
 
     def _write(self, answers: dict[str, list[str]]) -> None:
-        if self.kept:
-            partial = Path(f"{self.kept}.partial")
+        if not self.kept:
+            return
+        path, partial = Path(self.kept), Path(f"{self.kept}.partial")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             partial.write_text(json.dumps(answers, indent=1, ensure_ascii=False), encoding="utf-8")
-            partial.replace(self.kept)
+            partial.replace(path)
+        except OSError as error:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise CannotRun(
+                f"spans: {path}: the judge's answers cannot be kept ({error.strerror or error}); free some space or "
+                "name another file, then run again: the answers in it are not asked for again"
+            ) from error
 
 
 def _phrases(said: str, text: str) -> list[str]:
