@@ -24,7 +24,7 @@ Sides = tuple[Subject, ...]
 
 
 @dataclass(frozen=True)
-class _Drawn:
+class Drawn:
     """A number as it is (index 0) and in every replicate, and the cases it rests on."""
 
     values: Float[Tensor, " point_and_boot"]
@@ -41,18 +41,16 @@ def measure(
     value, as key `<key>.abs`. That, like a distance (a comparison whose swap is `same`), has no p unless it is a
     difference: noise alone keeps it above 0.
     """
-    if against is not None and against.readout.cases != subject.readout.cases:
-        raise ValueError("a difference needs the readouts of both models on the same cases in the same order")
-    sides = (subject,) if against is None else (subject, against)
-    parts = _parts(sides)
+    sides = (subject,) if against is None else paired(subject, against)
+    parts = parts_of(sides)
     for name, each in measures.items():
         if subject.readout.kind not in each.kinds:
             continue
-        _check_facts(name, each, subject.readout)
-        for groups in _comparisons(each, subject.readout.groups):
+        check_facts(name, each, subject.readout)
+        for groups in comparisons(each, subject.readout.groups):
             for context, variations in parts.items():
                 for key, variation, drawn in _series(each, variations, groups, bootstrap):
-                    estimate = _estimate(drawn, bootstrap, each, key, len(sides) > 1)
+                    estimate = estimated(drawn, bootstrap, each, key, len(sides) > 1)
                     yield Row(measure=name, key=key, context=context, variation=variation, groups=groups,
                               subject=subject.name, against=against.name if against else "",
                               estimate=estimate)  # fmt: skip
@@ -69,17 +67,17 @@ def overall(
     """
     cases = [case for readout in readouts for case in readout.cases]
     drawn = [
-        _columns(each, part, groups, cases, bootstrap)[key]
+        drawn_of(each, part, groups, cases, bootstrap)[key]
         for readout in readouts if readout.kind in each.kinds
-        for variations in _parts((Subject("", readout),)).values()
-        for groups in _comparisons(each, readout.groups)[: None if each.comparison else 1]
-        for part in _holding(variations, groups).values()
+        for variations in parts_of((Subject("", readout),)).values()
+        for groups in comparisons(each, readout.groups)[: None if each.comparison else 1]
+        for part in holding(variations, groups).values()
     ]  # fmt: skip
     if not drawn:
         return Estimate(value=math.nan, unit=each.unit, level=bootstrap.level)
-    mean = _mean(drawn)
-    whole = _Drawn(mean.values, tuple(dict.fromkeys(mean.cases)))  # the reference group stands in every comparison
-    return _estimate(whole, bootstrap, each, key, difference=False)
+    mean = mean_of(drawn)
+    whole = Drawn(mean.values, tuple(dict.fromkeys(mean.cases)))  # the reference group stands in every comparison
+    return estimated(whole, bootstrap, each, key, difference=False)
 
 
 def point(each: Measure, readout: Readout, reference: Readout | None = None) -> dict[str, float]:
@@ -88,7 +86,15 @@ def point(each: Measure, readout: Readout, reference: Readout | None = None) -> 
     return {key: float(value) for key, value in values.items()}
 
 
-def _check_facts(name: str, each: Measure, readout: Readout) -> None:
+def paired(subject: Subject, against: Subject) -> Sides:
+    """Return both sides of a difference; raises ValueError unless they are of the same cases in the same order."""
+    if against.readout.cases != subject.readout.cases:
+        raise ValueError("a difference needs the readouts of both models on the same cases in the same order")
+    return subject, against
+
+
+def check_facts(name: str, each: Measure, readout: Readout) -> None:
+    """Raise UsageError where a case does not say what the measure reads."""
     for case in readout.cases:
         missing = [fact for fact in facts_of(each) if fact not in dict(case.facts)]
         if missing:
@@ -107,14 +113,14 @@ def _recentred(values: Float[Tensor, " point_and_boot"], floor: float) -> Float[
     return torch.cat([point_, (replicates - replicates.nanmean() + point_).clamp(min=floor)])
 
 
-def _comparisons(each: Measure, groups: tuple[str, ...]) -> list[tuple[str, ...]]:
+def comparisons(each: Measure, groups: tuple[str, ...]) -> list[tuple[str, ...]]:
     """Pairs (reference, other) for a comparison; everyone together and each group alone for a level."""
     if each.comparison:
         return [(groups[0], other) for other in groups[1:]]
     return [groups, *((group,) for group in groups if len(groups) > 1)]
 
 
-def _parts(sides: Sides) -> dict[str, dict[str, Sides]]:
+def parts_of(sides: Sides) -> dict[str, dict[str, Sides]]:
     """Return the sides on each variation of each context, in the order of the cases."""
     found: dict[str, dict[str, Sides]] = {}
     for at in dict.fromkeys((case.context, case.variation) for case in sides[0].readout.cases):
@@ -123,7 +129,7 @@ def _parts(sides: Sides) -> dict[str, dict[str, Sides]]:
     return found
 
 
-def _holding(variations: Mapping[str, Sides], groups: tuple[str, ...]) -> dict[str, Sides]:
+def holding(variations: Mapping[str, Sides], groups: tuple[str, ...]) -> dict[str, Sides]:
     """Return the variations that ask about any of these groups."""
     wanted = set(groups)
     return {
@@ -135,23 +141,23 @@ def _holding(variations: Mapping[str, Sides], groups: tuple[str, ...]) -> dict[s
 
 def _series(
     each: Measure, variations: Mapping[str, Sides], groups: tuple[str, ...], bootstrap: Bootstrap
-) -> Iterator[tuple[str, str, _Drawn]]:
+) -> Iterator[tuple[str, str, Drawn]]:
     """Yield (key, variation, numbers) of one context; the mean over its variations comes last, as variation ''.
 
     Names are drawn from all variations and groups together, so that one name weighs the same in every comparison.
     """
     among = [case for sides in variations.values() for case in sides[0].readout.cases]
-    here = _holding(variations, groups)
-    tables = {variation: _columns(each, sides, groups, among, bootstrap) for variation, sides in here.items()}
+    here = holding(variations, groups)
+    tables = {variation: drawn_of(each, sides, groups, among, bootstrap) for variation, sides in here.items()}
     for key in next(iter(tables.values()), ()):
         if len(tables) > 1:
             yield from ((key, variation, table[key]) for variation, table in tables.items())
-        yield key, "", _mean([table[key] for table in tables.values()])
+        yield key, "", mean_of([table[key] for table in tables.values()])
 
 
-def _columns(
+def drawn_of(
     each: Measure, sides: Sides, groups: tuple[str, ...], among: Sequence[Case], bootstrap: Bootstrap
-) -> dict[str, _Drawn]:
+) -> dict[str, Drawn]:
     """Numbers of one variation by key: of the one side, or the first side less the second."""
     cases = sides[0].between(groups).cases
     found = [
@@ -159,12 +165,12 @@ def _columns(
     ]
     present = torch.stack([p for _, p in found]).all(0)
     rests_on = tuple(case for i, case in enumerate(cases) if bool(present[i]))
-    columns: dict[str, _Drawn] = {}
+    columns: dict[str, Drawn] = {}
     for key in found[0][0]:
         levels = [values[key] for values, _ in found]
-        columns[key] = _Drawn(_difference(levels), rests_on)
+        columns[key] = Drawn(_difference(levels), rests_on)
         if each.swap == "negate":
-            columns[f"{key}.abs"] = _Drawn(_difference([level.abs() for level in levels]), rests_on)
+            columns[f"{key}.abs"] = Drawn(_difference([level.abs() for level in levels]), rests_on)
     return columns
 
 
@@ -189,14 +195,14 @@ def _difference(levels: Sequence[Float[Tensor, " n"]]) -> Float[Tensor, " n"]:
     return levels[0] - levels[1] if len(levels) > 1 else levels[0]
 
 
-def _mean(columns: Sequence[_Drawn]) -> _Drawn:
+def mean_of(columns: Sequence[Drawn]) -> Drawn:
     """Mean over the variations that are defined for the data as they are; undefined when none is."""
     known = [column for column in columns if not math.isnan(float(column.values[0]))] or columns
     cases = tuple(case for column in known for case in column.cases)
-    return _Drawn(torch.stack([column.values for column in known]).mean(0), cases)
+    return Drawn(torch.stack([column.values for column in known]).mean(0), cases)
 
 
-def _estimate(drawn: _Drawn, bootstrap: Bootstrap, each: Measure, key: str, difference: bool) -> Estimate:
+def estimated(drawn: Drawn, bootstrap: Bootstrap, each: Measure, key: str, difference: bool) -> Estimate:
     """Value, interval, p, and how much it rests on."""
     values, neutral = drawn.values, 0.0 if difference else neutral_of(each, key)
     if key.endswith(".abs") or key in distances_of(each) or (each.comparison and each.swap == "same"):

@@ -28,7 +28,7 @@ class AskedQuestion(Record):
 
     text: str
     placeholder: str
-    """The characters that its token holds."""
+    """The characters that its tokens hold."""
     log_odds: Number
     """log p(first concept) − log p(second), nats."""
     mass: Number
@@ -85,7 +85,7 @@ class FreeText(Record):
 
 
 class ProbeRow(Record):
-    """A linear probe of one layer, judged on words it never saw."""
+    """A linear probe of one layer, judged on words and in sentences it never saw."""
 
     layer: int
     accuracy: Estimate
@@ -101,6 +101,8 @@ class Represented(Record):
     """A whole reading of one model."""
 
     name: str
+    about: str = ""
+    """Digest of the model, the reading, versions and code; empty in records of earlier versions."""
     created: str
     command: str = ""
     seconds: Number
@@ -127,6 +129,7 @@ class Represented(Record):
     texts: tuple[FreeText, ...] = ()
     probe: tuple[ProbeRow, ...] = ()
     notes: tuple[str, ...] = ()
+    """What was decided on the user's behalf."""
 
     @property
     def best(self) -> Separation | None:
