@@ -8,7 +8,7 @@ import torch
 from evenhand.core.case import Case
 from evenhand.core.errors import CannotRun, UsageError
 from evenhand.lm.states.interpret import Question, log_probabilities, question, written
-from evenhand.lm.states.places import place_of, single
+from evenhand.lm.states.places import place_of
 from evenhand.lm.states.residual import capture
 from evenhand.testing.tiny import tiny_lm
 from oracles import patching
@@ -47,6 +47,21 @@ def test_a_batch_of_patched_questions_equals_whole_models_one_by_one(family: str
     assert plain.tolist() == [
         pytest.approx([patching.answer(lm, place.ids, f, None) for f in (first, second)], abs=2e-5)
     ]
+
+
+@pytest.mark.parametrize("forms", [FORMS, SINGLE], ids=["several tokens", "one token"])
+def test_a_placeholder_of_several_tokens_is_overwritten_at_each(forms) -> None:
+    lm = tiny_lm("llama")
+    asked = question(lm, _case(ASKED, " It is the"), "lamp", -1, forms)
+    places = list(asked.place.positions)
+    assert len(places) == 3
+    states = torch.randn(2, 32, generator=torch.Generator().manual_seed(0)) * 3
+    found = log_probabilities(lm, asked, 1, states)
+    for state, row in zip(states, found, strict=True):
+        slow = [patching.answer(lm, asked.place.ids, few, (1, places, state)) for few in asked.counted]
+        assert row.tolist() == pytest.approx(slow, abs=2e-5)
+    said = written(lm, asked.place, 1, states, 4)
+    assert said[0] == lm.tokenizer.decode(patching.greedy(lm, asked.place.ids, 4, (1, places, states[0])))
 
 
 def test_its_own_state_changes_nothing_and_a_random_one_does() -> None:
@@ -97,8 +112,6 @@ def test_words_are_found_by_text_and_occurrence() -> None:
     ):
         with pytest.raises(UsageError, match=said):
             place_of(lm, _case(text), word, occurrence)
-    with pytest.raises(UsageError, match="the placeholder 'lamp' is 3 tokens"):
-        single(lm, last, "lamp")
 
 
 @pytest.mark.parametrize(("family", "said"), [("bert", "a masked model"), ("t5", "an encoder–decoder model")])

@@ -23,8 +23,8 @@ def states(lm: LM, ids: Sequence[int], position: int) -> Tensor:
     return torch.stack([taken[i] for i in range(len(blocks))])
 
 
-def answer(lm: LM, ids: Sequence[int], forms: Sequence[Sequence[int]], patch: tuple[int, int, Tensor] | None) -> float:
-    """Return log Σ p(form), every form run by itself behind the prompt; `patch` is (layer, position, state)."""
+def answer(lm: LM, ids: Sequence[int], forms: Sequence[Sequence[int]], patch: tuple[int, Any, Tensor] | None) -> float:
+    """Return log Σ p(form), every form run by itself behind the prompt; `patch` is (layer, position(s), state)."""
 
     def overwrite(module: Any, args: Any, out: Any) -> None:
         _stream(out)[0, patch[1]] = patch[2]  # type: ignore[index]
@@ -39,7 +39,7 @@ def answer(lm: LM, ids: Sequence[int], forms: Sequence[Sequence[int]], patch: tu
     return float(torch.tensor(found, dtype=torch.float64).logsumexp(0))
 
 
-def greedy(lm: LM, ids: Sequence[int], tokens: int, patch: tuple[int, int, Tensor]) -> list[int]:
+def greedy(lm: LM, ids: Sequence[int], tokens: int, patch: tuple[int, Any, Tensor]) -> list[int]:
     """Return how the model goes on, the whole text read again for every token."""
 
     def overwrite(module: Any, args: Any, out: Any) -> None:

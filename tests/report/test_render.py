@@ -152,7 +152,9 @@ def test_a_run_without_any_finished_cell_renders(tmp_path: Path) -> None:
 
 
 def test_other_folders_are_refused_saying_what_was_expected(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"is not a run folder: it has no run\.json and no suite\.json; expected"):
+    with pytest.raises(
+        UsageError, match=r"is not a run folder: it has no run\.json, no suite\.json and no reading\.json"
+    ):
         render(tmp_path)
     with pytest.raises(UsageError, match="there is no folder"):
         render(tmp_path / "nowhere")

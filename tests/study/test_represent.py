@@ -137,7 +137,18 @@ def test_kinds_of_text() -> None:
         assert kind_of(text, concepts, "same") == kind
 
 
-def test_a_probe_needs_words_it_has_not_seen() -> None:
+def test_a_probe_needs_words_and_sentences_it_has_not_seen() -> None:
     states = torch.randn(6, 1, 4)
-    with pytest.raises(CannotRun, match="at least two different words"):
-        probe(states, [True] * 3 + [False] * 3, ["a", "b", "c", "d", "D", "d"], states[:0], ProbeConfig(), 0)
+    first = [True] * 3 + [False] * 3
+    for words, texts, what in (("abcdDd", "uvwxyz", "words"), ("abcdef", "uvwzzz", "sentences")):
+        with pytest.raises(CannotRun, match=f"at least two different {what}"):
+            probe(states, first, list(zip(words, texts, strict=True)), states[:0], ProbeConfig(), 0)
+
+
+def test_a_probe_that_can_only_know_sentences_again_is_at_chance() -> None:
+    generator = torch.Generator().manual_seed(0)
+    prompts = [(f"word {n}", f"sentence {i}") for i in range(12) for n in range(4)]
+    states = torch.randn(12, 8, generator=generator).repeat_interleave(4, 0)[:, None]
+    first = [int(text.split()[1]) % 2 == 0 for _, text in prompts]
+    found = probe(states, first, prompts, states[:0], ProbeConfig(), 0)
+    assert found.correct.mean() < 0.75

@@ -1,4 +1,4 @@
-"""`evenhand report`: one self-contained page from a run folder."""
+"""`evenhand report`: one self-contained page from the folder of a study, an audit or a reading."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import typer
 def report(
     run: Annotated[
         Path,
-        typer.Argument(metavar="RUN", help="A folder that `evenhand run`, or `evenhand audit` of benchmarks, made."),
+        typer.Argument(metavar="RUN", help="A folder that `run`, `audit` of benchmarks, or `read --out` made."),
     ],
     out: Annotated[Path | None, typer.Option(help="Where the page goes; default: report.html in the folder.")] = None,
 ) -> None:
-    """Write one self-contained page from a run folder; it opens offline in any browser.
+    """Write one self-contained page from the folder of a study, an audit or a reading; it opens offline in any browser.
 
     Example: evenhand report runs/planted
     """

@@ -1,4 +1,4 @@
-"""Reading a run folder: `run.json` and the finished cells, or `suite.json` and the finished benchmarks."""
+"""Reading a folder: `run.json` and finished cells, `suite.json` and finished benchmarks, or `reading.json`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from evenhand.core.errors import CannotRun, UsageError
 from evenhand.core.explained import Overlap
 from evenhand.core.frozen import Record
 from evenhand.core.record import BenchmarkRecord, BenchmarkRef, CellRecord, CellRef, RunRecord, SuiteRecord
+from evenhand.core.represented import Represented
 
+READING = "reading.json"
+"""The record of a reading in its folder."""
 T = TypeVar("T", bound=Record)
 
 
@@ -41,22 +44,32 @@ class Audit:
         return tuple(found for _, found in self.benchmarks if found)
 
 
-def load(folder: Path) -> Run | Audit:
-    """Read a run folder, of studies or of benchmarks.
+def load(folder: Path) -> Run | Audit | Represented:
+    """Read the folder of a study, of an audit by benchmarks, or of a reading.
 
-    Raises UsageError where the folder is not a run, CannotRun where a file in it is damaged; both name the file.
+    Raises UsageError where the folder is none of them, CannotRun where a file in it is damaged; both name the file.
     """
     if not folder.is_dir():
-        raise UsageError(f"there is no folder {str(folder)!r}; expected a run folder made by `evenhand run`")
+        raise UsageError(
+            f"there is no folder {str(folder)!r}; expected one that `evenhand run`, `evenhand audit` of benchmarks or "
+            "`evenhand read --out` made"
+        )
     if (folder / "run.json").is_file():
         return _run(folder)
     if (folder / "suite.json").is_file():
         return _audit(folder)
+    if (folder / READING).is_file():
+        return load_reading(folder)
     raise UsageError(
-        f"{str(folder)!r} is not a run folder: it has no run.json and no suite.json; expected the folder that "
-        "`evenhand run` printed at its end (with run.json and cells/ in it), or that `evenhand audit` of benchmarks "
-        "printed (with suite.json and benchmarks/)"
+        f"{str(folder)!r} is not a run folder: it has no run.json, no suite.json and no {READING}; expected the folder "
+        "that `evenhand run` printed at its end (with run.json and cells/ in it), that `evenhand audit` of benchmarks "
+        f"printed (with suite.json and benchmarks/), or the --out of a finished `evenhand read` (with {READING})"
     )
+
+
+def load_reading(folder: Path) -> Represented:
+    """Read the record of a reading; raises CannotRun where it is damaged."""
+    return _read(folder / READING, Represented, "make it anew with `evenhand read … --replace`")
 
 
 def _run(folder: Path) -> Run:
@@ -82,9 +95,11 @@ def _audit(folder: Path) -> Audit:
     return Audit(record, tuple(found))
 
 
-def _read(path: Path, kind: type[T]) -> T:
+_AGAIN = "delete it and run the same command again: only this part is computed anew"
+
+
+def _read(path: Path, kind: type[T], again: str = _AGAIN) -> T:
     """Parse one file, or say which file is damaged and where."""
-    again = "delete it and run the same command again: only this part is computed anew"
     try:
         text = path.read_text(encoding="utf-8")
         json.loads(text)

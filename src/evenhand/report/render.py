@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evenhand.core.errors import CannotRun
+from evenhand.core.represented import Represented
 from evenhand.report import benchmarks, explanation, represented, words
 from evenhand.report.benchmarks import AuditPage
 from evenhand.report.benchmarks_numbers import SUBJECTS
@@ -21,18 +22,18 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from evenhand.core.explained import Explanation, Overlap
-    from evenhand.core.represented import Represented
 
 
 def render(run: Path, out: Path | None = None) -> Path:
     """Write the report of a run folder and return its path (default: `report.html` in the folder).
 
-    The folder is one of `evenhand run` or of `evenhand audit` of benchmarks. Raises UsageError where it is neither,
-    CannotRun where a file in it is damaged or the page cannot be written.
+    The folder is one of `evenhand run`, of `evenhand audit` of benchmarks or of `evenhand read`. Raises UsageError
+    where it is none of them, CannotRun where a file in it is damaged or the page cannot be written.
     """
-    found = load(Path(run))
-    text = audit_html(benchmarks.build(found)) if isinstance(found, Audit) else html(build(found))
-    return _write(text, Path(run) / "report.html" if out is None else Path(out))
+    found, path = load(Path(run)), Path(run) / "report.html" if out is None else Path(out)
+    if isinstance(found, Represented):
+        return render_reading(found, path)
+    return _write(audit_html(benchmarks.build(found)) if isinstance(found, Audit) else html(build(found)), path)
 
 
 def render_explanation(parts: Sequence[Explanation], shared: Overlap | None, title: str, out: Path) -> Path:

@@ -138,8 +138,8 @@ def _free_words(found: Represented) -> str:
 def _probe_words(found: Represented) -> str:
     best = max(found.probe, key=lambda row: _size(row.selectivity.value))
     right, chance = words.estimate(best.accuracy, True), words.estimate(best.control, True)
-    text = (f"A linear probe tells the known prompts apart best at layer {layer_name(best.layer)}: with words it never "
-            f"saw {right} are told right, {chance} with shuffled labels")  # fmt: skip
+    text = (f"A linear probe tells the known prompts apart best at layer {layer_name(best.layer)}: with words and "
+            f"sentences it never saw {right} are told right, {chance} with shuffled labels")  # fmt: skip
     share = best.shares.get(found.series[0])
     if share is None:
         return f"{text}."
@@ -220,7 +220,7 @@ def probe(found: Represented) -> Table:
          *(words.estimate(row.shares[name], True) for name in others))
         for row in found.probe
     )  # fmt: skip
-    head = ("layer", "right on new words", "shuffled labels", "selectivity",
+    head = ("layer", "told right", "shuffled labels", "selectivity",
             *(f"{found.concepts[0]}, {name}" for name in others))  # fmt: skip
     return Table("Linear probes", head, rows) if rows else NO_TABLE
 

@@ -141,7 +141,7 @@ def free(found: Represented, series: str) -> Figure:
 def probe(found: Represented) -> Figure:
     """Accuracy of the probes and of their control over layers."""
     layers = [row.layer for row in found.probe]
-    data = [*_line(layers, [row.accuracy for row in found.probe], "on new words", "group0"),
+    data = [*_line(layers, [row.accuracy for row in found.probe], "told right", "group0"),
             *_line(layers, [row.control for row in found.probe], "shuffled labels", "muted")]  # fmt: skip
     return {"alt": "Share of held-out prompts that a linear probe tells right, over layers, beside shuffled labels.",
             "height": 350, "data": data,

@@ -1,7 +1,8 @@
-"""A linear probe of every layer that tells two kinds of prompts apart, judged on words it never saw.
+"""A linear probe of every layer that tells two kinds of prompts apart, judged on new words and sentences.
 
-Logistic regression on standardised states; words are dealt into folds, so the same word is never in both parts. The
-control is the same probe with shuffled labels; selectivity is accuracy − control (after Hewitt and Liang, 2019).
+Logistic regression on standardised states; words and sentences are dealt into folds, so that a prompt is judged by a
+probe that saw neither its word nor its sentence (the state of a word holds what stands before it, too). The control is
+the same probe with shuffled labels; selectivity is accuracy − control (after Hewitt and Liang, 2019).
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from evenhand.core.errors import CannotRun
-from evenhand.core.progress import Progress, silent
 from evenhand.study.concepts import ProbeConfig
 
 
@@ -36,18 +36,17 @@ class Probed:
 def probe(
     states: Float[Tensor, "prompt layer d"],
     first: Sequence[bool],
-    words: Sequence[str],
+    prompts: Sequence[tuple[str, str]],
     others: Float[Tensor, "other layer d"],
     config: ProbeConfig,
     seed: int,
-    progress: Progress = silent,
 ) -> Probed:
-    """Return what probes of every layer say; `first` labels the prompts.
+    """Return what probes of every layer say, layers apart; `first` labels the prompts, each a word and its sentence.
 
-    Raises CannotRun where the words cannot be dealt so that every probe is taught both concepts.
+    Raises CannotRun where they cannot be dealt so that every probe is taught both concepts.
     """
     labels = np.array(first, dtype=int)
-    folds = _folds(labels, [word.lower() for word in words], config.folds, seed)
+    folds = _folds(labels, [(word.lower(), text) for word, text in prompts], config.folds, seed)
     generator = np.random.default_rng(seed)
     shuffled = [generator.permutation(labels) for _ in range(config.shuffles)]
     layers = states.shape[1]
@@ -61,28 +60,39 @@ def probe(
         if len(others):
             told = _fitted(x, labels, config.strength).predict_proba(others[:, layer].double().numpy())[:, 1]
             shares[:, layer] = torch.from_numpy(told)
-        progress("probing layers", layer + 1, layers)
     return Probed(correct, control, shares)
 
 
-def _folds(labels: Any, words: Sequence[str], count: int, seed: int) -> list[tuple[Any, Any]]:
-    """Parts (taught, held out) that share no word, each with both labels to teach."""
+def _folds(labels: Any, prompts: Sequence[tuple[str, str]], count: int, seed: int) -> list[tuple[Any, Any]]:
+    """Parts (taught, held out) that share neither word nor sentence, each with both labels to teach."""
+    parts_of = [_dealt(labels, [each[k] for each in prompts], count, seed, ("word", "sentence")[k]) for k in (0, 1)]
+    word, sentence = parts_of
+    pairs = sorted(set(zip(word.tolist(), sentence.tolist(), strict=True)))
+    parts = [(np.flatnonzero((word != i) & (sentence != j)), np.flatnonzero((word == i) & (sentence == j)))
+             for i, j in pairs]  # fmt: skip
+    if any(len(set(labels[taught])) < 2 for taught, _ in parts):
+        raise CannotRun("the words and sentences cannot be dealt into parts that each leave both concepts to teach; "
+                        f"set fewer `folds` (now {count}), or give more words and sentences")  # fmt: skip
+    return parts
+
+
+def _dealt(labels: Any, names: Sequence[str], count: int, seed: int, what: str) -> Any:
+    """Which part each prompt is in, so that one name is in one part and both labels are in as many as may be."""
     from sklearn.model_selection import StratifiedGroupKFold
 
-    fewest = min(len({word for word, label in zip(words, labels, strict=True) if label == each}) for each in (0, 1))
+    fewest = min(len({name for name, label in zip(names, labels, strict=True) if label == each}) for each in (0, 1))
     if fewest < 2:
         raise CannotRun(
-            "a probe is judged on words it never saw, so each concept needs at least two different words in the series "
-            "known to stand for it; add prompts, or leave the probe out (folds = 0)"
+            f"a probe is judged on words and in sentences it never saw, so each concept needs at least two different "
+            f"{what}s in the series known to stand for it; add prompts, or leave the probe out (folds = 0)"
         )
+    part = np.zeros(len(labels), dtype=int)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of labels that are fewer than folds, which is checked here
         dealt = StratifiedGroupKFold(min(count, fewest), shuffle=True, random_state=seed)
-        parts = list(dealt.split(np.zeros((len(labels), 1)), labels, list(words)))
-    if any(len(set(labels[taught])) < 2 for taught, _ in parts):
-        raise CannotRun(f"the words cannot be dealt into {min(count, fewest)} parts that each leave both concepts to "
-                        "teach; set fewer `folds`, or give more words")  # fmt: skip
-    return parts
+        for i, (_, held) in enumerate(dealt.split(np.zeros((len(labels), 1)), labels, list(names))):
+            part[held] = i
+    return part
 
 
 def _held_out(x: Any, labels: Any, folds: Sequence[tuple[Any, Any]], strength: float) -> Int[Tensor, " prompt"]:

@@ -76,7 +76,7 @@ class ProbeConfig(Part):
     """The linear probe that tells the known series apart, layer by layer."""
 
     folds: int = Field(default=5, ge=0)
-    """Parts that the words are dealt into: a word is judged by a probe that never saw it. 0: no probe."""
+    """Parts that words and sentences are dealt into: a prompt is judged by a probe that saw neither. 0: no probe."""
     shuffles: int = Field(default=5, ge=1)
     """Probes of shuffled labels."""
     strength: float = Field(default=0.1, gt=0)

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -22,11 +21,10 @@ from torch import Tensor
 from evenhand.core.bootstrap import Bootstrap, benjamini_hochberg
 from evenhand.core.case import Case
 from evenhand.core.errors import UsageError
+from evenhand.core.record import digest_of
 from evenhand.core.represented import (
     RANDOM,
     AskedQuestion,
-    FreeRow,
-    FreeText,
     PatchedRow,
     ProbeRow,
     ReadPrompt,
@@ -34,54 +32,47 @@ from evenhand.core.represented import (
     Separation,
 )
 from evenhand.lm.model import LM
-from evenhand.lm.states.interpret import Question, check_causal, log_probabilities, question, written
-from evenhand.lm.states.places import Place, place_of, single
-from evenhand.lm.states.residual import capture, check_layers, depth
-from evenhand.study.concept_probe import probe
-from evenhand.study.concepts import FreeConfig, QuestionConfig, ReadingFile
+from evenhand.lm.states.interpret import Question, check_causal, log_probabilities, question
+from evenhand.lm.states.places import Place
+from evenhand.lm.states.residual import check_layers, depth
+from evenhand.study.code import package
+from evenhand.study.concept_probe import Probed, probe
+from evenhand.study.concepts import QuestionConfig, ReadingFile
+from evenhand.study.free_texts import free_reading, free_texts
 from evenhand.study.grid import versions
 from evenhand.study.models import identity
+from evenhand.study.parts import Ended, Parts, unheard
 from evenhand.study.resampled import Mean, means
-from evenhand.study.said import kind_of
+from evenhand.study.word_states import Read, read_words
 
 _MOST_TARGETS = 8
 
 
-@dataclass(frozen=True, eq=False)
-class Read:
-    """The states of every prompt, random ones behind them."""
-
-    cases: tuple[Case, ...]
-    """Group: the series; cluster: the text; name: the word."""
-    places: tuple[Place, ...]
-    states: Float[Tensor, "case layer d"]
-    layers: tuple[int, ...]
-    targets: tuple[int, ...]
-
-    @property
-    def real(self) -> int:
-        """How many of the cases are prompts; the others are random vectors."""
-        return len(self.places)
-
-
-def represent(lm: LM, reading: ReadingFile, command: str = "") -> tuple[Represented, list[dict[str, Any]]]:
+def represent(
+    lm: LM, reading: ReadingFile, command: str = "", ended: Ended = unheard
+) -> tuple[Represented, list[dict[str, Any]]]:
     """Return the record of a reading, and one line per state with all that was scored.
 
-    Progress goes to `lm.progress`. Raises CannotRun for models that are not causal, UsageError for layers that are not
-    there, words that are not in their prompts as tokens of their own, and forms that cannot be told apart.
+    Its parts (a layer's probe, a question at a target layer, the free texts of a layer) are kept in `lm.workplace`,
+    where there is one, and `ended` is told of each. Raises CannotRun for models that are not causal, UsageError for
+    layers that are not there, words that are not in their prompts as tokens of their own, and forms that cannot be told
+    apart.
     """
     began = time.monotonic()
     check_causal(lm)
     layers, targets = _layers(lm, reading)
     asked = [_question(lm, each, reading) for each in reading.questions]
-    free = _free_place(lm, reading.free) if reading.free else None
-    read = _read(lm, reading, layers, targets)
+    read = read_words(lm, reading, layers, targets)
     plain = torch.stack([log_probabilities(lm, each, 0, None)[0] for each in asked])
-    scores = _scored(lm, asked, read)
+    free = free_reading(lm, reading.free, targets) if reading.free else None
+    parts = Parts(lm, _about(lm, reading), _count(reading, read), ended)
+    probed = tuple(_probed(reading, read, parts)) if reading.probe.folds else ()
+    scores = _scored(lm, asked, read, parts)
     patched, separations = _told(reading, read, scores, plain)
-    text = _free(lm, reading, reading.free, free, read) if reading.free and free else {}
+    text = free_texts(lm, reading, free, read, parts) if free else {}
     found = Represented(
-        name=reading.name, created=datetime.now(UTC).isoformat(timespec="seconds"), command=command, seconds=0.0,
+        name=reading.name, about=digest_of(_about(lm, reading)), command=command,
+        created=datetime.now(UTC).isoformat(timespec="seconds"), seconds=time.monotonic() - began + parts.before,
         versions=versions(), model=identity(lm), reading=reading.model_dump(mode="json"),
         concepts=(reading.concepts[0].name, reading.concepts[1].name), layers=layers, targets=targets,
         series=(*(series.name for series in reading.series), RANDOM),
@@ -90,9 +81,26 @@ def represent(lm: LM, reading: ReadingFile, command: str = "") -> tuple[Represen
                       for case, place in zip(read.cases, read.places, strict=False)),
         questions=tuple(_as_it_is(lm, each, logp) for each, logp in zip(asked, plain, strict=True)),
         patched=tuple(patched), separations=tuple(separations),
-        probe=tuple(_probed(lm, reading, read)) if reading.probe.folds else (), **text,
+        probe=probed, notes=_notes([each.place for each in asked] + ([free.place] if free else [])), **text,
     )  # fmt: skip
-    return found.model_copy(update={"seconds": time.monotonic() - began}), _lines(read, scores)
+    return found, _lines(read, scores)
+
+
+def same(lm: LM, reading: ReadingFile, found: Represented) -> bool:
+    """Whether a record is of this reading of this model, by this code."""
+    return found.about == digest_of(_about(lm, reading))
+
+
+def _about(lm: LM, reading: ReadingFile) -> dict[str, Any]:
+    """All that the numbers depend on."""
+    return {"model": identity(lm), "reading": reading.model_dump(mode="json"), "versions": versions(),
+            "code": package()}  # fmt: skip
+
+
+def _count(reading: ReadingFile, read: Read) -> int:
+    """How many parts there are."""
+    by_layer = bool(reading.probe.folds) + (reading.free is not None)
+    return by_layer * len(read.layers) + len(reading.questions) * len(read.targets)
 
 
 def _layers(lm: LM, reading: ReadingFile) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -114,44 +122,21 @@ def _question(lm: LM, each: QuestionConfig, reading: ReadingFile) -> Question:
     return question(lm, case, each.placeholder, each.occurrence, forms)
 
 
-def _free_place(lm: LM, free: FreeConfig) -> Place:
-    case = Case("free", free.prompt, "reading", answer_prefix=free.answer)
-    return single(lm, place_of(lm, case, free.placeholder, free.occurrence), free.placeholder)
-
-
-def _read(lm: LM, reading: ReadingFile, layers: tuple[int, ...], targets: tuple[int, ...]) -> Read:
-    """Find every word and take its states; random vectors have the norms of those of the first series."""
-    cases: list[Case] = []
-    places: list[Place] = []
-    for series in reading.series:
-        for prompt in series.prompts:
-            for text, word in prompt.written():
-                case = Case(f"{series.name} {len(cases)}", text, "reading", group=series.name, name=word,
-                            cluster=f"{series.name}: {prompt.text}")  # fmt: skip
-                cases.append(case)
-                places.append(place_of(lm, case, word, prompt.occurrence))
-    states = torch.cat(capture(lm, [p.ids for p in places], [[p.position] for p in places], layers))
-    generator = torch.Generator().manual_seed(reading.seed)
-    few = [i for i, case in enumerate(cases) if case.group == reading.series[0].name]
-    real = states[few]
-    noise = [torch.randn(real.shape, generator=generator) for _ in range(reading.draws)]
-    drawn = [each * (real.square().sum(-1) / each.square().sum(-1)).sqrt()[..., None] for each in noise]
-    for draw in range(reading.draws):
-        cases += [Case(f"random {draw} {i}", cases[i].prompt, "reading", group=RANDOM, cluster=cases[i].cluster,
-                       name=cases[i].name) for i in few]  # fmt: skip
-    return Read(tuple(cases), tuple(places), torch.cat([states, *drawn]), layers, targets)
-
-
-def _scored(lm: LM, asked: Sequence[Question], read: Read) -> Float[Tensor, "question case layer target 2"]:
+def _scored(
+    lm: LM, asked: Sequence[Question], read: Read, parts: Parts
+) -> Float[Tensor, "question case layer target 2"]:
     """Log p of both concepts with every state in every question at every target layer."""
     flat = read.states.flatten(0, 1)
-    found: list[Tensor] = []
-    for each in asked:
-        for target in read.targets:
-            found.append(log_probabilities(lm, each, target, flat))
-            lm.progress("questions patched, by target layer", len(found), len(asked) * len(read.targets))
+    found = [
+        torch.tensor(parts.of(f"question {i} into {target}", partial(_numbers, lm, each, target, flat)))
+        for i, each in enumerate(asked) for target in read.targets
+    ]  # fmt: skip
     stacked = torch.stack(found).reshape(len(asked), len(read.targets), len(read.cases), len(read.layers), 2)
     return stacked.permute(0, 2, 3, 1, 4)
+
+
+def _numbers(lm: LM, asked: Question, target: int, states: Float[Tensor, "state d"]) -> list[list[float]]:
+    return cast("list[list[float]]", log_probabilities(lm, asked, target, states).tolist())
 
 
 def _told(
@@ -202,35 +187,29 @@ def _as_it_is(lm: LM, asked: Question, logp: Float[Tensor, " 2"]) -> AskedQuesti
     )  # fmt: skip
 
 
-def _free(lm: LM, reading: ReadingFile, free: FreeConfig, place: Place, read: Read) -> dict[str, Any]:
-    """What is written with every state in place, at one target layer; of the random vectors the first draw."""
-    target = read.targets[0] if free.target is None else free.target
-    plain = written(lm, place, target, None, free.tokens)[0]
-    chosen = [*range(read.real), *(i for i, case in enumerate(read.cases) if case.id.startswith("random 0 "))]
-    said = written(lm, place, target, read.states[chosen].flatten(0, 1), free.tokens)
-    texts: list[FreeText] = []
-    for n, i in enumerate(chosen):
-        for m, layer in enumerate(read.layers):
-            text = said[n * len(read.layers) + m]
-            texts.append(FreeText(series=read.cases[i].group, layer=layer, text=text,
-                                  prompt=i if i < read.real else int(read.cases[i].id.split()[-1]),
-                                  kind=kind_of(text, reading.concepts, plain)))  # fmt: skip
-    counts: dict[tuple[str, int], Counter[str]] = {}
-    for each in texts:
-        counts.setdefault((each.series, each.layer), Counter())[each.kind] += 1
-    rows = tuple(FreeRow(series=s, layer=layer, counts=dict(found)) for (s, layer), found in counts.items())
-    return {"free_question": place.text, "free_target": target, "plain": plain, "free": rows, "texts": tuple(texts)}
+def _notes(places: Sequence[Place]) -> tuple[str, ...]:
+    """What was decided for the user: where one state stands for several tokens."""
+    several = {place.matched.strip(): len(place.positions) for place in places if len(place.positions) > 1}
+    return tuple(f"The placeholder {word!r} is {count} tokens for this model: the state overwrites each of them."
+                 for word, count in several.items())  # fmt: skip
 
 
-def _probed(lm: LM, reading: ReadingFile, read: Read) -> list[ProbeRow]:
+def _probed(reading: ReadingFile, read: Read, parts: Parts) -> list[ProbeRow]:
     """Probes of the known series, and what they say of the others."""
     known = {series.name: series.known for series in reading.series}
     labelled = [i for i in range(read.real) if known[read.cases[i].group]]
     others = [i for i in range(read.real) if not known[read.cases[i].group]]
     first = [known[read.cases[i].group] == reading.concepts[0].name for i in labelled]
     told = [read.cases[i] for i in labelled]
-    found = probe(read.states[labelled], first, [case.name for case in told], read.states[others],
-                  reading.probe, reading.seed, lm.progress)  # fmt: skip
+    prompts = [(case.name, case.cluster.removeprefix(f"{case.group}: ")) for case in told]
+
+    def layer_told(m: int) -> list[list[float]]:
+        one = probe(read.states[labelled][:, [m]], first, prompts, read.states[others][:, [m]], reading.probe,
+                    reading.seed)  # fmt: skip
+        return [part[:, 0].tolist() for part in (one.correct, one.control, one.shares)]
+
+    made = [parts.of(f"probe of {layer}", lambda m=m: layer_told(m)) for m, layer in enumerate(read.layers)]
+    found = Probed(*(torch.tensor([layer[k] for layer in made]).T for k in range(3)))
     level, all_ = reading.bootstrap.level, torch.ones(len(told), dtype=torch.bool)
     by_word = [Case(case.id, "", "reading", group="", cluster=case.name.lower()) for case in told]
     accuracy, control, gain = (
@@ -239,8 +218,8 @@ def _probed(lm: LM, reading: ReadingFile, read: Read) -> list[ProbeRow]:
     )
     rest = [read.cases[i] for i in others]
     names = list(dict.fromkeys(case.group for case in rest))
-    parts = [torch.tensor([case.group == name for case in rest]) for name in names]
-    shares = [each.estimates(level, "", 0.5) for each in means(found.shares, rest, parts, _bootstrap(reading))]
+    members = [torch.tensor([case.group == name for case in rest]) for name in names]
+    shares = [each.estimates(level, "", 0.5) for each in means(found.shares, rest, members, _bootstrap(reading))]
     return [
         ProbeRow(layer=layer, accuracy=accuracy[i], control=control[i], selectivity=gain[i],
                  shares={name: each[i] for name, each in zip(names, shares, strict=True)})

@@ -2,9 +2,10 @@
 
 Patchscopes (Ghandeharioun et al. 2024) and the race-or-colour reading of Sun et al. (ACL 2025): the residual stream
 after block l at a word of a source prompt overwrites the stream after block t at a placeholder of the question, and the
-log-odds of two concepts in the answer move. A concept's probability is the sum over its surface forms, each scored with
-all its tokens, so words of several tokens count in full; forms that would change the question's own tokens are left
-out, and one that begins with another is contained in it.
+log-odds of two concepts in the answer move. A placeholder of several tokens is overwritten at each of them, as in
+SelfIE (Chen et al. 2024). A concept's probability is the sum over its surface forms, each scored with all its tokens,
+so words of several tokens count in full; forms that would change the question's own tokens are left out, and one that
+begins with another is contained in it.
 
 The question is the same for every state, so many states share a batch, and where all forms are single tokens its blocks
 up to t are computed once; longer forms branch off the question over the key–value cache.
@@ -32,7 +33,7 @@ from evenhand.lm.batches.variants import RowMasks
 from evenhand.lm.generation.generate import roll
 from evenhand.lm.generation.sampling import Sampling
 from evenhand.lm.model import LM
-from evenhand.lm.states.places import Place, place_of, single
+from evenhand.lm.states.places import Place, place_of
 from evenhand.lm.states.residual import Patch, check_layers, patched
 from evenhand.lm.tokens import encode_all
 from evenhand.lm.vocabulary import vocabulary
@@ -75,11 +76,11 @@ def question(
 ) -> Question:
     """Return a question ready to be asked.
 
-    Raises UsageError where the placeholder is not one token of the prompt, where a concept has no form that can follow,
-    and where forms of both begin with the same tokens as a whole form of the other.
+    Raises UsageError where the placeholder is not in the prompt as tokens of its own, where a concept has no form that
+    can follow, and where forms of both begin with the same tokens as a whole form of the other.
     """
     check_causal(lm)
-    place = single(lm, place_of(lm, case, placeholder, occurrence), placeholder)
+    place = place_of(lm, case, placeholder, occurrence)
     forms = tuple(_forms(lm, place, few) for few in concepts)
     asked = Question(place, (forms[0], forms[1]))
     first, second = asked.counted
@@ -208,8 +209,9 @@ def _summed(logp: Float[Tensor, "state form"], first: int) -> Float[Tensor, "sta
 
 
 def _patch(place: Place, target: int, states: Float[Tensor, "row d"]) -> Patch:
-    rows = torch.arange(len(states))
-    return Patch(target, states, torch.full_like(rows, place.position), rows)
+    """Every state at all tokens of the placeholder in its row."""
+    rows = torch.arange(len(states)).repeat_interleave(len(place.positions))
+    return Patch(target, states[rows], torch.tensor(place.positions).repeat(len(states)), rows)
 
 
 def written(

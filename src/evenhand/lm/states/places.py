@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from evenhand.core.case import Case
-from evenhand.core.errors import UsageError
 from evenhand.lm.model import LM
 from evenhand.lm.states.occurrences import occurrence_of
 from evenhand.lm.tokens import check_written, encode, render
@@ -39,14 +38,3 @@ def place_of(lm: LM, case: Case, word: str, occurrence: int = -1) -> Place:
     found = occurrence_of(text, encoded, word, occurrence)
     check_written(lm, word, [encoded.ids[i] for i in found.positions])
     return Place(text, encoded.ids, found.positions, found.text)
-
-
-def single(lm: LM, place: Place, word: str) -> Place:
-    """Return the place as it is; raises UsageError where its word is not one token."""
-    if len(place.positions) > 1:
-        pieces = ", ".join(repr(lm.tokenizer.decode([place.ids[i]])) for i in place.positions)
-        raise UsageError(
-            f"the placeholder {word!r} is {len(place.positions)} tokens for {lm.identity.source} ({pieces}), and one "
-            "state stands for one token; choose a word that it writes as one, such as a short common one"
-        )
-    return place
