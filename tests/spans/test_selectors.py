@@ -26,6 +26,7 @@ from evenhand.spans.pmi import Pmi
 from evenhand.spans.random import Random
 from evenhand.testing.conformance import check_settings, untouched
 from evenhand.testing.tiny import tiny_lm
+from evenhand.train.objectives import passages
 
 TEXTS = tuple(
     Case(str(i), text, "texts", name=name, spans=spans)
@@ -62,7 +63,7 @@ def endpoint() -> Iterator[str]:
             """Nothing."""
 
     server = HTTPServer(("127.0.0.1", 0), Answers)
-    Thread(target=server.serve_forever, daemon=True).start()
+    Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/v1"
     server.shutdown()
     server.server_close()
@@ -141,6 +142,23 @@ def test_random_draws_as_many_other_tokens(family: str) -> None:
 def test_random_takes_the_selectors_own_tokens_where_there_are_too_few_others(lm: LM) -> None:
     case = Case("all", "Dull.", "texts", spans=((0, 5),))
     assert Random().select(lm, [case], ()) == [((0, 5),)]
+
+
+@pytest.mark.parametrize("family", ["gpt2", "bert", "phi3"])
+def test_random_draws_as_many_tokens_of_a_long_text_as_are_trained_on(family: str) -> None:
+    lm = tiny_lm(family)
+    text = "The lamps are dull and dull. " * 60
+    ends = (4, 9, 18, 28, 400, 1000)
+    case = Case("long", text, "texts", spans=tuple((end - 4, end) for end in (*ends, len(text) - 1)))
+    (drawn,) = Random().select(lm, [case], ())
+    (more,) = Random().drawn(lm, [case], [10_000])
+    whole, given, random, every = (
+        sum(len(line.at) for line in passage) for passage in passages(lm, [text] * 4, [None, case.spans, drawn, more])
+    )
+    assert given >= len(ends)
+    assert random == given
+    assert every == whole
+    assert not any(overlaps(span, case.spans) for span in drawn)
 
 
 def test_the_contrast_is_for_masked_models_too_and_leaves_out_the_groups_name(lm: LM) -> None:

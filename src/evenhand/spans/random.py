@@ -1,8 +1,9 @@
 """As many random tokens of the same text as another selector takes: the control that every other has to beat.
 
-Drawn by seed and text from the tokens that the other selector leaves, and from its own where those are too few; start
-and end tokens are none. Without it nothing can be said to come from *which* tokens are unlearned: any ascent changes
-scores of bias by making the model worse.
+Drawn by seed and text from the tokens that the other selector leaves, and from its own where those are too few. Only
+tokens count and are drawn that can be trained on: no start and end tokens, none beyond the model's context. Without it
+nothing can be said to come from *which* tokens are unlearned: any ascent changes scores of bias by making the model
+worse.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pydantic import Field
 
 from evenhand.core.case import Case
 from evenhand.core.spans import Span, Spans, joined, overlaps
+from evenhand.lm.batches.predicted import predicted
 from evenhand.lm.model import LM
 from evenhand.lm.tokens import encode_all
 from evenhand.spans._chosen import selector
@@ -61,6 +63,6 @@ class Random:
 
 
 def _tokens(lm: LM, texts: Sequence[Case]) -> list[list[Span]]:
-    """The characters of every token that stands for any."""
-    encoded = encode_all(lm, [case.prompt for case in texts], whole=True)
-    return [[span for span in each.offsets if span[0] < span[1]] for each in encoded]
+    """The characters of every token that is predicted."""
+    encoded = encode_all(lm, [case.prompt for case in texts], whole=True, or_end=True)
+    return [[each.offsets[i] for i in predicted(lm, each)] for each in encoded]

@@ -10,10 +10,11 @@ With M the selected tokens of a text, nll = mean over M of −log p and β, γ �
 
 Causal models predict a selected token from what is before it, the first from a start token that is put before the text.
 Masked models see all selected tokens of a text masked at once, or else one half of a word would give away the other;
-where every token is selected, each is masked alone. On texts to retain, `NLL` is the mean negative log-likelihood of
-the tokens (masked models: of 15 % of each text's tokens, drawn once and masked at once), and `KL` the mean divergence
-KL(before training ‖ now) in the same places, over tokens and never over padding. What the model said before training is
-computed once and kept (`References`: of a large vocabulary, the likeliest tokens and the rest as one).
+where none is selected and the whole text counts, each is masked alone. On texts to retain, `NLL` is the mean negative
+log-likelihood of the tokens (masked models: of 15 % of each text's tokens, drawn once and masked at once), and `KL` the
+mean divergence KL(before training ‖ now) in the same places, over tokens and never over padding. What the model said
+before training is computed once and kept (`References`: of a large vocabulary, the likeliest tokens and the rest as
+one).
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ from torch.nn.functional import logsigmoid
 
 from evenhand.core.errors import CannotRun, UsageError
 from evenhand.core.spans import Spans
-from evenhand.lm.batches.logits import context_length, forward_to_learn, padded, positions
+from evenhand.lm.batches.logits import forward_to_learn, padded, positions
+from evenhand.lm.batches.predicted import predicted, reached
 from evenhand.lm.batches.sequences import Line
 from evenhand.lm.model import LM
 from evenhand.lm.scoring.masked import mask_id, masked_lines
@@ -139,40 +141,38 @@ def check_kind(lm: LM) -> None:
 def passages(lm: LM, texts: Sequence[str], spans: Sequence[Spans | None]) -> list[Passage]:
     """Return for each text the sequences that predict the tokens which overlap its spans (None: all its tokens).
 
-    Empty where no token is selected. A text longer than the context is cut to it.
+    Empty where no token is selected. A text longer than the context is cut to it; an end token stays.
     """
-    check_kind(lm)
-    return [_passage(lm, *each) for each in zip(encode_all(lm, texts, whole=True, or_end=True), spans, strict=True)]
+    return [_passage(lm, *each) for each in zip(_encoded(lm, texts), spans, strict=True)]
 
 
 def retained(lm: LM, texts: Sequence[str], seed: int) -> list[Passage]:
     """Return the sequences that predict the tokens of texts to retain; texts without a predicted token are left out."""
-    check_kind(lm)
-    encoded = encode_all(lm, texts, whole=True, or_end=True)
+    encoded = _encoded(lm, texts)
     if lm.kind == "causal":
-        found = [_causal(lm, each, range(len(each.ids))) for each in encoded]
+        found = [_causal(each, range(len(each.ids))) for each in encoded]
     else:
         generator = torch.Generator().manual_seed(seed_of(seed, "hidden", 0))
-        found = [_masked(lm, each, _few(_real(lm, each), generator)) for each in encoded]
+        found = [_masked(lm, each, _few(predicted(lm, each), generator)) for each in encoded]
     return [passage for passage in found if passage]
 
 
+def _encoded(lm: LM, texts: Sequence[str]) -> list[Encoded]:
+    check_kind(lm)
+    return [reached(lm, each) for each in encode_all(lm, texts, whole=True, or_end=True)]
+
+
 def _passage(lm: LM, text: Encoded, spans: Spans | None) -> Passage:
-    real = _real(lm, text)
-    places = real if spans is None else sorted({i for span in spans for i in text.covering(*span) if i in {*real}})
+    real = predicted(lm, text)
+    places = real if spans is None else sorted({i for span in spans for i in text.covering(*span)} & {*real})
     if lm.kind == "causal":
-        return _causal(lm, text, places)
-    return tuple(masked_lines(lm, text, places)) if places == real else _masked(lm, text, places)
+        return _causal(text, places)
+    return tuple(masked_lines(lm, text, places)) if spans is None else _masked(lm, text, places)
 
 
-def _real(lm: LM, text: Encoded) -> list[int]:
-    """The places of tokens that stand for characters, as far as the context reaches."""
-    return [i for i, (a, b) in enumerate(text.offsets[: context_length(lm)]) if a < b]
-
-
-def _causal(lm: LM, text: Encoded, places: Sequence[int]) -> Passage:
+def _causal(text: Encoded, places: Sequence[int]) -> Passage:
     """The text up to the last wanted token; its first token has nothing before it where there is no start token."""
-    wanted = [i for i in places if 0 < i < (context_length(lm) or len(text.ids))]
+    wanted = [i for i in places if i > 0]
     if not wanted:
         return ()
     at = tuple(i - 1 for i in wanted)
@@ -184,7 +184,7 @@ def _masked(lm: LM, text: Encoded, places: Sequence[int]) -> Passage:
     if not places:
         return ()
     hidden, mask = {*places}, mask_id(lm)
-    ids = tuple(mask if i in hidden else t for i, t in enumerate(text.ids[: context_length(lm)]))
+    ids = tuple(mask if i in hidden else t for i, t in enumerate(text.ids))
     return (Line(ids, tuple(places), tuple(text.ids[i] for i in places)),)
 
 
