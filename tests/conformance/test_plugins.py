@@ -9,6 +9,7 @@ import torch
 
 from evenhand import find
 from evenhand.core.case import Case
+from evenhand.core.contracts import fitted_to
 from evenhand.core.scenario import Context, Scenario
 from evenhand.lm.model import LM
 from evenhand.testing.conformance import check_beats_random, check_locator, check_method
@@ -72,7 +73,7 @@ def test_methods_obey_the_laws(name: str, family: str, dtype: torch.dtype) -> No
 
 def _learns_gaps(name: str) -> bool:
     """Whether a method is fitted to the scenario, and not to texts of its own that say nothing of a toy's gap."""
-    return not getattr(find.plugin("methods", name), "own_texts", False)
+    return not fitted_to(find.build("methods", name))
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ def cells(method: str, left: dict[str, float], world: made.World | None = None) 
         facts = Facts(made.scenario(), record)
         verdict = say(facts)
         ref = CellRef(hash=record.spec.hash, model="m", method=method, fitted_on=(name,))
-        called = Called(f"c{name}", "m", Method(method), name)
+        called = Called(f"c{name}", "m", Method(method), name, name)
         found.append(cell(lambda name, figure: name, called, Judged(ref, facts, verdict.judgement), verdict))
     return found
 

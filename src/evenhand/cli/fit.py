@@ -45,6 +45,7 @@ def fit(
 
     from evenhand import find
     from evenhand.cli.screen import working
+    from evenhand.core.contracts import fitted_to
     from evenhand.core.edit import Edit
     from evenhand.core.plugin import returned
     from evenhand.edits._file import save
@@ -73,7 +74,8 @@ def fit(
         raise CannotRun(f"{method} found no unit worth switching off in {asked.name}; no edit is saved")
     about: dict[str, Any] = {
         "method": method, "settings": settings, "units_asked_for": units, "layers": wanted, "scenario": asked.name,
-        "scenario_fingerprint": asked.fingerprint, "fitted_on": [c.name for c in asked.contexts],
+        "scenario_fingerprint": asked.fingerprint,
+        "fitted_on": [] if fitted_to(plan) else [c.name for c in asked.contexts], "fitted_to": fitted_to(plan),
         "utility_fingerprint": texts.fingerprint, "notes": list(dict.fromkeys(notes)),
     }  # fmt: skip
     save(edit, out, lm.identity.to_json(), about)

@@ -162,7 +162,8 @@ def _number(estimate: Estimate) -> str:
 
 def _spec(spec: CellSpec) -> dict[str, Any]:
     return {"hash": spec.hash, "model": spec.model, "method": spec.method, "protocol": spec.protocol,
-            "fitted_on": spec.fitted_on, "seed": spec.seed, "variations": spec.variations}  # fmt: skip
+            "fitted_on": spec.fitted_on, "fitted_to": spec.fitted_to, "seed": spec.seed,
+            "variations": spec.variations}  # fmt: skip
 
 
 def _cell(facts: Facts, judgement: Judgement) -> dict[str, Any]:

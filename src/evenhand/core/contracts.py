@@ -68,6 +68,7 @@ class Method(Protocol):
 
     A frozen dataclass; its fields are its hyper-parameters, all with defaults, and survive JSON. Same seed, same edit.
     `fit` and `path` leave the model bit-identical. One that selects no units has `space = None` and a property `dose`.
+    One that does not look at `bias` says in `fitted_to` what it is fitted to instead: see `fitted_to`.
     """
 
     @property
@@ -85,6 +86,11 @@ class Method(Protocol):
         A size is a number of units, or of what the method's `dose` counts; size 0 changes nothing.
         """
         ...
+
+
+def fitted_to(method: Method) -> str:
+    """Return what a method is fitted to instead of the scenario, in words after "fitted on"; empty: the scenario."""
+    return str(getattr(method, "fitted_to", ""))
 
 
 @runtime_checkable

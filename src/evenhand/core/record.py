@@ -93,6 +93,8 @@ class CellSpec(Record):
     """Contexts whose cases the method saw."""
     variations: tuple[str, ...] = ()
     """Variations it saw; empty: all of those contexts."""
+    fitted_to: str = ""
+    """What the method was fitted to instead, in words, and `fitted_on` is only what it is for; mostly empty."""
     protocol: Protocol_ = "specific"
     seed: int = 0
     run: dict[str, Any]
@@ -102,7 +104,8 @@ class CellSpec(Record):
     def fitted(self) -> str:
         """What it was fitted on, in few words."""
         where = "+".join(self.fitted_on)
-        return f"{where} ({', '.join(self.variations)})" if self.variations else where
+        where = f"{where} ({', '.join(self.variations)})" if self.variations else where
+        return f"{self.fitted_to}, for {where}" if self.fitted_to else where
 
     @property
     def hash(self) -> str:
@@ -181,8 +184,11 @@ class CellRef(Record):
     method: str
     fitted_on: tuple[str, ...]
     variations: tuple[str, ...] = ()
+    fitted_to: str = ""
     protocol: Protocol_ = "specific"
     seed: int = 0
+    control: bool = False
+    """Whether it is there only for others to be set against."""
 
 
 class RunRecord(Record):

@@ -101,8 +101,7 @@ class AwarenessAdapter:
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
     models: ClassVar[tuple[Kind, ...]] = ("causal",)
-    own_texts: ClassVar[bool] = True
-    """It is fitted to texts of its own, so it need not close the gap of a toy."""
+    fitted_to: ClassVar[str] = "texts of its own"
     quick: ClassVar[Mapping[str, Any]] = {"epochs": 1, "batch_size": 15, "accumulate": 1, "longest": 32}
     """Settings with which the laws of methods are checked."""
 

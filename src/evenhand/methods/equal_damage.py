@@ -46,8 +46,7 @@ class EqualDamage:
     """Most texts that perplexity is taken over."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
-    own_texts: ClassVar[bool] = True
-    """It closes no gap."""
+    fitted_to: ClassVar[str] = "neutral texts"
     quick: ClassVar[Mapping[str, Any]] = {"permille": 8}
 
     @property

@@ -61,8 +61,7 @@ class FairnessPrompt:
     text: str = ""
     """Your own instruction; empty: that of `wording`."""
 
-    own_texts: ClassVar[bool] = True
-    """Nothing is fitted, so it need not close the gap of a toy."""
+    fitted_to: ClassVar[str] = "nothing"
 
     @property
     def space(self) -> None:

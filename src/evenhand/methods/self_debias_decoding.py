@@ -72,8 +72,7 @@ class SelfDebiasDecoding:
     epsilon: Annotated[float, Field(gt=0, le=1)] = EPSILON
 
     models: ClassVar[tuple[Kind, ...]] = ("causal",)
-    own_texts: ClassVar[bool] = True
-    """Nothing is fitted, so it need not close the gap of a toy."""
+    fitted_to: ClassVar[str] = "nothing"
     quick: ClassVar[Mapping[str, Any]] = {"grounds": ("gender",)}
 
     @property

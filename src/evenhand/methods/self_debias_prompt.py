@@ -55,8 +55,7 @@ class SelfDebiasPrompt:
     tokens: Annotated[int, Field(ge=1)] = 25
 
     models: ClassVar[tuple[Kind, ...]] = ("causal", "encoder-decoder")
-    own_texts: ClassVar[bool] = True
-    """Nothing is fitted, so it need not close the gap of a toy."""
+    fitted_to: ClassVar[str] = "nothing"
     quick: ClassVar[Mapping[str, Any]] = {"tokens": 3}
 
     @property

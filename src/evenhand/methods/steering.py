@@ -103,6 +103,11 @@ class Steering:
         return None
 
     @property
+    def fitted_to(self) -> str:
+        """Its own texts, where it is not the scenario's groups that are told apart."""
+        return "" if self.contrast == "groups" else "texts of its own"
+
+    @property
     def dose(self) -> Dose:
         """How its edits are sized; beyond 100 per cent `level` would turn the gap round."""
         return Dose("per cent strength", self.strength, 400 if self.mode == "add" else 100)

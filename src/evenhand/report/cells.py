@@ -22,12 +22,13 @@ Draw = Callable[[str, Figure | None], str]
 
 @dataclass(frozen=True)
 class Called:
-    """What the page calls a cell: its place on the page, its model, its method, what it was fitted on."""
+    """What the page calls a cell: its place on the page, its model, its method, what it was fitted on and is for."""
 
     id: str
     model: str
     method: Method
     fitted: str
+    where: str
 
 
 @dataclass(frozen=True)

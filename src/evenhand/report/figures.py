@@ -59,7 +59,12 @@ def whiskers(estimates: Sequence[Estimate], signs: Sequence[float] = ()) -> dict
 
 
 def fitted(ref: CellRef, scenario: ScenarioRecord) -> str:
-    """Return what a cell was fitted on, in words; by what was left out, where that is one thing."""
+    """Return what a cell was fitted on, in words, and where that is not the scenario, also what it is for."""
+    return f"{ref.fitted_to}, for {where(ref, scenario)}" if ref.fitted_to else where(ref, scenario)
+
+
+def where(ref: CellRef, scenario: ScenarioRecord) -> str:
+    """Return the part of the scenario that a cell is for, in words; by what was left out, where that is one thing."""
     contexts = [context.name for context in scenario.contexts if context.name not in ref.fitted_on]
     if ref.protocol == "cross-context" and len(contexts) == 1:
         return f"all but {contexts[0]}"

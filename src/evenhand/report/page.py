@@ -12,7 +12,7 @@ from evenhand.judge.facts import Facts, Place
 from evenhand.judge.verdict import answers
 from evenhand.report import figures, limits, naming, overview, provenance, tables
 from evenhand.report.cells import Called, Cell, cell
-from evenhand.report.figures import Figure, Judged, fitted
+from evenhand.report.figures import Figure, Judged, fitted, where
 from evenhand.report.load import Run
 from evenhand.report.naming import Method
 from evenhand.report.overlap import Shares, shares
@@ -79,8 +79,9 @@ def build(run: Run) -> Page:
         facts = Facts(record.scenario, found)
         verdict = say(facts)
         called = Called(
-            f"c{index}", model_of(ref, found), method_of(ref, found), repeated.told(fitted(ref, record.scenario), ref)
-        )
+            f"c{index}", model_of(ref, found), method_of(ref, found), repeated.told(fitted(ref, record.scenario), ref),
+            repeated.told(where(ref, record.scenario), ref),
+        )  # fmt: skip
         page.cells.append(cell(page.draw, called, Judged(ref, facts, verdict.judgement), verdict))
     page.missing = [
         f"{model_of(r, None)}, {method_of(r, None).name}, fitted on {fitted(r, record.scenario)}" for r in run.missing
@@ -115,13 +116,13 @@ def _model(page: Page, index: int, name: str) -> dict[str, Any]:
     cells = [cell for cell in page.cells if cell.called.model == name]
     facts = cells[0].judged.facts
     methods = list(dict.fromkeys(cell.called.method for cell in cells))
-    at = {(cell.called.fitted, cell.called.method): cell for cell in cells}
-    names = dict.fromkeys(cell.called.fitted for cell in cells)
+    at = {(cell.called.where, cell.called.method): cell for cell in cells}
+    names = dict.fromkeys(cell.called.where for cell in cells)
     return {
         "name": name,
         "best": overview.best(cells),
         "methods": methods,
-        "grid": [(fit, [at.get((fit, method)) for method in methods]) for fit in names],
+        "grid": [(name, [at.get((name, method)) for method in methods]) for name in names],
         "silent": all(cell.verdict.judgement.kind in overview.UNABLE for cell in cells),
         "baseline": page.draw(f"m{index}-baseline", figures.baseline(facts)) if _known(facts) else "",
         "table": tables.baseline(facts),

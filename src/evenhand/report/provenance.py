@@ -78,8 +78,10 @@ def cell(ref: CellRef, record: CellRecord, method: Method) -> Table:
         ("layers", f"only {plain(layers)}" if layers else "all"),
         ("sizes tried", {"paper": "its own size only", "grid": "a grid up to 5 % of all units"}.get(str(sizes))
          or plain(sizes)),
-        ("fitted on", ", ".join(spec.fitted_on)),
-        ("variations fitted on", ", ".join(spec.variations) or "all dealt to fitting"),
+        ("fitted on", spec.fitted_to or ", ".join(spec.fitted_on)),
+        *([("use cases it is for", ", ".join(spec.fitted_on))] if spec.fitted_to else []),
+        ("variations it is for" if spec.fitted_to else "variations fitted on",
+         ", ".join(spec.variations) or "all dealt to fitting"),
         ("protocol", spec.protocol),
         ("seed", str(spec.seed)),
         ("time of computing", f"{record.seconds:.0f} seconds"),

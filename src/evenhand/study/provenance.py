@@ -38,6 +38,7 @@ def _ref(cell: CellSpec) -> CellRef:
         method=cell.method,
         fitted_on=cell.fitted_on,
         variations=cell.variations,
+        fitted_to=cell.fitted_to,
         protocol=cell.protocol,
         seed=cell.seed,
     )
