@@ -19,6 +19,7 @@ _PUBLIC = {
     "Attribution": "evenhand.core.component",
     "Selection": "evenhand.core.component",
     "Edit": "evenhand.core.edit",
+    "load_edit": "evenhand.edits._file",
     "Bootstrap": "evenhand.core.bootstrap",
 }
 

@@ -109,7 +109,7 @@ def test_fit_saves_an_edit_and_export_bakes_it(evenhand, shop, tmp_path):
     assert "switches off 4 of 144 neuron units" in said.out
     assert "\n4 of 144 neuron units (2.778%); " in said.out
     saved = load(tmp_path / "edit")
-    assert len(saved.edit.selection) == 4
+    assert len(saved.unchecked.selection) == 4
     assert saved.provenance["settings"] == {"seed": 3}
     baked = evenhand("export", shop / "model", tmp_path / "edit", tmp_path / "baked")
     assert baked.code == 0, baked.err
@@ -135,7 +135,7 @@ def test_layers_keep_units_of_those_layers_only(evenhand, shop, tmp_path):
     whole = json.loads(evenhand(*fit, "--out", tmp_path / "all").out)["per_layer"]
     kept = json.loads(evenhand(*fit, "--layers", "1", "--out", tmp_path / "one").out)["per_layer"]
     assert [n for name, n in kept.items() if n] == [whole[next(name for name, n in kept.items() if n)]]
-    assert len(load(tmp_path / "one").edit.selection) == sum(kept.values()) < 60
+    assert len(load(tmp_path / "one").unchecked.selection) == sum(kept.values()) < 60
     found = json.loads(evenhand("locate", *asked, "--top", 144, "--layers", "0", "--json").out)
     assert 0 < len(found["units"]) < 144
     assert next(n > 0 for n in found["per_layer"].values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,14 @@ import torch
 from evenhand.core.case import Case
 from evenhand.core.errors import CannotRun, UsageError
 from evenhand.edits import _file
+from evenhand.edits import experts as edited
 from evenhand.lm.batches.logits import context_length
 from evenhand.lm.generation.generate import generate
 from evenhand.lm.generation.sampling import Sampling
+from evenhand.lm.load import load
+from evenhand.lm.model import LM
 from evenhand.lm.scoring.forward import score_options
+from evenhand.methods import expert_decoding
 from evenhand.methods.expert_decoding import ExpertDecoding
 from evenhand.testing.conformance import check_edit, untouched
 from evenhand.testing.tiny import tiny_lm
@@ -72,6 +77,33 @@ def test_the_laws_of_edits_hold(experts: dict[str, str]) -> None:
         edit.bake(lm)
 
 
+def test_the_experts_are_loaded_once_for_all_fits_and_edits(
+    experts: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads: list[str] = []
+
+    def counting(source: str, *more: object, **named: object) -> LM:
+        loads.append(source)
+        return load(source, *more, **named)
+
+    for module in (expert_decoding, edited):
+        if hasattr(module, "load"):
+            monkeypatch.setattr(module, "load", counting)
+    monkeypatch.setenv("EXPERTS", str(Path(experts["fair"]).parent))
+    lm, method = tiny_lm("gpt2"), ExpertDecoding("${EXPERTS}/fair", "${EXPERTS}/biased")
+    for edit in (method.fit(lm, None, None), *method.path(lm, None, None, [50, 100])):
+        with edit.applied(lm):
+            pass
+    assert loads == [experts["fair"], experts["biased"]]
+
+
+def test_a_model_is_not_set_against_itself(experts: dict[str, str], tmp_path: Path) -> None:
+    shutil.copytree(experts["fair"], tmp_path / "copy")
+    for biased in (experts["fair"], str(tmp_path / "copy")):
+        with pytest.raises(UsageError, match="the same model"):
+            ExpertDecoding(experts["fair"], biased).fit(tiny_lm("gpt2"), None, None)
+
+
 def test_other_experts_are_refused(experts: dict[str, str], tmp_path: Path) -> None:
     lm, method = tiny_lm("gpt2"), ExpertDecoding(**experts)
     edit = method.fit(lm, None, None)
@@ -79,7 +111,7 @@ def test_other_experts_are_refused(experts: dict[str, str], tmp_path: Path) -> N
     text = (tmp_path / "edit" / "edit.json").read_text().replace(edit.fair.sha256, "0" * 64)
     (tmp_path / "edit" / "edit.json").write_text(text)
     with pytest.raises(UsageError, match="not the model this edit was made with"):
-        _file.load(tmp_path / "edit").edit.applied(lm).__enter__()
+        _file.load_edit(tmp_path / "edit", lm).applied(lm).__enter__()
     lm.tokenizer.add_tokens(["<odd>"])
     with pytest.raises(CannotRun, match="vocabulary"), edit.applied(lm):
         pass

@@ -96,7 +96,7 @@ def test_it_is_saved_nested_and_reverted_after_an_exception(family: str, tmp_pat
     lm = tiny_lm(family, dtype=torch.bfloat16)
     edit, before = _lora(lm), _bits(lm)
     _file.save(edit, tmp_path / "edit", lm.identity.to_json(), {})
-    again = _file.load(tmp_path / "edit").edit
+    again = _file.load_edit(tmp_path / "edit", lm)
     with edit.applied(lm):
         once, ours = _bits(lm), _logits(lm)
         with pytest.raises(RuntimeError, match="stop"), again.applied(lm):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import evenhand
 from evenhand import find
 from evenhand.core.component import Selection
 from evenhand.core.errors import CannotRun, UsageError
@@ -142,7 +143,7 @@ def test_saving_and_loading_gives_the_same_logits(family: str, space: str, compo
     assert saved.provenance == {"why": "test"}
     with whole.applied(lm):
         expected = _logits(lm)
-    with saved.edit.applied(lm):
+    with saved.on(lm).applied(lm):
         assert torch.equal(_logits(lm), expected)
 
 
@@ -186,7 +187,9 @@ def test_an_edit_of_another_model_is_refused(tmp_path: Path) -> None:
     _file.save(edit, tmp_path / "e", {"source": "x", "sha256": "a" * 64}, {})
     lm.identity = type(lm.identity)(source="y", sha256="b" * 64)
     with pytest.raises(UsageError, match="fitted on x"):
-        _file.load(tmp_path / "e").check(lm)
+        evenhand.load_edit(tmp_path / "e", lm)
+    lm.identity = type(lm.identity)(source="z", sha256="a" * 64)
+    assert evenhand.load_edit(str(tmp_path / "e"), lm).describe() == edit.describe()
 
 
 def test_scaled_activations_cannot_be_baked() -> None:
@@ -209,7 +212,7 @@ def test_an_edit_of_ones_own_file_is_saved_and_found_again(tmp_path: Path) -> No
     lm = tiny_lm("llama")
     edit = find.plugin("edits", str(tmp_path / "own_edit.py"))(_some(lm, "neuron"))
     _file.save(edit, tmp_path / "e", lm.identity.to_json(), {})
-    assert type(_file.load(tmp_path / "e").edit) is type(edit)
+    assert type(_file.load(tmp_path / "e").unchecked) is type(edit)
 
 
 def test_an_unwritable_place_leaves_nothing_half_written(tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def test_saved_composed_controlled(tmp_path: Path) -> None:
     case = [Case("a", PROMPTS[1], "x", options=OPTIONS)]
     both = Compose((EDITS[1], EDITS[3]))
     _file.save(both, tmp_path / "edit", lm.identity.to_json(), {})
-    loaded = _file.load(tmp_path / "edit").edit
+    loaded = _file.load_edit(tmp_path / "edit", lm)
     scores = []
     for edit in (both, loaded, both.control(1)):
         assert edit is not None

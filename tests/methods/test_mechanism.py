@@ -44,7 +44,7 @@ def test_activation_edits_work_where_weights_cannot_be_edited(name: str, make: A
     edit = find.build("methods", name, SMALL[name] | {"mechanism": "activation"}).fit(lm, scenario, prose())
     assert len(edit.selection)
     _file.save(edit, tmp_path / "edit", lm.identity.to_json(), {})
-    again = _file.load(tmp_path / "edit").edit
+    again = _file.load_edit(tmp_path / "edit", lm)
     assert again.mechanism == "activation"
     (before,) = score_options(lm, scenario.cases)
     with again.applied(lm):

@@ -62,7 +62,7 @@ def test_an_edit_is_measured_as_if_it_were_applied_by_hand(pairs: str, tmp_path:
     lm = tiny_lm("gpt2")
     saved = _edit(lm, tmp_path / "edit")
     record = _one(Asking(lm, bootstrap=FEW, edit=saved), tmp_path / "out", scenario=pairs)
-    with saved.edit.applied(lm):
+    with saved.unchecked.applied(lm):
         by_hand = _one(Asking(lm, bootstrap=FEW), tmp_path / "by hand", scenario=pairs)
     found, wanted = _levels(record, "edit"), _levels(by_hand, "base")
     assert found.keys() == wanted.keys()
@@ -113,7 +113,7 @@ def test_an_edit_that_does_nothing_changes_nothing(pairs: str, tmp_path: Path) -
 def test_an_edit_of_any_kind_can_stand_beside(pairs: str, tmp_path: Path) -> None:
     lm = tiny_lm("gpt2")
     one = _edit(lm, tmp_path / "edit")
-    save(Compose((one.edit,)), tmp_path / "same", lm.identity.to_json(), {})
+    save(Compose((one.unchecked,)), tmp_path / "same", lm.identity.to_json(), {})
     direct, composed = (
         _levels(_one(Asking(lm, bootstrap=FEW, edit=each), tmp_path, scenario=pairs), "edit")
         for each in (one, load(tmp_path / "same"))

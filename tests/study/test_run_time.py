@@ -35,7 +35,7 @@ def test_a_study_measures_them_and_says_that_nothing_holds_them(
     assert (changed["kl_to_unedited", "edit"] > 0) == texts_too
     assert any(row.subject == "random" for row in record.rows)
     assert not [*(tmp_path / "run" / "cache").glob("*-fit")]
-    edit = _file.load(tmp_path / "run" / record.edit).edit
+    edit = _file.load(tmp_path / "run" / record.edit).unchecked
     assert edit.run_time_only
     assert record.run_time_only
 

@@ -74,7 +74,7 @@ def test_the_checkpoint_holds_the_zeros_and_an_audit_sees_the_edit(cell: Any, tm
     )
     _file.save(edit, tmp_path / "edit", lm.identity.to_json(), {})
     saved = _file.load(tmp_path / "edit")
-    assert torch.equal(saved.edit.selection.units, edit.selection.units)  # type: ignore[attr-defined]
+    assert torch.equal(saved.unchecked.selection.units, edit.selection.units)  # type: ignore[attr-defined]
     entry = Entry(scenario="simple_text", measures=("kl_to_unedited", "top1_agreement"))
     record, _ = run_benchmark(Asking(lm, bootstrap=Bootstrap(20), edit=saved), entry, Store(tmp_path / "audit"))
     found = {row.measure: row.estimate.value for row in record.rows}  # type: ignore[union-attr]

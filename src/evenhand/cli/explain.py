@@ -122,10 +122,10 @@ def _parts(folder: Path, asked: _Asked, loading: dict[str, Any]) -> list[Explana
     if run and not asked.utility:
         texts = _kept_apart(texts, run, saved, "name")
     lm = _model(folder, saved, asked, loading)
-    saved.check(lm)
+    edit = saved.on(lm)
     with bars("edit") as shown:
         ground = Ground(lm, bias, texts, Depth(names=asked.names), shown.progress, names=said)
-        return explained(ground, saved.edit, asked.top)
+        return explained(ground, edit, asked.top)
 
 
 def _prompts(folder: Path, saved: Saved, asked: _Asked) -> tuple[Scenario, str]:

@@ -1,4 +1,7 @@
-"""An edit as two files in a folder: `edit.safetensors` (tensors) and `edit.json` (kind, settings, provenance)."""
+"""An edit as two files in a folder: `edit.safetensors` (tensors) and `edit.json` (kind, settings, provenance).
+
+`load_edit` is how an edit that was saved comes back to a model: it compares that model with the one it was fitted on.
+"""
 
 from __future__ import annotations
 
@@ -27,15 +30,16 @@ _FIELDS = {"format": int, "kind": str, "settings": dict, "tensors": str, "model"
 class Saved:
     """An edit read from a folder, with what was recorded beside it."""
 
-    edit: Edit
+    unchecked: Edit
+    """To look at; to apply it ask `on` for it, or it changes whatever model it is given."""
     model: dict[str, Any]
     """Identity of the model it was fitted on."""
     provenance: dict[str, Any]
     fingerprint: str
     """Of what it does: equal ones change the same model alike."""
 
-    def check(self, lm: LM) -> None:
-        """Raise unless `lm` holds the weights the edit was fitted on (the same sha256 or hub revision)."""
+    def on(self, lm: LM) -> Edit:
+        """Return the edit; raises UsageError where `lm` has not the weights it was fitted on (sha256 or revision)."""
         mine, theirs = lm.identity.to_json(), self.model
         for key in ("sha256", "revision"):
             if theirs.get(key) and mine.get(key) and theirs[key] != mine[key]:
@@ -43,6 +47,7 @@ class Saved:
                     f"this edit was fitted on {theirs.get('source')} ({key} {str(theirs[key])[:12]}…), "
                     f"not on {mine['source']} ({str(mine[key])[:12]}…); load that model, or fit a new edit on this one"
                 )
+        return self.unchecked
 
 
 def save(edit: Edit, folder: Path, model: dict[str, Any], provenance: dict[str, Any]) -> None:
@@ -70,6 +75,11 @@ def save(edit: Edit, folder: Path, model: dict[str, Any], provenance: dict[str, 
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def load_edit(folder: str | Path, lm: LM) -> Edit:
+    """Return a saved edit for the model it was fitted on; raises UsageError for another one, and as `load`."""
+    return load(Path(folder)).on(lm)
 
 
 def load(folder: Path) -> Saved:

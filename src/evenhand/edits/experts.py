@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, final
+from typing import Any, cast, final
 
 from torch import Tensor
 
@@ -26,6 +26,17 @@ class Expert:
     revision: str = ""
     sha256: str = ""
     dtype: DTypeName = "float32"
+
+    @classmethod
+    def of(cls, lm: LM) -> Expert:
+        """Return the name of a model that is open."""
+        known = lm.identity
+        return cls(known.source, known.revision, known.sha256, cast("DTypeName", known.dtype))
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """What tells its weights from others."""
+        return (self.sha256,) if self.sha256 else (self.source, self.revision)
 
     def opened(self, like: LM) -> LM:
         """Load it to the device of a model; raises UsageError where other weights lie there now."""
@@ -57,6 +68,14 @@ class Experts(Edit):
     """By device; edits of several strengths may share them."""
 
     run_time_only = True
+
+    def __post_init__(self) -> None:
+        """Refuse a model that is set against itself."""
+        if self.fair.weights == self.biased.weights:
+            raise UsageError(
+                f"the expert ({self.fair.source}) and the anti-expert ({self.biased.source}) are the same model, so "
+                "that nothing would be changed; name two that were trained on different texts"
+            )
 
     def applied(self, lm: LM) -> AbstractContextManager[None]:
         """Decode so for the length of a `with` block."""

@@ -45,9 +45,7 @@ class Adapter:
 
 def export_adapter(lm: LM, edit: Path, folder: Path, replace: bool = False) -> Adapter:
     """Write a saved edit for peft; raises UsageError when it belongs to another model, and as `adapter`."""
-    saved = _file.load(edit)
-    saved.check(lm)
-    return adapter(lm, saved.edit, folder, replace)
+    return adapter(lm, _file.load_edit(edit, lm), folder, replace)
 
 
 def adapter(lm: LM, edit: Edit, folder: Path, replace: bool = False) -> Adapter:

@@ -52,10 +52,10 @@ def export(lm: LM, edit: Path, folder: Path, replace: bool = False, licence: str
     to another model, and as `checkpoint`.
     """
     saved = _file.load(edit)
-    saved.check(lm)
+    checked = saved.on(lm)
     cell, run = _evidence(Path(edit).resolve())
     card = ModelCard(cell, run, {} if cell else saved.provenance, licence)
-    return checkpoint(lm, saved.edit, folder, card, replace)
+    return checkpoint(lm, checked, folder, card, replace)
 
 
 def checkpoint(lm: LM, edit: Edit, folder: Path, card: ModelCard, replace: bool = False) -> Exported:

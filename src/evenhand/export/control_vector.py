@@ -34,11 +34,10 @@ def export_vector(lm: LM, edit: Path, file: Path, replace: bool = False) -> list
 
     Raises UsageError for a file that is there already, unless `replace`.
     """
-    saved = _file.load(edit)
-    saved.check(lm)
+    checked = _file.load_edit(edit, lm)
     if file.exists() and not replace:
         raise UsageError(f"{file}: is there already; give another name, or say --replace")
-    return write(lm, saved.edit, file)
+    return write(lm, checked, file)
 
 
 def write(lm: LM, edit: Edit, file: Path) -> list[int]:

@@ -15,7 +15,8 @@ A dose is α in per cent (`strength` is its own): 0 changes nothing.
 Where we differ from DExperts: no nucleus is cut before the experts speak, because a token that is ruled out has no
 likelihood, and options and texts could not be scored.
 
-Cost: both experts read each text from its start for every place that is scored; nothing is cached.
+Cost: both experts are loaded once, and kept as long as the method or its edits are; both read each text from its start
+for every place that is scored; nothing is cached.
 
 Pitfalls. Vocabularies must match exactly, padding of the embeddings included (CannotRun otherwise). Experts trained on
 about a thousand sentences learn those by heart: look at perplexity, and at kinds of bias they were not trained on.
@@ -24,8 +25,10 @@ There is no random control. Causal models only.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, ClassVar
 
 from pydantic import Field
@@ -35,7 +38,7 @@ from evenhand.core.errors import CannotRun
 from evenhand.core.scenario import Scenario
 from evenhand.edits.experts import Expert, Experts
 from evenhand.lm.family import Kind
-from evenhand.lm.load import DTypeName, Loading, load
+from evenhand.lm.load import DTypeName
 from evenhand.lm.model import LM
 
 
@@ -44,7 +47,7 @@ class ExpertDecoding:
     """Logits moved by what a fair small model says more than a biased one."""
 
     fair: str = ""
-    """Folder or hub name of the expert."""
+    """Folder or hub name of the expert; `${VARIABLES}` come from the environment."""
     biased: str = ""
     """Folder or hub name of the anti-expert."""
     strength: Annotated[int, Field(ge=1)] = 100
@@ -52,8 +55,7 @@ class ExpertDecoding:
     dtype: DTypeName = "float32"
     """Of the experts."""
 
-    own_texts: ClassVar[bool] = True
-    """Nothing is fitted, so it need not close the gap of a toy."""
+    fitted_to: ClassVar[str] = "nothing"
 
     @property
     def models(self) -> tuple[Kind, ...]:
@@ -71,7 +73,10 @@ class ExpertDecoding:
         return Dose("per cent of strength", self.strength, 4 * self.strength)
 
     def fit(self, lm: LM, bias: Scenario, utility: Scenario) -> Experts:
-        """Return the edit at its own strength; raises CannotRun without both experts and for models not causal."""
+        """Return the edit at its own strength; raises CannotRun without both experts and for models not causal.
+
+        Raises UsageError where both are the same model.
+        """
         return self.path(lm, bias, utility, [self.strength])[0]
 
     def path(self, lm: LM, bias: Scenario, utility: Scenario, sizes: Sequence[int]) -> list[Experts]:
@@ -86,10 +91,16 @@ class ExpertDecoding:
                 f"{lm.identity.source}: expert_decoding changes what a causal model says next, and this one is "
                 f"{lm.kind}; use a causal model"
             )
-        fair, biased = (self._expert(source) for source in (self.fair, self.biased))
-        loaded: dict[str, tuple[LM, LM]] = {}  # all sizes share the two models
-        return [Experts(fair, biased, size / 100, loaded) for size in sizes]
+        device = str(lm.device)
+        if device not in self._loaded:
+            self._loaded[device] = self._opened(self.fair, lm), self._opened(self.biased, lm)
+        fair, biased = (Expert.of(each) for each in self._loaded[device])
+        return [Experts(fair, biased, size / 100, self._loaded) for size in sizes]
 
-    def _expert(self, source: str) -> Expert:
-        found = load(source, Loading(dtype=self.dtype)).identity
-        return Expert(source, found.revision, found.sha256, self.dtype)
+    def _opened(self, source: str, lm: LM) -> LM:
+        return Expert(os.path.expanduser(os.path.expandvars(source)), dtype=self.dtype).opened(lm)  # noqa: PTH111
+
+    @cached_property
+    def _loaded(self) -> dict[str, tuple[LM, LM]]:
+        """The two models by device, which all fits and sizes share."""
+        return {}

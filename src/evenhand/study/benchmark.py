@@ -169,7 +169,7 @@ def _answers(asking: Asking, spec: BenchmarkSpec, scenario: Scenario, store: Sto
 
     keep("base", lambda shard, progress: read(asking.lm, shard, asking.reading, progress))
     if asking.edit is not None:
-        edit = asking.edit.edit
+        edit = asking.edit.on(asking.lm)
         keep("edit", lambda shard, progress: read_edits(asking.lm, shard, [edit], asking.reading, progress)[0])
     if UNTRAINED in beside:
         fresh = cache(lambda: untrained(asking.lm, asking.reading.seed))

@@ -77,7 +77,7 @@ def of_edit(name: str, folder: Path) -> Known:
     """Read the units of a saved edit: none, where it is no set of units, or of units of several spaces."""
     saved = load(folder)
     model = _pinned(saved.model)
-    scaled = [part.selection for part in parts(saved.edit) if isinstance(part, Scale)]
+    scaled = [part.selection for part in parts(saved.unchecked) if isinstance(part, Scale)]
     if not scaled or any(each.layout != scaled[0].layout for each in scaled):
         return Known(name, model)
     units = scaled[0]

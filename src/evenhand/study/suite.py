@@ -62,7 +62,7 @@ def run_suite(asking: Asking, suite: Suite, folder: Path, watch: Watch = Watch()
     says after each benchmark what the folder holds, for the report.
     """
     if asking.edit is not None:
-        asking.edit.check(asking.lm)
+        asking.edit.on(asking.lm)
     ended: list[Ended] = []
     store = Store(folder, watch.notify)
     with store.locked():
@@ -78,7 +78,7 @@ def _record(asking: Asking, suite: Suite, name: str, ended: Sequence[Ended]) -> 
     return SuiteRecord(
         name=name,
         model=identity(asking.lm),
-        edit=asking.edit.edit.describe() if asking.edit else "",
+        edit=asking.edit.unchecked.describe() if asking.edit else "",
         seed=asking.reading.seed,
         listed=len(suite.benchmarks),
         benchmarks=tuple(_ref(each) for each in ended),

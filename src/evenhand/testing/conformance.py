@@ -200,7 +200,7 @@ def check_edit(edit: Edit, lm: LM, cases: tuple[Case, ...]) -> None:
     assert not torch.equal(changed, before), f"{edit.describe()}: the model is the same with and without it"
     with tempfile.TemporaryDirectory() as folder:
         _file.save(edit, Path(folder) / "edit", lm.identity.to_json(), {})
-        loaded = _file.load(Path(folder) / "edit").edit
+        loaded = _file.load_edit(Path(folder) / "edit", lm)
     with loaded.applied(lm):
         assert torch.equal(_answers(lm, cases), changed), f"{edit.describe()}: differs after saving and loading"
 
