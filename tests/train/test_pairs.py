@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import pytest
@@ -18,8 +20,34 @@ TRAIN, HELD_OUT = read(AWARENESS), read(AWARENESS, "held_out")
 EVERY = (*TRAIN.pairs, *HELD_OUT.pairs)
 
 
+COLOURS = ("black", "white", "brown")
+FREE = {"about", "although", "before", "between", "could", "first", "have", "many", "more", "often", "over", "same",
+        "than", "that", "them", "they", "three", "well", "were", "with"}  # fmt: skip
+"""Words that say nothing about what a sentence is about, in sentences kept for judging and in ours."""
+LITTLE = {"a", "an", "and", "are", "as", "be", "been", "by", "for", "from", "had", "has", "he", "her", "him", "his",
+          "if", "in", "is", "it", "me", "my", "not", "of", "on", "one", "or", "she", "the", "their", "to", "was",
+          "who", "you"} | FREE  # fmt: skip
+
+
 def _plain(text: str) -> str:
     return " ".join(re.findall(r"[a-z]+", text.lower()))
+
+
+def _named(text: str) -> list[str]:
+    """The ambiguous words of a text, in its order."""
+    return [word for word in _plain(text).split() if word in COLOURS]
+
+
+def _runs(text: str, length: int, skip: AbstractSet[str] = frozenset()) -> set[str]:
+    """Runs of so many words, whichever of the ambiguous ones stand in them."""
+    words = ["*" if word in COLOURS else word for word in _plain(text).split() if word not in skip]
+    return {" ".join(words[i : i + length]) for i in range(len(words) - length + 1)}
+
+
+def _about(texts: Iterable[str]) -> set[str]:
+    """What texts are about: their longer words, singular and plural alike."""
+    words = {re.sub(r"(?<!s)s$", "", word) for text in texts for word in _plain(text).split() if len(word) > 3}
+    return words - FREE - {*COLOURS}
 
 
 def _counts(pack: Pack, word: str = "") -> list[int]:
@@ -36,6 +64,31 @@ def test_both_halves_are_alike() -> None:
     lengths = {kind: [len(p.text) for p in EVERY if p.kind == kind] for kind in ("race", "colour")}
     means = [sum(each) / len(each) for each in lengths.values()]
     assert max(means) < 1.1 * min(means)
+
+
+def test_every_sentence_about_race_has_one_about_colours_of_the_same_build() -> None:
+    for pack in (TRAIN, HELD_OUT):
+        for race, colour in zip(pack.of(["race"]).pairs, pack.of(["colour"]).pairs, strict=True):
+            both = f"{race.text!r} and {colour.text!r}"
+            assert _named(race.text) == _named(colour.text), f"{both} name colours differently"
+            assert _named(race.says) == _named(colour.says), f"{race.says!r} and {colour.says!r}"
+            assert race.text[-1] == colour.text[-1], f"{both} end differently"
+            shared = {*_plain(race.text).split()} & {*_plain(colour.text).split()} - {*COLOURS}
+            assert len(shared) >= 2, f"{both} share {shared}"
+
+
+def test_neither_word_comes_first_more_often() -> None:
+    for pack in (TRAIN, HELD_OUT):
+        for kind in ("race", "colour"):
+            pairs = pack.of([kind]).pairs
+            for texts in ([pair.text for pair in pairs], [pair.says for pair in pairs]):
+                orders = [named for text in texts if len({*(named := _named(text))}) > 1]
+                firsts = [named[0] for named in orders]
+                assert abs(firsts.count("black") - firsts.count("white")) <= 1, f"{kind}: {firsts}"
+                with_brown = [named for named in orders if "brown" in named]
+                assert 2 * sum(named[0] == "brown" for named in with_brown) == len(with_brown)
+            kept = [_named(p.says) == _named(p.text) for p in pairs if len({*_named(p.says)}) > 1]
+            assert 2 * sum(kept) == len(kept) > 0, f"{kind}: the order of the sentence is kept in {sum(kept)}"
 
 
 def test_completions_name_what_is_meant_in_many_ways() -> None:
@@ -58,11 +111,19 @@ def test_nothing_stands_twice_and_what_is_held_out_is_never_trained_on() -> None
     assert not {*map(_plain, TRAIN.cues)} & {*map(_plain, HELD_OUT.cues)}
 
 
-def test_sentences_kept_for_judging_are_not_trained_on() -> None:
-    judged = {_plain(text) for text in (*colour_words.THINGS, *colour_words.PEOPLE)}
-    assert not judged & {_plain(p.text) for p in EVERY}
-    for word in ("phone", "chess", "piano", "zebra", "penguin", "panda"):
-        assert not [p.text for p in EVERY if word in p.text.lower()]
+def test_held_out_wording_is_not_trained() -> None:
+    trained = [part for pair in TRAIN.pairs for part in (pair.text, pair.says)] + [*TRAIN.cues]
+    for length, skip in ((4, frozenset[str]()), (3, LITTLE)):
+        known = {run for text in trained for run in _runs(text, length, skip)}
+        for text in [part for pair in HELD_OUT.pairs for part in (pair.text, pair.says)] + [*HELD_OUT.cues]:
+            assert not _runs(text, length, skip) & known, f"{text!r} shares {_runs(text, length, skip) & known}"
+
+
+def test_what_sentences_kept_for_judging_are_about_is_not_trained_on() -> None:
+    judged = _about((*colour_words.THINGS, *colour_words.PEOPLE))
+    assert {"phone", "chess", "piano", "zebra", "penguin", "panda", "tile", "shirt", "voter", "patient"} <= judged
+    for text in (pair.text for pair in EVERY):
+        assert not _about([text]) & judged, f"{text!r} is about {_about([text]) & judged}, kept for judging"
 
 
 @pytest.mark.data
