@@ -26,7 +26,7 @@ from evenhand.study.config import (
     load_study,
 )
 from evenhand.study.entry import sampled
-from evenhand.study.grid import fits, specs
+from evenhand.study.grid import Made, fits, specs
 from evenhand.study.utility import together
 
 ROOT = Path(__file__).parents[2]
@@ -106,7 +106,7 @@ def test_the_full_example(tmp_path: Path) -> None:
     assert config.methods[1].layers == (4, 5, 6, 7)
     scenario, utility = load_scenario(config.scenario), load_scenario(config.utility[0])
     assert "it makes 36 cells for each of its two models" in PAGE
-    assert len(specs(config, {"source": "one"}, scenario, utility)) == 36
+    assert len(specs(config, Made({"source": "one"}, scenario, utility))) == 36
 
 
 @pytest.mark.parametrize("file", SHIPPED)
@@ -125,7 +125,7 @@ def test_a_shipped_study_can_run(
     scenario, utility = sampled(load_scenario(config.scenario), config.sample, seed), together(config.utility)
     assert config.goal is not None or len(scenario.groups) > 1
     assert any(context.outcome == "sentence" for context in utility.contexts)
-    cells = specs(config, {"source": "one"}, scenario, utility)
+    cells = specs(config, Made({"source": "one"}, scenario, utility))
     assert len(cells) == len(config.methods) * len(config.seeds) * len(fits(config, scenario))
     report = scenario.part("report", seed, shares, config.split.by)
     assert smallest_stratum(report.cases) >= FEWEST

@@ -17,7 +17,7 @@ from evenhand.study.cell import run_cell
 from evenhand.study.config import StudyConfig
 from evenhand.study.engine import run_study
 from evenhand.study.gap import GAP
-from evenhand.study.grid import specs
+from evenhand.study.grid import Made, specs
 from evenhand.study.models import identity
 from evenhand.study.provenance import run_record
 from evenhand.study.readings import read_edits
@@ -37,7 +37,7 @@ def _cell(shop, folder, **more):
     config = _config(shop, **more)
     lm = tiny_lm("llama")
     bench = Bench(lm, config, load_scenario(config.scenario), together(config.utility), Store(folder))
-    spec = specs(config, identity(lm), bench.scenario, bench.utility)[0]
+    spec = specs(config, Made(identity(lm), bench.scenario, bench.utility))[0]
     return bench, spec, run_cell(bench, spec)
 
 

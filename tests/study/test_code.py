@@ -10,7 +10,7 @@ import pytest
 from evenhand.scenarios._load import load_scenario
 from evenhand.study import code
 from evenhand.study.config import StudyConfig
-from evenhand.study.grid import specs
+from evenhand.study.grid import Made, specs
 
 OWN = '''"""The mean."""
 from dataclasses import dataclass
@@ -68,7 +68,7 @@ def test_another_list_of_words_is_another_cell(tmp_path: Path, shop: Path, asked
     scenario, texts = (load_scenario(str(shop / name)) for name in ("shop.toml", "texts.toml"))
 
     def cell() -> str:
-        (spec,) = specs(config, {"source": "model"}, scenario, texts)
+        (spec,) = specs(config, Made({"source": "model"}, scenario, texts))
         return spec.hash
 
     before = cell()

@@ -6,7 +6,7 @@ from evenhand.core.case import Case
 from evenhand.core.errors import UsageError
 from evenhand.core.scenario import Context, Scenario
 from evenhand.study.config import StudyConfig
-from evenhand.study.grid import fits, specs
+from evenhand.study.grid import Made, fits, specs
 from evenhand.study.utility import together
 
 
@@ -54,7 +54,7 @@ def test_a_single_variation_can_be_fitted_on():
         ("cross-context", ("two",), ()),
         ("cross-context", ("one",), ()),
     ]
-    cell = specs(config, {}, _scenario(), _scenario())[0]
+    cell = specs(config, Made({}, _scenario(), _scenario()))[0]
     assert (cell.fitted_on, cell.variations) == (("one",), ("y",))
     assert fits(_config(fitted_on=["one/big/x"]), _scenario(("big/x", "y"))) == [("specific", ("one",), ("big/x",))]
 
@@ -85,29 +85,29 @@ def test_variations_are_not_both_split_and_chosen():
 
 def test_every_choice_that_changes_a_number_changes_the_hash():
     scenario, model = _scenario(), {"sha256": "1"}
-    base = [cell.hash for cell in specs(_config(), model, scenario, scenario)]
+    base = [cell.hash for cell in specs(_config(), Made(model, scenario, scenario))]
     assert len(set(base)) == 2
-    assert base == [cell.hash for cell in specs(_config(output="elsewhere"), model, scenario, scenario)]
+    assert base == [cell.hash for cell in specs(_config(output="elsewhere"), Made(model, scenario, scenario))]
     for more in ({"seeds": [1]}, {"sizes": [1]}, {"bootstrap": {"replicates": 99}}, {"split": {"fit": 2}},
                  {"reading": {"numeric": "sample"}}, {"budget": {"valid_drop": 0.5}},
                  {"measure_settings": {"standardised_mean_difference": {"winsor": 0.05}}},
                  {"methods": [{"name": "random", "settings": {"factor": 0.5}}]},
                  {"methods": [{"name": "random", "sizes": "paper"}]}):  # fmt: skip
-        assert not {cell.hash for cell in specs(_config(**more), model, scenario, scenario)} & set(base), more
-    assert not {cell.hash for cell in specs(_config(), {"sha256": "2"}, scenario, scenario)} & set(base)
+        assert not {cell.hash for cell in specs(_config(**more), Made(model, scenario, scenario))} & set(base), more
+    assert not {cell.hash for cell in specs(_config(), Made({"sha256": "2"}, scenario, scenario))} & set(base)
 
 
 def test_a_method_without_a_seed_of_its_own_gets_the_cells():
-    cells = specs(_config(seeds=[0, 5], fitted_on=["one"]), {}, _scenario(), _scenario())
+    cells = specs(_config(seeds=[0, 5], fitted_on=["one"]), Made({}, _scenario(), _scenario()))
     assert [(cell.seed, cell.settings["seed"]) for cell in cells] == [(0, 0), (5, 5)]
     fixed = _config(seeds=[0, 5], fitted_on=["one"], methods=[{"name": "random", "settings": {"seed": 3}}])
-    assert [cell.settings["seed"] for cell in specs(fixed, {}, _scenario(), _scenario())] == [3, 3]
+    assert [cell.settings["seed"] for cell in specs(fixed, Made({}, _scenario(), _scenario()))] == [3, 3]
 
 
 def test_a_wrong_setting_names_the_nearest():
     config = _config(methods=[{"name": "random", "settings": {"sed": 3}}])
     with pytest.raises(UsageError, match="has no setting 'sed'; did you mean 'seed'"):
-        specs(config, {}, _scenario(), _scenario())
+        specs(config, Made({}, _scenario(), _scenario()))
 
 
 def test_utility_scenarios_are_split_each_for_itself():
@@ -119,3 +119,13 @@ def test_utility_scenarios_are_split_each_for_itself():
         assert all(abs(counts[name] - whole[name] / 3) < 1 for name in whole)
     with pytest.raises(UsageError, match="two scenarios both have a context 'facts'"):
         together(["facts", "facts"])
+
+
+def test_a_cell_knows_what_its_method_is_fitted_to_instead_of_the_scenario():
+    texts = [["Race: {}", "Colour: {}"]]
+    methods = [{"name": "contrast"}, {"name": "fairness_prompt"}, {"name": "awareness_adapter"}, {"name": "steering"},
+               {"name": "steering", "settings": {"contrast": texts}}]  # fmt: skip
+    config = _config(methods=methods, fitted_on=["one"])
+    found = [(cell.method, cell.fitted_to) for cell in specs(config, Made({}, _scenario(), _scenario()))]
+    assert found == [("contrast", ""), ("fairness_prompt", "nothing"), ("awareness_adapter", "texts of its own"),
+                     ("steering", ""), ("steering", "texts of its own")]  # fmt: skip

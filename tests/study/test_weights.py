@@ -20,7 +20,7 @@ from evenhand.study.benchmark import Asking, run_benchmark
 from evenhand.study.cell import run_cell
 from evenhand.study.config import StudyConfig
 from evenhand.study.entry import Entry
-from evenhand.study.grid import specs
+from evenhand.study.grid import Made, specs
 from evenhand.study.models import identity
 from evenhand.study.store import Store
 from evenhand.study.utility import together
@@ -37,7 +37,7 @@ def cell(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     lm = tiny_lm("llama")
     store = Store(tmp_path_factory.mktemp("weights"))
     bench = Bench(lm, config, load_scenario(config.scenario), together(config.utility), store)
-    spec = specs(config, identity(lm), bench.scenario, bench.utility)[0]
+    spec = specs(config, Made(identity(lm), bench.scenario, bench.utility))[0]
     return lm, *run_cell(bench, spec)
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from evenhand.core.estimate import Estimate, Number
 from evenhand.core.explained import MatrixRecord, UnitRecord
 from evenhand.core.frozen import Record
+from evenhand.core.trained import TrainingRecord
 
 Protocol_ = Literal["specific", "leave-one-out", "cross-context"]
 ALL = "all"
@@ -144,6 +145,8 @@ class CellRecord(Record):
     """Folder of the saved edit, relative to the run folder; empty when the unedited model was kept."""
     rule: str = ""
     """How the number of units was chosen, in words."""
+    training: TrainingRecord | None = None
+    """The training that the candidates come from, each term by itself; None where nothing was trained."""
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
 

@@ -43,6 +43,10 @@ class Bench:
         progress = labelled(self.progress, f"unedited model, {part} part")
         return self.store.readouts(key, cases, lambda: read(self.lm, cases, self.reading(spec), progress))
 
+    def kept(self, spec: CellSpec, scenario: Scenario) -> str:
+        """Return the name under which the cache keeps what a cell's edited model says on the report part."""
+        return f"{spec.hash}-said-{scenario.fingerprint[:8]}"
+
     def reading(self, spec: CellSpec) -> Reading:
         """Return how answers are read."""
         return reading_of(self.config.reading, spec.seed)

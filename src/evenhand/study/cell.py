@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
 
-from evenhand import find
 from evenhand.core.component import Selection
 from evenhand.core.edit import Edit
-from evenhand.core.measure import Measure
 from evenhand.core.readout import Readout
 from evenhand.core.record import CellRecord, CellSpec, Row
 from evenhand.core.scenario import Scenario
 from evenhand.study.bench import Bench
 from evenhand.study.cell_units import unit_fields
-from evenhand.study.evidence import corrected, layer_sizes, rows
+from evenhand.study.evidence import corrected, layer_sizes, measures_of, rows
 from evenhand.study.histogram import distributions
 from evenhand.study.readings import labelled, read_edits, selection_of
 from evenhand.study.search import Found, method_of, search
@@ -51,6 +48,7 @@ def run_cell(bench: Bench, spec: CellSpec) -> tuple[CellRecord, Edit | None]:
         distributions=tuple(distributions(subjects)),
         edit=f"edits/{spec.hash}" if found.edit else "",
         rule=found.rule,
+        training=found.training,
         notes=notes,
         **told,
         seconds=round(time.monotonic() - started, 2),
@@ -73,6 +71,8 @@ def _subjects(bench: Bench, spec: CellSpec, scenario: Scenario, found: Found) ->
     part = bench.part(scenario, "report", spec.seed)
     progress = labelled(bench.progress, f"report, {scenario.name}")
     read = read_edits(bench.lm, part, list(edits.values()), bench.reading(spec), progress)
+    if "edit" in edits and bench.config.controlled:
+        bench.store.keep(bench.kept(spec, scenario), read[0])
     return {"base": bench.base(spec, scenario, "report"), **dict(zip(edits, read, strict=True))}
 
 
@@ -82,15 +82,16 @@ def _rows(
     bench.progress("intervals", 0, 1)
     goal = bench.config.goal
     table = [
-        *rows(_measures(bench, bench.config.measures), subjects, bench.bootstrap(spec), goal.measure if goal else ""),
-        *rows(_measures(bench, bench.config.utility_measures), general, bench.bootstrap(spec)),
+        *rows(
+            measures_of(bench.config, bench.config.measures),
+            subjects,
+            bench.bootstrap(spec),
+            goal.measure if goal else "",
+        ),
+        *rows(measures_of(bench.config, bench.config.utility_measures), general, bench.bootstrap(spec)),
     ]
     bench.progress("intervals", 1, 1)
     return corrected(table)
-
-
-def _measures(bench: Bench, names: Sequence[str]) -> dict[str, Measure]:
-    return {name: find.build("measures", name, bench.config.measure_settings.get(name)) for name in names}
 
 
 def _selection(bench: Bench, spec: CellSpec, edit: Edit | None) -> Selection | None:

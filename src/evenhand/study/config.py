@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from evenhand import find
 from evenhand.core.answer import Cue, Numeric
+from evenhand.core.asked import Asked, asked, entries
 from evenhand.core.dtype import DTypeName
-from evenhand.core.errors import UsageError, nearest
+from evenhand.core.errors import UsageError
 from evenhand.core.record import Protocol_
-from evenhand.study._explain import Place, explain, mistake
+from evenhand.study._explain import explain
+from evenhand.study._named import build_measure, named_measures
 
 Read = TypeVar("Read", bound=BaseModel)
 Sizes = Literal["paper", "grid"] | tuple[int | float, ...]
@@ -51,11 +53,26 @@ class ModelConfig(Part):
         return os.path.expanduser(os.path.expandvars(self.source))  # noqa: PTH111 — hub ids must stay as they are
 
 
+class ControlConfig(Part):
+    """What a method is to do more than: itself with other settings, or another method."""
+
+    label: str = Field(min_length=1)
+    """In words, such as "random tokens of the same texts"."""
+    name: str = ""
+    """Another method; empty: the same one."""
+    settings: dict[str, Any] = {}
+    """Of the same method: those that differ."""
+
+
 class MethodConfig(Part):
     """A method by name with its settings; `sizes` overrides the study's, `layers` keeps its units to these layers."""
 
     name: str
     settings: dict[str, Any] = {}
+    vary: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = {}
+    """Setting → values: an edit for each of them (each combination), as if it were written so many times."""
+    controls: tuple[ControlConfig, ...] = ()
+    """Fitted wherever it is, with the same seeds; the report says what it did beyond every one of them."""
     sizes: Sizes | None = None
     layers: tuple[Annotated[int, Field(ge=0)], ...] | None = None
     """Layers (from 0) whose units are kept of each candidate; the sizes recorded are those after."""
@@ -174,9 +191,11 @@ class StudyConfig(Part):
             return data
         given = cast("dict[str, Any]", data)
         settings: dict[str, Any] = dict(given.get("measure_settings", {}))
-        names = {key: _named(key, given[key], settings) for key in ("measures", "utility_measures") if key in given}
+        names = {
+            key: named_measures(key, given[key], settings) for key in ("measures", "utility_measures") if key in given
+        }
         for name, chosen in settings.items():
-            _build(name, chosen, ("measure_settings", name))
+            build_measure(name, chosen, ("measure_settings", name))
         return given | names | ({"measure_settings": settings} if settings else {})
 
     @field_validator("fitted_on", mode="before")
@@ -206,46 +225,41 @@ class StudyConfig(Part):
                              "the size of an edit is chosen by them")  # fmt: skip
         return self
 
+    @model_validator(mode="after")
+    def _controls_differ(self) -> StudyConfig:
+        for method in self.methods:
+            if twice := [key for key in method.vary if key in method.settings]:
+                raise ValueError(
+                    f"methods: {method.name!r} has {twice[0]!r} under both settings and vary; leave one out"
+                )
+            labels = [control.label for control in method.controls]
+            if len(set(labels)) < len(labels):
+                raise ValueError(f"methods: two controls of {method.name!r} have the same label; tell them apart")
+        for each in self.asked:
+            if same := [label for label, control in each.controls.items() if control == each.entry]:
+                raise ValueError(f"methods: the control {same[0]!r} of {each.entry['name']!r} does not differ from it")
+        return self
+
+    @cached_property
+    def asked(self) -> list[Asked]:
+        """Every method with its settings, and its controls."""
+        return asked(method.model_dump() for method in self.methods)
+
+    @property
+    def controlled(self) -> bool:
+        """Whether any method is set against controls of its own."""
+        return any(method.controls for method in self.methods)
+
+    @cached_property
+    def entries(self) -> list[tuple[MethodConfig, bool]]:
+        """Every method and control once, and whether it is only a control."""
+        found = entries(method.model_dump() for method in self.methods)
+        return [(MethodConfig.model_validate(entry), control) for entry, control in found]
+
     @property
     def folder(self) -> Path:
         """The run folder."""
         return Path(self.output or f"runs/{self.name}")
-
-
-def _named(key: str, written: Any, settings: dict[str, Any]) -> Any:
-    """Return the names of measures; the settings of those written as tables are put into `settings`."""
-    if not isinstance(written, (list, tuple)):
-        return written
-    names: list[Any] = []
-    for place, each in enumerate(cast("list[Any]", written)):
-        if not isinstance(each, dict):
-            names.append(each)
-            continue
-        table, at = cast("dict[str, Any]", each), (key, place)
-        unknown = [found for found in table if found not in ("name", "settings")]
-        if unknown:
-            raise mistake(at, f"unknown key {unknown[0]!r}{nearest(unknown[0], ('name', 'settings'))} "
-                              "(known: name, settings)")  # fmt: skip
-        if not isinstance(table.get("name"), str):
-            raise mistake(at, 'a measure with settings is written { name = "…", settings = { … } }')
-        name, chosen = table["name"], table.get("settings", {})
-        _build(name, chosen, at)
-        if chosen != settings.get(name, chosen):
-            raise mistake(at, f"{name!r} is given two different settings; a measure has the same ones everywhere")
-        names.append(name)
-        if chosen:
-            settings[name] = chosen
-    return names
-
-
-def _build(name: str, settings: Any, at: Place) -> None:
-    """Raise a mistake at this place of the file unless there is such a measure with such settings."""
-    if not isinstance(settings, dict):
-        raise mistake(at, f"settings of {name!r} must be a table {{ key = value }}")
-    try:
-        find.build("measures", name, cast("dict[str, Any]", settings))
-    except UsageError as error:
-        raise mistake(at, str(error)) from error
 
 
 def load_study(path: Path) -> StudyConfig:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from evenhand import find
 from evenhand.core.bootstrap import FEWEST, smallest_stratum
+from evenhand.core.compared import Compared, Comparisons
 from evenhand.core.errors import EvenhandError, UsageError
 from evenhand.core.plugin import told
 from evenhand.core.progress import Progress, silent
@@ -16,10 +17,11 @@ from evenhand.core.record import CellRecord, CellSpec
 from evenhand.core.scenario import Scenario
 from evenhand.scenarios._load import load_scenario
 from evenhand.study.bench import Bench
+from evenhand.study.beyond import compared, corrected, trials
 from evenhand.study.cell import run_cell
 from evenhand.study.config import StudyConfig
 from evenhand.study.entry import sampled
-from evenhand.study.grid import fits, settings_of, specs
+from evenhand.study.grid import Made, fits, only_controls, settings_of, specs
 from evenhand.study.models import identity, open_model
 from evenhand.study.overlap import of_run
 from evenhand.study.provenance import run_record
@@ -82,24 +84,31 @@ def run_study(
     _warn(config, scenario, listener.notify)
     store = Store(folder, listener.notify)
     ended: list[CellRecord | NotRun] = []
+    comparisons: list[Compared] = []
     with store.locked():
         grid: list[CellSpec] = []
+        controls: set[str] = set()
         for model in config.models:
             lm = open_model(model, listener.notify)
             bench = Bench(lm, config, scenario, utility, store, listener.progress)
-            mine = specs(config, identity(lm), scenario, utility)
+            made = Made(identity(lm), scenario, utility)
+            mine = specs(config, made)
             if {cell.hash for cell in grid} & {cell.hash for cell in mine}:
                 raise UsageError(
                     f"models: {model.source!r} is there twice (same weights, dtype and chat); take one out"
                 )
             grid += mine
-            store.write_run(run_record(bench, grid, command))
+            controls |= only_controls(config, made)
+            store.write_run(run_record(bench, grid, command, controls))
             for spec in mine:
                 done = store.cell(spec)
                 ended.append(done or _compute(bench, spec))
                 listener.ended(ended[-1], len(ended), total, done is None)
+            comparisons += _compared(bench, made, ended)
         records = [cell for cell in ended if isinstance(cell, CellRecord)]
         store.write_overlap(of_run(folder, records))
+        if config.controlled:
+            store.write_beyond(Comparisons(compared=corrected(comparisons)))
     if len(records) < len(ended):
         raise Unfinished(records, [cell for cell in ended if isinstance(cell, NotRun)])
     return records
@@ -115,6 +124,19 @@ def _warn(config: StudyConfig, scenario: Scenario, notify: Callable[[str], None]
         least = FEWEST if config.split.by == "variation" else math.ceil(FEWEST * sum(shares) / min(shares[1:]))
         notify(f"too few names for intervals: {told} of the smallest group, {FEWEST} are needed, 8 are better; give at "
                f"least {least} names per group")  # fmt: skip
+
+
+def _compared(bench: Bench, made: Made, ended: Sequence[CellRecord | NotRun]) -> list[Compared]:
+    """Set every method that has controls against them, as far as their cells are finished."""
+    records = {cell.spec.hash: cell for cell in ended if isinstance(cell, CellRecord)}
+    asked = trials(bench, made)
+    found: list[Compared] = []
+    for i, trial in enumerate(asked):
+        bench.progress("beyond controls", i, len(asked))
+        one = compared(bench, trial, records)
+        found += [one] if one else []
+    bench.progress("beyond controls", len(asked), len(asked))
+    return found
 
 
 def _compute(bench: Bench, spec: CellSpec) -> CellRecord | NotRun:
@@ -149,5 +171,5 @@ def _check(config: StudyConfig, scenario: Scenario, utility: Scenario) -> int:
         scenario.part("report", seed, config.split.shares, config.split.by)
         utility.part("report", seed, config.split.shares)
     methods = {str((method.name, settings_of(method, seed), method.sizes, method.layers, seed))
-               for method in config.methods for seed in config.seeds}  # fmt: skip
+               for method, _ in config.entries for seed in config.seeds}  # fmt: skip
     return len(methods) * len(fits(config, scenario))

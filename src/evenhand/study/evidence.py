@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from evenhand import find
 from evenhand.core.bootstrap import Bootstrap, benjamini_hochberg
 from evenhand.core.component import Selection
 from evenhand.core.measure import Measure, Subject
@@ -11,6 +12,7 @@ from evenhand.core.measuring import measure
 from evenhand.core.readout import Readout
 from evenhand.core.record import Row
 from evenhand.judge.facts import GAP
+from evenhand.study.config import StudyConfig
 
 Subjects = Mapping[str, Sequence[Readout]]
 """`base`, `edit` and `random` (where there is one) → a readout per kind of outcome, in the same order."""
@@ -18,6 +20,11 @@ Subjects = Mapping[str, Sequence[Readout]]
 
 BEYOND_CHANCE = (GAP, "perplexity")
 """What is also set against the random edit on the same names: what an edit is for, and what it costs anywhere."""
+
+
+def measures_of(config: StudyConfig, names: Sequence[str]) -> dict[str, Measure]:
+    """Return measures by name, with the study's settings."""
+    return {name: find.build("measures", name, config.measure_settings.get(name)) for name in names}
 
 
 def rows(measures: Mapping[str, Measure], subjects: Subjects, bootstrap: Bootstrap, goal: str = "") -> Iterator[Row]:

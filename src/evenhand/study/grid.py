@@ -9,6 +9,7 @@ from importlib import metadata
 from typing import Any
 
 from evenhand import __version__, find
+from evenhand.core.contracts import fitted_to
 from evenhand.core.errors import UsageError, nearest
 from evenhand.core.record import CellSpec, Protocol_
 from evenhand.core.scenario import Scenario
@@ -19,30 +20,55 @@ Fit = tuple[Protocol_, tuple[str, ...], tuple[str, ...]]
 """Protocol, contexts, variations (empty: all of them)."""
 
 
-def specs(config: StudyConfig, model: dict[str, Any], scenario: Scenario, utility: Scenario) -> list[CellSpec]:
+@dataclasses.dataclass(frozen=True)
+class Made:
+    """What all cells of a model have in common."""
+
+    model: dict[str, Any]
+    scenario: Scenario
+    utility: Scenario
+
+
+def specs(config: StudyConfig, made: Made) -> list[CellSpec]:
     """Return the cells of one model, in the order they are run."""
-    cells: list[CellSpec] = []
-    asked, texts = scenario.fingerprint, (utility.fingerprint,)
-    for seed in config.seeds:
-        for method in config.methods:
-            settings = settings_of(method, seed)
-            for protocol, contexts, variations in fits(config, scenario):
-                cells.append(
-                    CellSpec(
-                        model=model,
-                        method=method.name,
-                        settings=settings,
-                        scenario=scenario.name,
-                        scenario_fingerprint=asked,
-                        utility_fingerprints=texts,
-                        fitted_on=contexts,
-                        variations=variations,
-                        protocol=protocol,
-                        seed=seed,
-                        run=_run(config, method),
-                    )
-                )
+    cells = [
+        spec(config, made, method, fit, seed)
+        for seed in config.seeds
+        for method, _ in config.entries
+        for fit in fits(config, made.scenario)
+    ]
     return list({cell.hash: cell for cell in cells}.values())
+
+
+def only_controls(config: StudyConfig, made: Made) -> set[str]:
+    """Return the hashes of the cells that are there only for others to be set against."""
+    found: dict[str, bool] = {}
+    for seed in config.seeds:
+        for method, control in config.entries:
+            for fit in fits(config, made.scenario):
+                hash_ = spec(config, made, method, fit, seed).hash
+                found[hash_] = found.get(hash_, True) and control
+    return {hash_ for hash_, control in found.items() if control}
+
+
+def spec(config: StudyConfig, made: Made, method: MethodConfig, fit: Fit, seed: int) -> CellSpec:
+    """Return one cell."""
+    protocol, contexts, variations = fit
+    settings = settings_of(method, seed)
+    return CellSpec(
+        model=made.model,
+        method=method.name,
+        settings=settings,
+        scenario=made.scenario.name,
+        scenario_fingerprint=made.scenario.fingerprint,
+        utility_fingerprints=(made.utility.fingerprint,),
+        fitted_on=contexts,
+        variations=variations,
+        fitted_to=fitted_to(find.build("methods", method.name, settings)),
+        protocol=protocol,
+        seed=seed,
+        run=_run(config, method),
+    )
 
 
 def fits(config: StudyConfig, scenario: Scenario) -> list[Fit]:

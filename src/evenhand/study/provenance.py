@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
 from evenhand.core.record import CellRef, CellSpec, ContextRecord, RunRecord, ScenarioRecord
@@ -15,8 +15,8 @@ from evenhand.study.bench import Bench
 from evenhand.study.grid import versions
 
 
-def run_record(bench: Bench, cells: Sequence[CellSpec], command: str) -> RunRecord:
-    """Return the record of a run whose grid, so far, are these cells."""
+def run_record(bench: Bench, cells: Sequence[CellSpec], command: str, controls: Collection[str] = ()) -> RunRecord:
+    """Return the record of a run whose grid, so far, are these cells; `controls` are there only for others."""
     config = bench.config
     return RunRecord(
         name=config.name,
@@ -27,11 +27,11 @@ def run_record(bench: Bench, cells: Sequence[CellSpec], command: str) -> RunReco
         models=tuple({str(cell.model): cell.model for cell in cells}.values()),
         scenario=_scenario(bench, bench.scenario),
         utility=tuple(_scenario(bench, load_scenario(name)) for name in config.utility),
-        cells=tuple(_ref(cell) for cell in cells),
+        cells=tuple(_ref(cell, controls) for cell in cells),
     )
 
 
-def _ref(cell: CellSpec) -> CellRef:
+def _ref(cell: CellSpec, controls: Collection[str]) -> CellRef:
     return CellRef(
         hash=cell.hash,
         model=str(cell.model["source"]),
@@ -41,6 +41,7 @@ def _ref(cell: CellSpec) -> CellRef:
         fitted_to=cell.fitted_to,
         protocol=cell.protocol,
         seed=cell.seed,
+        control=cell.hash in controls,
     )
 
 

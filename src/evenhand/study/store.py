@@ -1,6 +1,7 @@
 """The run folder: every file appears complete or not at all, and one run at a time writes there.
 
-`run.json`, `cells/<hash>.json`, `edits/<hash>/`, `overlap.json` (which edits share units; made at the end),
+`run.json`, `cells/<hash>.json`, `edits/<hash>/`, `overlap.json` (which edits share units) and
+`beyond.json` (what edits did beyond their controls), both made at the end,
 `cache/<hash>.safetensors` (readouts that cells share, or shards of a benchmark's; never needed to read a run), and
 `cache/<hash>-fit/` (what a method that takes long has done of an unfinished cell). A cell's record is written last, so
 a record stands for finished work.
@@ -19,6 +20,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
+from evenhand.core.compared import Comparisons
 from evenhand.core.edit import Edit
 from evenhand.core.errors import CannotRun, EvenhandError, UsageError
 from evenhand.core.explained import Overlap
@@ -127,6 +129,10 @@ class Store:
     def write_overlap(self, found: Overlap) -> None:
         """Write which edits of the run share units."""
         write(self.folder / "overlap.json", found.model_dump_json(indent=1).encode())
+
+    def write_beyond(self, found: Comparisons) -> None:
+        """Write what the edits of the run did beyond their controls."""
+        write(self.folder / "beyond.json", found.model_dump_json(indent=1).encode())
 
     def readouts(self, key: str, scenario: Scenario, make: Callable[[], list[Readout]]) -> list[Readout]:
         """Return cached readouts, or make and keep them."""
