@@ -9,8 +9,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from evenhand.core.case import Outcome
 from evenhand.core.declared import Facts
 from evenhand.core.measure import Swap
+from evenhand.core.readout import Readout
 
 
 class Level:
@@ -39,3 +41,34 @@ class Share(Level):
         """Return `value`, the mean share."""
         count, share = (weights @ stats).unbind(-1)
         return {"value": share / count}
+
+
+class OfFavourable(Level):
+    """Something about the favourable option of each case; cases that have none are undefined."""
+
+    kinds: ClassVar[tuple[Outcome, ...]] = ("choice",)
+
+    @staticmethod
+    def picked(
+        readout: Readout, options: Float[Tensor, "case option"]
+    ) -> tuple[Float[Tensor, " case"], Bool[Tensor, " case"]]:
+        """Return of each case what `options` holds of the favourable one, and whether that is undefined."""
+        place = torch.tensor([[case.favourable or 0] for case in readout.cases], dtype=torch.long).reshape(-1, 1)
+        named = torch.tensor([case.favourable is not None for case in readout.cases], dtype=torch.bool)
+        found = options.double().gather(1, place)[:, 0]
+        return found, ~readout.defined | ~named | found.isnan()
+
+
+class FavourableLikelihood(OfFavourable):
+    """The mean log-likelihood of the favourable option, and what can be made of it."""
+
+    def per_case(self, readout: Readout, reference: Readout | None = None) -> Float[Tensor, "case stat"]:
+        """Return 1 and the log-likelihood (nats) of the favourable option."""
+        logp, undefined = self.picked(readout, readout.arrays["logp"])
+        return torch.stack([torch.ones_like(logp), logp], dim=1).masked_fill(undefined[:, None], torch.nan)
+
+    @staticmethod
+    def mean(stats: Float[Tensor, "case 2"], weights: Float[Tensor, "*boot case"]) -> Float[Tensor, "*boot"]:
+        """Return the mean log-likelihood."""
+        count, logp = (weights @ stats).unbind(-1)
+        return logp / count
