@@ -117,8 +117,25 @@ def test_utility_scenarios_are_split_each_for_itself():
         counts = {c.name: sum(case.context == c.name for case in both.part(part).cases) for c in both.contexts}
         whole = {c.name: sum(case.context == c.name for case in both.cases) for c in both.contexts}
         assert all(abs(counts[name] - whole[name] / 3) < 1 for name in whole)
-    with pytest.raises(UsageError, match="two scenarios both have a context 'facts'"):
+    with pytest.raises(UsageError, match="'facts' is there twice"):
         together(["facts", "facts"])
+
+
+def test_contexts_and_clusters_that_two_utility_scenarios_have_are_told_apart(tmp_path: Path):
+    texts = (tmp_path / "one.toml", tmp_path / "two.toml")
+    for path in texts:
+        path.write_text(f"""name = "{path.stem}"
+[contexts.plain]
+template = "{{text}}"
+outcome = "sentence"
+[groups.all]
+names = ["Rain fell on {path.stem}."]
+""")
+    own = [load_scenario(str(path)) for path in texts]
+    both = together([str(path) for path in texts])
+    assert [context.name for context in both.contexts] == ["one: plain", "two: plain"]
+    assert len(both.cases) == sum(len(each.cases) for each in own)
+    assert {case.context for case in both.cases} == {"one: plain", "two: plain"}
 
 
 def test_a_cell_knows_what_its_method_is_fitted_to_instead_of_the_scenario():
