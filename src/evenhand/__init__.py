@@ -20,6 +20,7 @@ _PUBLIC = {
     "Selection": "evenhand.core.component",
     "Edit": "evenhand.core.edit",
     "load_edit": "evenhand.edits._file",
+    "SelfDebias": "evenhand.lm.generation.self_debias",
     "Bootstrap": "evenhand.core.bootstrap",
 }
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+import evenhand
 from evenhand.core.errors import CannotRun, UsageError
 from evenhand.lm.generation.decoding import debiased
 from evenhand.lm.generation.self_debias import SelfDebias
@@ -85,3 +86,31 @@ def test_what_cannot_be_done_is_refused() -> None:
     t5 = tiny_lm("t5")
     with pytest.raises(CannotRun, match="causal"):
         SelfDebias(t5.model, t5.tokenizer, PREFIXES, given["attention_mask"])
+
+
+def test_the_room_beside_the_prefixes_is_told_and_kept() -> None:
+    lm = tiny_lm("gpt2")
+    assert lm.model.config.max_position_embeddings == 512
+    prefix, ids = "a threat " * 30, lm.tokenizer("no " * 600, return_tensors="pt").input_ids
+    taken = len(lm.tokenizer(prefix).input_ids)
+
+    def made(length: int) -> SelfDebias:
+        return SelfDebias(lm.model, lm.tokenizer, [prefix, "No: "], torch.ones(1, length, dtype=torch.long))
+
+    assert made(512 - taken).room == 1
+    with pytest.raises(CannotRun, match=rf"{taken}, and the model sees 512 at once: shorten .* by {taken - 12} tokens"):
+        made(500)
+    less, prompt = made(508 - taken), ids[:, : 508 - taken]
+    asked = {
+        "attention_mask": torch.ones_like(prompt),
+        "logits_processor": [less],
+        "do_sample": False,
+        "eos_token_id": -1,
+    }
+    assert lm.model.generate(prompt, max_new_tokens=5, **asked).shape[1] == prompt.shape[1] + 5
+    with pytest.raises(CannotRun, match="give it max_new_tokens=5"):
+        lm.model.generate(prompt, max_new_tokens=6, **asked)
+
+
+def test_it_is_public() -> None:
+    assert evenhand.SelfDebias is SelfDebias

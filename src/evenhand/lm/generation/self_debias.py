@@ -1,8 +1,8 @@
 r"""Self-debiasing (Schick et al. 2021) as a logits processor for transformers' own `generate`.
 
     texts = tokenizer(prompts, return_tensors="pt", padding=True)              # padded on the left
-    less = SelfDebias(model, tokenizer, ["The following text contains a threat:\n"], texts["attention_mask"])
-    model.generate(**texts, logits_processor=[less])
+    less = evenhand.SelfDebias(model, tokenizer, ["The following text contains a threat:\n"], texts["attention_mask"])
+    model.generate(**texts, logits_processor=[less], max_new_tokens=40)
 
 Formula: `evenhand.lm.generation.decoding`. Works with greedy decoding, sampling, several answers per prompt and beams:
 the rows behind the prefixes are the processor's own, so what `generate` does to its rows need not be done to them too.
@@ -29,7 +29,9 @@ class SelfDebias(LogitsProcessor):
     Per step the model runs once more, on one row for each prefix and row of the batch, over a key–value cache of its
     own; with K prefixes that is K + 1 times the work. The cache is read anew where the rows of the batch are not the
     ones it ended with, by one token more: another prompt, or beams that changed places. One processor is for prompts of
-    one `attention_mask`. Raises CannotRun for an encoder–decoder model, UsageError for prefixes that add no token.
+    one `attention_mask`. A context holds the longest prefix too: `room` is how many new tokens are left (None: nothing
+    limits them). Raises CannotRun for an encoder–decoder model and where the context is too short, also while tokens
+    are generated; UsageError for prefixes that add no token.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class SelfDebias(LogitsProcessor):
         self.model, self.decay, self.epsilon = model, decay, epsilon
         self.starts = frozenset(i for i in (tokenizer.bos_token_id, tokenizer.cls_token_id) if i is not None)
         self.prompts = attention_mask.bool()
+        self.room = self._room()
         self._places = "position_ids" in inspect.signature(model.forward).parameters
         self._read: Tensor | None = None
         self._cache: Any = None
@@ -61,6 +64,11 @@ class SelfDebias(LogitsProcessor):
         self, input_ids: Int[Tensor, "row pos"], scores: Float[Tensor, "row vocab"]
     ) -> Float[Tensor, "row vocab"]:
         """Return log p′ of the next token of each row, where `scores` are the logits of p."""
+        if self.room is not None and input_ids.shape[1] - self.prompts.shape[1] >= self.room:
+            raise CannotRun(
+                f"{self._widths()}: there is room for {self.room} new tokens, and generate asks for more; give it "
+                f"max_new_tokens={self.room}, or shorten prompt or prefixes"
+            )
         read = self._read
         if read is not None and input_ids.shape[1] > 1 and torch.equal(input_ids[:, :-1], read):
             self._mask = torch.cat([self._mask, torch.ones_like(self._mask[:, :1])], dim=1)
@@ -70,6 +78,26 @@ class SelfDebias(LogitsProcessor):
         self._read = input_ids.clone()
         biased = logits.softmax(-1, dtype=torch.float32).reshape(len(self.prefixes), *scores.shape).amax(0)
         return debiased(scores, biased, self.decay, self.epsilon).to(scores.dtype)
+
+    def _room(self) -> int | None:
+        """New tokens that fit beside prompt and prefix (the last one is never read); raises CannotRun for none."""
+        context: int | None = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        if context is None:
+            return None
+        room = context + 1 - max(map(len, self.prefixes)) - int(self.prompts.sum(1).max())
+        if room < 1:
+            raise CannotRun(
+                f"{self._widths()}: shorten prompt or prefixes by {1 - room} tokens at least, or use a model with a "
+                "longer context"
+            )
+        return room
+
+    def _widths(self) -> str:
+        context = self.model.config.get_text_config().max_position_embeddings
+        return (
+            f"the longest prompt has {int(self.prompts.sum(1).max())} tokens, the longest prefix before it "
+            f"{max(map(len, self.prefixes))}, and the model sees {context} at once"
+        )
 
     def _begin(self, input_ids: Int[Tensor, "row pos"]) -> Float[Tensor, "behind vocab"]:
         """Read each row behind each prefix, prefix by prefix, padded on the left."""
