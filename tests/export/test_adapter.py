@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from evenhand.edits.scale import Scale
 from evenhand.export import adapter as module
 from evenhand.export.adapter import adapter
 from evenhand.lm.load import load
+from evenhand.lm.model import LM
 from evenhand.testing.tiny import tiny_lm
 
 
@@ -63,7 +65,7 @@ def test_a_real_model_in_plain_peft_and_as_a_checkpoint(tmp_path: Path, models_d
     assert float((ours - plain).abs().max()) > 0.1
 
 
-def test_what_is_no_adapter_is_refused_and_folders_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_no_adapter_is_refused_and_folders_are_kept(tmp_path: Path) -> None:
     lm = tiny_lm("llama")
     with pytest.raises(CannotRun, match="not low-rank"):
         adapter(lm, Scale(Selection.of(lm.layout("neuron"), [1])), tmp_path / "a")
@@ -76,7 +78,40 @@ def test_what_is_no_adapter_is_refused_and_folders_are_kept(tmp_path: Path, monk
         adapter(lm, _lora(), tmp_path / "used")
     with pytest.raises(UsageError, match=r"no adapter_config\.json"):
         adapter(lm, _lora(), tmp_path / "used", replace=True)
-    monkeypatch.setattr(module, "_PREFIX", "base_model.wrong.")
-    with pytest.warns(UserWarning, match="missing adapter keys"), pytest.raises(CannotRun, match="not the edit"):
-        adapter(lm, _lora(), tmp_path / "a")
     assert [p.name for p in tmp_path.iterdir()] == ["used"]
+
+
+def _spoilt(spoil: Callable[[dict[str, Any]], None]) -> Callable[[LM, Lora, Path], None]:
+    """Write an adapter and then spoil its settings."""
+
+    def written(lm: LM, edit: Lora, folder: Path, write: Any = module._write) -> None:
+        write(lm, edit, folder)
+        config = folder / "adapter_config.json"
+        settings = json.loads(config.read_text())
+        spoil(settings)
+        config.write_text(json.dumps(settings))
+
+    return written
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_an_adapter_that_peft_reads_otherwise_is_refused_however_little_it_changes(
+    dtype: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lm = tiny_lm("llama", dtype=dtype)
+    edit = Lora({path: (a, b * 0.03) for path, (a, b) in _lora().factors.items()}, 8.0)
+    done = adapter(lm, edit, tmp_path / "good")
+    assert done.difference < done.effect / 10 < 0.01, "the edit was to be smaller than what half precision rounds"
+    for spoil, told in {
+        lambda settings: settings.update(lora_alpha=9.0): "is scaled by 2.25, not by 2",
+        lambda settings: settings.update(target_modules=[[*edit.factors][1]]): "peft adapts 1 maps",
+        lambda settings: settings.update(target_modules=[*edit.factors, "o_proj"]): "peft adapts 5 maps",
+    }.items():
+        monkeypatch.setattr(module, "_write", _spoilt(spoil))
+        with pytest.raises(CannotRun, match=f"not the edit: .*{told}"):
+            adapter(lm, edit, tmp_path / "bad")
+        monkeypatch.undo()
+    monkeypatch.setattr(module, "_PREFIX", "base_model.wrong.")
+    with pytest.raises(CannotRun, match="no factors, or others"):
+        adapter(lm, edit, tmp_path / "bad")
+    assert [p.name for p in tmp_path.iterdir()] == ["good"]

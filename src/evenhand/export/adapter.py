@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from evenhand.core.edit import Edit
 from evenhand.core.errors import CannotRun, UsageError
@@ -25,6 +23,10 @@ from evenhand.lm.model import LM
 _TASKS = {"causal": "CAUSAL_LM", "encoder-decoder": "SEQ_2_SEQ_LM", "masked": None}
 _PREFIX = "base_model.model."
 """What peft puts before a module's path in the names of an adapter's tensors."""
+_NAME = "default"
+"""What peft calls an adapter that it loads."""
+_LEAST, _MOST = 1e-5, 1e-4
+"""Limits of how far two ways to compute a logit in float32 may be apart, as shares of the largest logit."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,15 @@ class Adapter:
     folder: Path
     describes: str
     difference: float
-    """Largest difference of a logit between the model with the adapter in peft and the edited model."""
+    """Largest difference of a logit between the model with the adapter in peft and the edited model, in float32."""
+    effect: float
+    """Largest change of a logit that the edit makes, in float32."""
 
     def __str__(self) -> str:
         return (
-            f"{self.folder}: an adapter for peft that {self.describes}; loaded there, its logits differ from the "
-            f"edited model's by at most {self.difference:.1e}"
+            f"{self.folder}: an adapter for peft that {self.describes}; loaded there it has the edit's factors to the "
+            f"bit, and in float32 its logits, changed by up to {self.effect:.1e}, differ from the edited model's by at "
+            f"most {self.difference:.1e}"
         )
 
 
@@ -51,11 +56,13 @@ def export_adapter(lm: LM, edit: Path, folder: Path, replace: bool = False) -> A
 def adapter(lm: LM, edit: Edit, folder: Path, replace: bool = False) -> Adapter:
     """Write `adapter_config.json` and `adapter_model.safetensors`, in peft's own format.
 
-    The folder appears complete or not at all, and only after plain peft loaded it and gave the edited model's logits:
-    within 1e-4 in float32, within 5 % of the largest in half precision, where peft adds the change to each map's output
-    and the edit to its weight, so that they round at different places. `lm` stays as it was (memory for two models is
-    needed). Raises UsageError for a target that is in use (unless `replace`), CannotRun for an edit that is not
-    low-rank or changes nothing.
+    The folder appears complete or not at all, and only after plain peft loaded it: at the same maps, with the same
+    factors to the bit and the same scaling, and with the edited model's logits: within 1e-4 of the largest, and within
+    a tenth of what the edit changes where float32 can tell so little. The logits are those of a copy in float32, since
+    in half precision peft, which adds the change to each map's output, and the edit, which adds it to the weight, round
+    at different places, by more than a small adapter changes. `lm` stays as it was (memory for the copy is needed).
+    Raises UsageError for a target that is in use (unless `replace`), CannotRun for an edit that is not low-rank or
+    changes nothing.
     """
     target = Path(folder).resolve()
     check_target(lm, target, replace, "adapter_config.json", "adapter")
@@ -67,15 +74,13 @@ def adapter(lm: LM, edit: Edit, folder: Path, replace: bool = False) -> Adapter:
         raise UsageError("another edit is applied to this model right now; export after its `with` block")
     if not any(bool(b.any()) for _, b in edit.factors.values()):
         raise CannotRun("this edit adds nothing: the adapter would leave the model as it is")
-    with edit.applied(lm):
-        wanted = probe_logits(lm)
     with folder_of(target) as scratch:
         _write(lm, edit, scratch)
-        difference = _read_back(lm, scratch, wanted)
+        difference, effect = _read_back(lm, edit, scratch)
         for path in scratch.iterdir():  # safetensors writes files that only their owner can read
             path.chmod((scratch / "adapter_config.json").stat().st_mode)
         place(scratch, target)
-    return Adapter(target, edit.describe(), difference)
+    return Adapter(target, edit.describe(), difference, effect)
 
 
 def _write(lm: LM, edit: Lora, folder: Path) -> None:
@@ -96,21 +101,51 @@ def _write(lm: LM, edit: Lora, folder: Path) -> None:
     save_file(tensors, folder / SAFETENSORS_WEIGHTS_NAME, metadata={"format": "pt"})
 
 
-def _read_back(lm: LM, folder: Path, wanted: Float[Tensor, "row tok vocab"]) -> float:
-    """Load the written folder as anyone would and return the largest difference of a logit."""
+def _read_back(lm: LM, edit: Lora, folder: Path) -> tuple[float, float]:
+    """Load the written folder as anyone would; return the largest difference of a logit, and the edit's effect."""
     from peft import PeftModel
 
     with memory():
-        model = copy.deepcopy(lm.model)
+        copied = dataclasses.replace(lm, model=copy.deepcopy(lm.model).float(), edits=[])
+    plain = probe_logits(copied)
+    with edit.applied(copied):
+        wanted = probe_logits(copied)
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft's, of the version of transformers it meets
-        loaded: Any = PeftModel.from_pretrained(model, str(folder))
-    again = dataclasses.replace(lm, model=loaded.get_base_model(), edits=[])
-    difference = float((probe_logits(again) - wanted).abs().max())
-    limit = max(1.0, float(wanted.abs().max())) * (1e-4 if lm.identity.dtype == "float32" else 5e-2)
+        warnings.filterwarnings("ignore", message="Found missing adapter keys")  # told below
+        loaded: Any = PeftModel.from_pretrained(copied.model, str(folder))
+    base = loaded.get_base_model()
+    _compare(base, edit)
+    difference = float((probe_logits(dataclasses.replace(copied, model=base)) - wanted).abs().max())
+    effect = float((wanted - plain).abs().max())
+    largest = max(1.0, float(wanted.abs().max()))
+    limit = min(_MOST * largest, max(_LEAST * largest, effect / 10))
     if not difference <= limit:
         raise CannotRun(
             f"the written adapter is not the edit: in peft its logits differ by up to {difference:.2g} (at most "
-            f"{limit:.2g} expected). Nothing was kept"
+            f"{limit:.2g} expected, of an edit that changes them by {effect:.2g}). Nothing was kept"
         )
-    return difference
+    return difference, effect
+
+
+def _compare(base: Any, edit: Lora) -> None:
+    """Raise unless peft adapted the edit's maps and no others, with its factors to the bit and its scaling."""
+    layers = {name: module for name, module in base.named_modules() if hasattr(module, "lora_A")}
+    if {*layers} != {*edit.factors}:
+        wrong = sorted({*layers} ^ {*edit.factors})
+        raise CannotRun(
+            f"the written adapter is not the edit: peft adapts {len(layers)} maps where the edit changes "
+            f"{len(edit.factors)}; {wrong[0]} is in one of them only. Nothing was kept"
+        )
+    for path, (a, b) in edit.factors.items():
+        layer = layers[path]
+        found = [getattr(layer, name)[_NAME].weight.cpu() for name in ("lora_A", "lora_B")]
+        if not all(torch.equal(one, other.float().cpu()) for one, other in zip(found, (a, b), strict=True)):
+            raise CannotRun(
+                f"the written adapter is not the edit: peft found no factors, or others, for {path}. Nothing was kept"
+            )
+        if layer.scaling[_NAME] != edit.scaling:
+            raise CannotRun(
+                f"the written adapter is not the edit: in peft {path} is scaled by {layer.scaling[_NAME]:g}, not by "
+                f"{edit.scaling:g}. Nothing was kept"
+            )
