@@ -7,19 +7,8 @@ from pathlib import Path
 import pytest
 
 from e2e.test_report_browser import FRAME, WATCH, chromium, opened
-from evenhand.core.estimate import Estimate
-from evenhand.core.represented import (
-    RANDOM,
-    AskedQuestion,
-    FreeRow,
-    FreeText,
-    PatchedRow,
-    ProbeRow,
-    ReadPrompt,
-    Represented,
-    Separation,
-)
 from evenhand.report import render_reading
+from report import made_reading
 
 __all__ = ["chromium"]
 pytestmark = pytest.mark.browser
@@ -47,32 +36,8 @@ addEventListener("load", async () => {
 </script>"""
 
 
-def _estimate(value: float) -> Estimate:
-    return Estimate(value=value, low=value - 0.1, high=value + 0.1, n=9, n_clusters=9, p=0.001, q=0.002)
-
-
-def _reading() -> Represented:
-    """Twenty layers read, three written to; a form and a text that must be escaped."""
-    series, layers, targets = ("asked", "known up", "known down", RANDOM), tuple(range(20)), (0, 4, 8)
-    pairs = [(layer, target) for layer in layers for target in targets]
-    return Represented(
-        name="made", created="2026-01-01", seconds=1.0, versions={}, model={"source": "models/made"},
-        reading={"version": "1"}, concepts=("up", "down"), layers=layers, targets=targets, series=series,
-        prompts=(ReadPrompt(series="asked", text="</script><b>", word="b", matched=" b"),),
-        questions=(AskedQuestion(text="<it>", placeholder="it", log_odds=0.0, mass=0.1, counted=(("u",), ("d",))),),
-        patched=tuple(PatchedRow(series=name, layer=layer, target=target, shift=_estimate(i - 1 + layer / 20),
-                                 share=0.5, mass=0.1) for i, name in enumerate(series) for layer, target in pairs),
-        separations=tuple(Separation(layer=layer, target=target, apart=_estimate(layer / 10), place=_estimate(0.2))
-                          for layer, target in pairs),
-        free_question="x", free_target=0, plain="y", free=(FreeRow(series="asked", layer=3, counts={"up": 1}),),
-        texts=(FreeText(series="asked", prompt=0, layer=3, text="<script>", kind="up"),),
-        probe=tuple(ProbeRow(layer=layer, accuracy=_estimate(0.8), control=_estimate(0.5), selectivity=_estimate(0.3),
-                             shares={"asked": _estimate(0.4)}) for layer in layers),
-    )  # fmt: skip
-
-
 def test_figures_are_drawn_and_menus_change_them_on_a_dark_phone(chromium: str, tmp_path: Path) -> None:
-    page = render_reading(_reading(), tmp_path / "page.html")
+    page = render_reading(made_reading.reading(), tmp_path / "page.html")
     text = page.read_text(encoding="utf-8").replace("<title>", WATCH + "<title>", 1)
     assert "prompts stand at 0.20 (0.10 to 0.30) of the way from down (0) to up (1): nearer to down" in text
     page.write_text(text.replace("</body>", ACT + "</body>"), encoding="utf-8")

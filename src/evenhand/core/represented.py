@@ -63,6 +63,16 @@ class Separation(Record):
     place: Estimate
     """Where the first series stands between them: 0 at the second concept, 1 at the first."""
 
+    @property
+    def sure(self) -> bool:
+        """Whether what is known to stand for the first concept surely moves the answer further towards it."""
+        return self.apart.value > 0 and self.apart.q < 0.05
+
+    @property
+    def reversed(self) -> bool:
+        """Whether it surely moves the answer further away from it."""
+        return self.apart.value < 0 and self.apart.q < 0.05
+
 
 class FreeRow(Record):
     """What was written with the states of a series in place: how many texts of each kind."""
@@ -92,7 +102,7 @@ class ProbeRow(Record):
     control: Estimate
     """The same with shuffled labels."""
     selectivity: Estimate
-    """Accuracy − control, paired by prompt."""
+    """Accuracy − control, paired by prompt; q over all layers."""
     shares: dict[str, Estimate] = {}
     """Other series → mean probability of the first concept under a probe of all known prompts."""
 
@@ -134,7 +144,7 @@ class Represented(Record):
     @property
     def best(self) -> Separation | None:
         """The pair of layers at which the known series are furthest apart, where any are apart (q < 0.05)."""
-        told = [each for each in self.separations if each.apart.value > 0 and each.apart.q < 0.05]
+        told = [each for each in self.separations if each.sure]
         return max(told, key=lambda each: each.apart.value, default=None)
 
     def row(self, series: str, layer: int, target: int) -> PatchedRow:

@@ -74,11 +74,14 @@ def summary(found: Represented) -> Iterator[str]:
     """Say whether the reading can tell the concepts apart, and what the first series then stands for."""
     first, second = found.concepts
     asked, pair = found.series[0], shown(found)
-    sure = sum(each.apart.q < 0.05 and each.apart.value > 0 for each in found.separations)
+    sure, wrong = (sum(each) for each in zip(*((s.sure, s.reversed) for s in found.separations), strict=True))
     gap = f"{words.estimate(pair.apart)} nats, q {words.q(pair.apart.q)}"
     if found.best is None:
-        yield (f"The questions cannot tell {first} from {second} in this model: at no pair of layers do the known "
-               f"prompts surely differ (at most by {gap}). So nothing is said about the {asked} ones.")  # fmt: skip
+        yield (f"The questions cannot tell {first} from {second} in this model: at none of {len(found.separations)} "
+               f"pairs of layers do prompts known to mean {first} surely move the answer further towards it than those "
+               f"known to mean {second} (at most by {gap}"
+               f"{f'; at {wrong} it is surely the other way round' if wrong else ''}). So nothing can be read off "
+               f"about the {asked} prompts, wherever they move it.")  # fmt: skip
     else:
         yield (f"The questions can tell {first} from {second}: at {sure} of {len(found.separations)} pairs of layers "
                f"prompts known to mean {first} move the answer further towards it than those known to mean {second}, "
@@ -136,10 +139,14 @@ def _free_words(found: Represented) -> str:
 
 
 def _probe_words(found: Represented) -> str:
-    best = max(found.probe, key=lambda row: _size(row.selectivity.value))
+    sure = [row for row in found.probe if row.selectivity.value > 0 and row.selectivity.q < 0.05]
+    best = max(sure or found.probe, key=lambda row: _size(row.selectivity.value))
     right, chance = words.estimate(best.accuracy, True), words.estimate(best.control, True)
-    text = (f"A linear probe tells the known prompts apart best at layer {layer_name(best.layer)}: with words and "
-            f"sentences it never saw {right} are told right, {chance} with shuffled labels")  # fmt: skip
+    told = f"with words and sentences it never saw {right} are told right, {chance} with shuffled labels"
+    if not sure:
+        return (f"No linear probe surely tells the known prompts apart (at best, at {_source(best.layer)}: {told}), so "
+                "what probes take the others for says nothing.")  # fmt: skip
+    text = f"A linear probe tells the known prompts apart best at {_source(best.layer)}: {told}"
     share = best.shares.get(found.series[0])
     if share is None:
         return f"{text}."
@@ -168,8 +175,8 @@ def questions(found: Represented) -> Table:
     first, second = found.concepts
     rows = tuple(
         (each.text, each.placeholder.strip(), words.number(each.log_odds, sign=True), words.percent(each.mass),
-         words.listing([form.strip() for form in each.counted[0]], 8),
-         words.listing([form.strip() for form in each.counted[1]], 8), "; ".join(each.left_out) or "none")
+         *(words.listing(list(dict.fromkeys(form.strip() for form in few)), 8) for few in each.counted),
+         "; ".join(each.left_out) or "none")
         for each in found.questions
     )  # fmt: skip
     head = ("question", "placeholder", f"log-odds of {first}", "share of both", f"counted as {first}",
@@ -181,7 +188,7 @@ def apart(found: Represented) -> Table:
     """How far apart the known series are at every pair of layers, and where the first series stands."""
     rows = tuple(
         (f"{layer_name(each.layer)} → {layer_name(each.target)}", words.estimate(each.apart), words.q(each.apart.q),
-         words.estimate(each.place) if each.apart.q < 0.05 and each.apart.value > 0 else "not sure that they are apart")
+         words.estimate(each.place) if each.sure else "not sure that they are apart")
         for each in found.separations
     )  # fmt: skip
     first, second = found.concepts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from evenhand.core.estimate import Estimate
@@ -65,19 +65,22 @@ def _layout(x: str, y: str, **more: Any) -> dict[str, Any]:
 
 
 def heat(found: Represented, series: str) -> Figure:
-    """Mean shift of one series for every source and target layer; colours on the scale of all maps."""
+    """Mean shift of one series for every source and target layer, in brackets where the known series are not apart."""
     squares = [[found.row(series, layer, target).shift for target in found.targets] for layer in found.layers]
-    return _map(found, squares, f"shift of {series}")
+    return _map(found, squares, f"shift of {series}", {(s.layer, s.target) for s in found.separations if not s.sure})
 
 
 def apart(found: Represented) -> Figure:
     """How far apart the known series are for every source and target layer; bold where that is sure."""
     known = {(each.layer, each.target): each.apart for each in found.separations}
     squares = [[known[layer, target] for target in found.targets] for layer in found.layers]
-    return _map(found, squares, f"known {found.concepts[0]} − known {found.concepts[1]}", corrected=True)
+    return _map(found, squares, f"known {found.concepts[0]} − known {found.concepts[1]}")
 
 
-def _map(found: Represented, squares: list[list[Estimate]], what: str, corrected: bool = False) -> Figure:
+def _map(
+    found: Represented, squares: list[list[Estimate]], what: str, untold: Collection[tuple[int, int]] = ()
+) -> Figure:
+    """A map on the scale of all maps; pairs of layers that are `untold` say nothing."""
     every = [row.shift.value for row in found.patched] + [each.apart.value for each in found.separations]
     most = max([0.1, *(abs(value) for value in every if math.isfinite(value))])
     numbered = len(found.layers) * len(found.targets) <= _NUMBERED
@@ -93,9 +96,11 @@ def _map(found: Represented, squares: list[list[Estimate]], what: str, corrected
             "x": [_tick(t) for t in found.targets], "y": [_tick(layer) for layer in found.layers],
             "zmin": -most, "zmax": most, "xgap": 2, "ygap": 2, "showscale": False,
             "colorscale": [[0, "@fell"], [0.5, "@none"], [1, "@rose"]],
-            "text": [[_number(e, corrected) if numbered else "" for e in line] for line in squares],
+            "text": [[_number(e, (layer, target) in untold) if numbered else ""
+                      for e, target in zip(line, found.targets, strict=True)]
+                     for line, layer in zip(squares, found.layers, strict=True)],
             "texttemplate": "%{text}", "textfont": {"size": 11},
-            "customdata": [[_hover(e, what, (layer, target), corrected)
+            "customdata": [[_hover(e, what, (layer, target))
                             for e, target in zip(line, found.targets, strict=True)]
                            for line, layer in zip(squares, found.layers, strict=True)],
             "hovertemplate": "%{customdata}<extra></extra>", "hoverongaps": True,
@@ -109,15 +114,15 @@ def _map(found: Represented, squares: list[list[Estimate]], what: str, corrected
     }  # fmt: skip
 
 
-def _number(estimate: Estimate, corrected: bool) -> str:
-    """Bold where it is not chance: by q where there is one, else by the interval."""
-    sure = estimate.q < 0.05 if corrected else estimate.excludes()
+def _number(estimate: Estimate, untold: bool) -> str:
+    """Bold where it is not chance, by q where there is one, else by the interval; never where nothing is told."""
+    sure = not untold and (estimate.excludes() if math.isnan(estimate.q) else estimate.q < 0.05)
     number = words.number(estimate.value)
     return f"<b>{number}</b>" if sure else f"({number})"
 
 
-def _hover(estimate: Estimate, what: str, pair: tuple[int, int], corrected: bool) -> str:
-    q = f", q {words.q(estimate.q)}" if corrected and not math.isnan(estimate.q) else ""
+def _hover(estimate: Estimate, what: str, pair: tuple[int, int]) -> str:
+    q = "" if math.isnan(estimate.q) else f", q {words.q(estimate.q)}"
     return f"{html.escape(what)}<br>layer {_tick(pair[0])} into {_tick(pair[1])}: {words.estimate(estimate)} nats{q}"
 
 
@@ -141,7 +146,7 @@ def free(found: Represented, series: str) -> Figure:
 def probe(found: Represented) -> Figure:
     """Accuracy of the probes and of their control over layers."""
     layers = [row.layer for row in found.probe]
-    data = [*_line(layers, [row.accuracy for row in found.probe], "told right", "group0"),
+    data = [*_line(layers, [row.accuracy for row in found.probe], "new words and sentences", "group0"),
             *_line(layers, [row.control for row in found.probe], "shuffled labels", "muted")]  # fmt: skip
     return {"alt": "Share of held-out prompts that a linear probe tells right, over layers, beside shuffled labels.",
             "height": 350, "data": data,

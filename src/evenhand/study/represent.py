@@ -216,6 +216,7 @@ def _probed(reading: ReadingFile, read: Read, parts: Parts) -> list[ProbeRow]:
         means(values, by_word, [all_], _bootstrap(reading))[0].estimates(level, "", neutral)
         for values, neutral in ((found.correct, 0.5), (found.control, 0.5), (found.correct - found.control, 0.0))
     )
+    gain = benjamini_hochberg(gain)
     rest = [read.cases[i] for i in others]
     names = list(dict.fromkeys(case.group for case in rest))
     members = [torch.tensor([case.group == name for case in rest]) for name in names]
