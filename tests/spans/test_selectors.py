@@ -183,7 +183,7 @@ def test_a_judges_answers_are_kept_and_not_asked_for_again(lm: LM, tmp_path: Pat
     assert Judge(nowhere, "small", kept=str(kept)).select(lm, TEXTS, ()) == found
     with pytest.raises(CannotRun, match="gave no answer"):
         Judge(nowhere, "large", kept=str(kept)).select(lm, TEXTS, ())
-    with pytest.raises(CannotRun, match="expected a JSON list"):
+    with pytest.raises(CannotRun, match="a JSON list of phrases was expected"):
         Judge(endpoint, "small").select(lm, [Case("no", "You cannot.", "texts")], ())
 
 
