@@ -18,9 +18,10 @@ bit, baked, or written for peft by `evenhand export --adapter`.
 on the scenario. So all of a scenario is held out, and fitting on other parts of it changes nothing.
 
 The pairs (`evenhand/train/awareness_pairs.toml`, written for this project): 60 sentences in which black, white or brown
-people are meant and 60 of the same build about the colours of things, each with a completion that says which; 5 cues,
-drawn anew each time. 12 + 12 more sentences and 3 cues, "Answer:" and the paper's "My Answer:" among them, are held
-out. `contrast = false` leaves the colours out, as the paper does.
+people are meant and for each one of the same build about the colours of things, with a completion that says which;
+either word comes first equally often. 5 cues, drawn anew each time. 12 + 12 sentences of other wording and 3 cues,
+"Answer:" and the paper's "My Answer:" among them, are held out. `contrast = false` leaves the colours out, as the
+paper does.
 
 `layers`, of L: `early` the first 20/32 L (rounded), `late` the others, `all`, as in the paper; and of the size of
 `late`, n layers: `first` the first n, `middle` from ⌊(L − n)/2⌋ on, `random` n others by `seed`. Early against late
@@ -34,9 +35,9 @@ Where we differ: our pairs, contrast and several cues; float32 factors where the
 tokens is of each batch. No end of text is trained, as there.
 
 Measured (stories260K, 5 layers, which is too small for the tasks themselves; −log p per token of completions after
-held-out cues, held-out sentences about race and about colours): 2.75 and 2.69 unedited, 2.64 and 2.48 with the defaults
-(a random change of the same norms 2.74 and 2.69), 2.40 and 2.21 with a learning rate of 2e-3, 2.44 and 2.44 if then
-`contrast` is false, 2.16 and 2.02 if `loss` is `answer`; perplexity on stories 5.69, 5.82, 6.91, 6.58, 6.79.
+held-out cues, held-out sentences about race and about colours): 3.05 and 2.69 unedited, 2.91 and 2.55 with the defaults
+(a random change of the same norms 3.04 and 2.69), 2.74 and 2.37 with a learning rate of 2e-3, 2.73 and 2.50 if then
+`contrast` is false, 2.72 and 2.31 if `loss` is `answer`; perplexity of `simple_text` 6.60, 6.55, 7.47, 7.24, 7.54.
 
 Pitfalls. Validity: of Llama-3-8B-Instruct's answers 52.9 % were no valid answer after the paper's early adapter (none
 before), and "97.3 % to 42.4 %" is over the others; all but one of 1,120 answers said "racial". Order: copying the order
