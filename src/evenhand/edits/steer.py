@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Literal, final
 
@@ -16,7 +16,7 @@ from evenhand.core.errors import CannotRun, UsageError
 from evenhand.edits._stack import entered
 from evenhand.lm.model import LM
 from evenhand.lm.states.occurrences import Words
-from evenhand.lm.states.residual import EMBEDDINGS, Change, Seen, changing
+from evenhand.lm.states.residual import EMBEDDINGS, Change, Seen, changing, counting_prompts
 
 Mode = Literal["add", "replace", "level"]
 _DOES = {"add": "adds a vector to", "replace": "puts a vector in the place of", "level": "levels along a vector"}
@@ -25,13 +25,19 @@ _DOES = {"add": "adds a vector to", "replace": "puts a vector in the place of", 
 @final
 @dataclass(frozen=True, eq=False)
 class Steer(Edit):
-    """Change the stream h after each of some blocks, at all tokens or at those of some words, while the model runs.
+    """Change the stream h after each of some blocks, at all tokens or at some words, everywhere or in prompts alone.
 
     With vector v, centre c and strength s:  add  h + s v;  replace  h + s (v − h);  level  h − s ((h − c)·v̂) v̂, which
-    for s = 1 gives every token the same part along v, that of c. A word is found wherever it is read, in the prompt, an
-    option or the model's own answer, with or without capitals, and changed at its last token, where alone a causal
-    model knows of it. Which block is which layer, and which stack of an encoder–decoder model:
-    `evenhand.lm.states.residual`.
+    for s = 1 gives every token the same part along v, that of c. A word is found with or
+    without capitals and changed at its last token, where alone a causal model knows of it. Which block is which layer,
+    and which stack of an encoder–decoder model: `evenhand.lm.states.residual`.
+
+    With `prompt_only` what comes after a prompt is left alone: the model's own answer, and options scored behind (or,
+    by a masked model, within) a prompt, from the first token that is scored on. What is only read is prompt: all turns
+    of a chat before the answer, texts whose states are read, and whole texts without prompt (perplexity, sentences set
+    against each other), so that the damage in texts is seen as without it, which is more than answers suffer. In passes
+    that are no part of evenhand or of transformers' `generate`, what goes on over a key–value cache is the answer.
+    Encoder–decoder models read prompts alone in the stack that is steered; it makes no difference there.
     """
 
     layers: tuple[int, ...]
@@ -43,6 +49,8 @@ class Steer(Edit):
     strength: float = 1.0
     words: tuple[str, ...] = ()
     """Empty: at all tokens."""
+    prompt_only: bool = False
+    """Leave alone what comes after a prompt."""
 
     run_time_only = True
 
@@ -66,13 +74,16 @@ class Steer(Edit):
         where = Words(lm, self.words) if self.words else None
         steers = self.strength != 0
         changes = {layer: self._change(i, where) for i, layer in enumerate(self.layers)} if steers else {}
-        with changing(lm, changes):
+        with changing(lm, changes), counting_prompts(lm) if self.prompt_only or self.words else nullcontext():
             yield
 
     def _change(self, index: int, where: Words | None) -> Change:
         def change(hidden: Float[Tensor, "row pos d"], seen: Seen) -> Float[Tensor, "row pos d"]:
             steered = self._steered(hidden, index)
-            return steered if where is None else torch.where(where(seen)[..., None].to(hidden.device), steered, hidden)
+            here = None if where is None else where(seen)
+            if self.prompt_only:
+                here = ~seen.said if here is None else here & ~seen.said
+            return steered if here is None else torch.where(here[..., None].to(hidden.device), steered, hidden)
 
         return change
 
@@ -104,15 +115,17 @@ class Steer(Edit):
         return {"vectors": self.vectors} | ({} if self.centres is None else {"centres": self.centres})
 
     def settings(self) -> dict[str, Any]:
-        """Return layers, mode, strength and words."""
-        return {"layers": list(self.layers), "mode": self.mode, "strength": self.strength, "words": list(self.words)}
+        """Return layers, mode, strength, words and whether prompts alone are steered."""
+        return {"layers": list(self.layers), "mode": self.mode, "strength": self.strength, "words": list(self.words),
+                "prompt_only": self.prompt_only}  # fmt: skip
 
     @classmethod
     def restore(cls, tensors: dict[str, Tensor], settings: dict[str, Any]) -> Steer:
         """Rebuild from file."""
         layers, words = tuple(int(layer) for layer in settings["layers"]), tuple(settings["words"])
         strength = float(settings["strength"])
-        return cls(layers, tensors["vectors"], tensors.get("centres"), settings["mode"], strength, words)
+        prompt_only = bool(settings.get("prompt_only", False))  # edits saved before there was the choice
+        return cls(layers, tensors["vectors"], tensors.get("centres"), settings["mode"], strength, words, prompt_only)
 
     def control(self, seed: int) -> Steer:
         """Return the same edit with a random direction of the same norm in every layer."""
@@ -133,6 +146,7 @@ class Steer(Edit):
             len(names) < len(self.layers)
         )
         where = f"at the words {', '.join(self.words)}" if self.words else "at all tokens"
+        where += " of prompts" * self.prompt_only
         return (
             f"{_DOES[self.mode]} the output of {' and '.join(places)} {where}, with strength {self.strength:g} (norms "
             f"{float(self.norms.min()):.3g} to {float(self.norms.max()):.3g})"

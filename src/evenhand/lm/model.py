@@ -46,7 +46,8 @@ class LM:
     on the user's behalf; `progress` is told how far work is whose caller asked for no report (`reporting`); `workplace`
     is a folder where work of hours keeps its state, so that a killed run goes on (`keeping`); `edits` is the stack of
     edits applied right now, and `asking` what they make of the questions that are put to the model, `decoding` of its
-    next-token distributions.
+    next-token distributions; `said` is, for the length of one pass, which of its tokens come after a prompt (`run`),
+    and `prompt_slots`, for that of transformers' `generate`, how long its prompt is.
     """
 
     model: Any
@@ -61,6 +62,8 @@ class LM:
     edits: list[object] = field(default_factory=list[object])
     asking: tuple[Asking, ...] = ()
     decoding: Decoding | None = None
+    said: torch.Tensor | None = None
+    prompt_slots: int | None = None
     _layouts: dict[Space, Layout] = field(default_factory=dict[Space, Layout], repr=False)
 
     @contextmanager
@@ -80,6 +83,18 @@ class LM:
             yield
         finally:
             self.workplace = before
+
+    def run(self, inputs: dict[str, Any]) -> Any:
+        """Run the model on its arguments; `said` among them is ours.
+
+        It is true where a token, [row pos], comes after the prompt: an option being scored, the model's own answer.
+        Without it all of a pass that begins a sequence is prompt, and nothing of one that goes on over a cache.
+        """
+        before, self.said = self.said, inputs.get("said")
+        try:
+            return self.model(**{name: value for name, value in inputs.items() if name != "said"})
+        finally:
+            self.said = before
 
     @property
     def kind(self) -> Kind:

@@ -37,12 +37,14 @@ class Continuations:
     """Options of one prompt as tokens: a shared prefix, and per option the rest and where scoring starts in it.
 
     A token is scored when it reaches past the last character of the prompt; the rest of `tails` before `first` are
-    tokens of the prompt that an option's first characters changed.
+    tokens of the prompt that an option's first characters changed. Whole texts (`whole`) have no prompt: what they
+    share is no more than where they begin alike.
     """
 
     prefix: tuple[int, ...]
     tails: tuple[tuple[int, ...], ...]
     first: tuple[int, ...]
+    whole: bool = False
 
 
 def render(lm: LM, case: Case) -> str:

@@ -86,6 +86,8 @@ class Steering:
     """Per cent."""
     names: Annotated[int, Field(ge=1)] = 16
     """Prompts read per group and variation."""
+    prompt_only: bool | None = None
+    """Leave answers and options alone; None: where `words` are given."""
 
     def __post_init__(self) -> None:
         """Refuse what has no meaning."""
@@ -155,6 +157,7 @@ class Steering:
                 self.mode,
                 strength,
                 words,
+                bool(self.words) if self.prompt_only is None else self.prompt_only,
             )
             for words, direction in found
         ]

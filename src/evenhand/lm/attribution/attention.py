@@ -66,7 +66,7 @@ def _weights(lm: LM, rows: Sequence[Row], layout: Layout) -> dict[str, Tensor]:
         for site in layout.sites:
             for module in _ancestors(lm, site.path):
                 stack.callback(module.register_forward_hook(_catcher(found, site)).remove)
-        lm.model(**inputs(lm, rows))
+        lm.run(inputs(lm, rows))
     missed = [site.path for site in layout.sites if site.path not in found]
     if missed:
         raise CannotRun(

@@ -80,8 +80,15 @@ class Last(Whole):
         mask = torch.cat([self.mask[before], self.inputs["attention_mask"][here]], dim=1)
         places = {name: value[:, self.mask.shape[1] :] for name, value in positions(self.lm, mask).items()}
         cache = branches(self.cache, before, start)
-        ids = self.inputs["input_ids"][here]
-        return {"input_ids": ids, "attention_mask": mask, **places, "past_key_values": cache, "use_cache": True}
+        ids, said = self.inputs["input_ids"][here], self.inputs["said"][here]
+        return {
+            "input_ids": ids,
+            "said": said,
+            "attention_mask": mask,
+            **places,
+            "past_key_values": cache,
+            "use_cache": True,
+        }
 
 
 def _after(row: Row) -> Row:

@@ -20,7 +20,7 @@ from evenhand.core.errors import CannotRun
 from evenhand.core.progress import Progress, silent
 from evenhand.lm.attribution.rows import Row
 from evenhand.lm.batches.batching import LOGITS_PER_TOKEN, attempt, shrink
-from evenhand.lm.batches.logits import check_length, log_likelihood, padded, positions, vocabulary
+from evenhand.lm.batches.logits import after, check_length, log_likelihood, padded, positions, vocabulary
 from evenhand.lm.model import LM
 
 Tokens = Literal["all", "prompt", "last", "answer", "name"]
@@ -200,7 +200,7 @@ def target_scores(lm: LM, rows: Sequence[Row], given: dict[str, Any] | None = No
 
     handle = lm.head.register_forward_pre_hook(gather)
     try:
-        logits: Tensor = lm.model(**(inputs(lm, rows) if given is None else given)).logits[0]
+        logits: Tensor = lm.run(inputs(lm, rows) if given is None else given).logits[0]
     finally:
         handle.remove()
     total = torch.zeros(len(rows), device=logits.device)
@@ -219,6 +219,8 @@ def inputs(lm: LM, rows: Sequence[Row]) -> dict[str, Any]:
     given: dict[str, Any] = {"input_ids": ids, "attention_mask": mask, **positions(lm, mask)}
     if lm.kind != "masked":
         given["use_cache"] = False
+    if lm.kind == "causal":
+        given |= after([row.prompt for row in rows], mask)
     if lm.kind == "encoder-decoder":
         given["decoder_input_ids"], given["decoder_attention_mask"] = padded(lm, [row.decoder for row in rows])
     return given

@@ -20,22 +20,29 @@ class Asked:
     """Lines to forward, each once, with all that is asked of them."""
 
     def __init__(self) -> None:
-        self.asked: dict[tuple[Tokens, int, int], int] = {}
+        self.asked: dict[tuple[Tokens, Tokens, int, int], int] = {}
 
-    def add(self, ids: Tokens, at: int, token: int) -> int:
-        """Return the number of a target: this token, predicted at this place of this sequence."""
-        return self.asked.setdefault((ids, at, token), len(self.asked))
+    def add(self, ids: Tokens, at: int, token: int, said: Tokens = ()) -> int:
+        """Return the number of a target: this token, predicted at this place of this sequence (`Line`)."""
+        return self.asked.setdefault((ids, said, at, token), len(self.asked))
 
     def add_all(self, lines: Sequence[Line]) -> Places:
         """Return the numbers of all targets of these lines, in order."""
-        return [self.add(line.ids, a, t) for line in lines for a, t in zip(line.at, line.targets, strict=True)]
+        return [
+            self.add(line.ids, at, token, line.said)
+            for line in lines
+            for at, token in zip(line.at, line.targets, strict=True)
+        ]
 
     def score(self, lm: LM, variants: Sequence[Variant | None], progress: Progress) -> list[list[float]]:
         """Return [variant][target] the log-likelihoods."""
-        by_ids: dict[Tokens, list[tuple[int, int, int]]] = {}
-        for (ids, at, token), number in self.asked.items():
-            by_ids.setdefault(ids, []).append((number, at, token))
-        lines = [Line(ids, tuple(a for _, a, _ in few), tuple(t for *_, t in few)) for ids, few in by_ids.items()]
+        by_ids: dict[tuple[Tokens, Tokens], list[tuple[int, int, int]]] = {}
+        for (ids, said, at, token), number in self.asked.items():
+            by_ids.setdefault((ids, said), []).append((number, at, token))
+        lines = [
+            Line(ids, tuple(at for _, at, _ in few), tuple(token for *_, token in few), said)
+            for (ids, said), few in by_ids.items()
+        ]
         numbers = torch.tensor([number for few in by_ids.values() for number, *_ in few], dtype=torch.long)
         out: list[list[float]] = []
         for found in score_lines(lm, lines, variants, False, progress).logp:

@@ -30,6 +30,12 @@ def padded(
     return torch.tensor(ids, device=lm.device), torch.tensor(mask, device=lm.device)
 
 
+def after(prompts: Sequence[int], mask: Int[Tensor, "row pos"]) -> dict[str, Bool[Tensor, "row pos"]]:
+    """Return which tokens of rows padded on the right come after so many of their prompts, as argument of `LM.run`."""
+    place = torch.arange(mask.shape[1], device=mask.device)
+    return {"said": place >= torch.tensor([*prompts], device=mask.device)[:, None]}
+
+
 def positions(lm: LM, mask: Int[Tensor, "row pos"]) -> dict[str, Int[Tensor, "row pos"]]:
     """Return `position_ids` counted over real tokens, as keyword argument; nothing for models that take none."""
     if not lm.family.positions:
@@ -116,7 +122,7 @@ def forward_to_learn(
 
     hook = lm.head.register_forward_pre_hook(gather)
     try:
-        output = lm.model(**inputs)
+        output = lm.run(inputs)
     finally:
         hook.remove()
     return output.logits[0], output

@@ -51,26 +51,34 @@ class PackedRow:
         self.ends: list[int] = []
         self.wanted: dict[tuple[int, int], int] = {}
         """(node, token that should follow it) → number of the target."""
+        self.said: list[int] = []
+        """1 where a node comes after the prompt; only edits that leave such alone look at it."""
         self._path: list[int] = []
+        self._prompt = _OPEN
 
-    def common(self, ids: Tokens) -> int:
-        """Return with how many of these tokens the last branch begins."""
-        return sum(
-            1 for _ in takewhile(lambda pair: self.tokens[pair[0]] == pair[1], zip(self._path, ids, strict=False))
-        )
+    def common(self, ids: Tokens, prompt: int = _OPEN) -> int:
+        """Return with how many of these tokens, of which so many are prompt, the last branch begins."""
+        alike = takewhile(lambda pair: self.tokens[pair[0]] == pair[1], zip(self._path, ids, strict=False))
+        same = sum(1 for _ in alike)
+        return same if prompt == self._prompt else min(same, prompt, self._prompt)
 
     @property
     def last(self) -> int:
         """The node in which the last branch ends."""
         return self._path[-1]
 
-    def add(self, ids: Tokens, first: int) -> list[int]:
-        """Add a sequence; return the numbers of its tokens from `first` on as targets. The last one is never fed."""
-        same = self.common(ids[:-1])
+    def add(self, ids: Tokens, first: int, prompt: int = _OPEN) -> list[int]:
+        """Add a sequence, of which so many tokens are prompt; return the numbers of those from `first` on as targets.
+
+        The last token is never fed.
+        """
+        same = self.common(ids[:-1], prompt)
+        self._prompt = prompt
         for node in self._path[same:]:
             self.ends[node] = len(self.tokens)
         del self._path[same:]
         for token in ids[same:-1]:
+            self.said.append(int(len(self._path) >= prompt))
             self.depth.append(len(self._path))
             self._path.append(len(self.tokens))
             self.tokens.append(token)
@@ -106,15 +114,17 @@ def pack(cases: Sequence[Continuations], alike: bool = True) -> Packed:
     order = sorted((case.prefix, tail, i, j) for i, case in enumerate(cases) for j, tail in enumerate(case.tails))
     for prefix, tail, i, j in order:
         ids = prefix + tail
-        if not rows or not joins(rows[-1], ids[:-1], alike):
+        first = len(prefix) + cases[i].first[j]
+        prompt = _OPEN if cases[i].whole else first
+        if not rows or not joins(rows[-1], ids[:-1], alike, prompt):
             rows.append(PackedRow())
-        places[i][j] = len(rows) - 1, rows[-1].add(ids, len(prefix) + cases[i].first[j])
+        places[i][j] = len(rows) - 1, rows[-1].add(ids, first, prompt)
     return Packed(rows, places)
 
 
-def joins(row: PackedRow, fed: Tokens, alike: bool) -> bool:
+def joins(row: PackedRow, fed: Tokens, alike: bool, prompt: int = _OPEN) -> bool:
     """Whether a sequence shares enough with the last branch of a row, and the row stays short enough."""
-    same = row.common(fed)
+    same = row.common(fed, prompt)
     if not alike:
         return same == len(fed) == len(row.tokens)
     return same >= _ALIKE * len(fed) and len(row.tokens) + len(fed) - same <= max(_LONGEST, _TIMES * same)
@@ -154,6 +164,8 @@ def packed_inputs(lm: LM, rows: Sequence[PackedRow]) -> dict[str, Any]:
     """Return the model's arguments for rows whose branches do not see each other."""
     ids, mask = padded(lm, [row.tokens for row in rows])
     inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": mask, "use_cache": False, **positions(lm, mask)}
+    if any(any(row.said) for row in rows):
+        inputs["said"] = _filled(rows, ids.shape[1], "said", 0).bool().to(ids.device)
     if any(row.branched for row in rows):
         depth, ends = (_filled(rows, ids.shape[1], name, fill) for name, fill in (("depth", 0), ("ends", _OPEN)))
         inputs["attention_mask"] = _visible(ends.to(ids.device), lm.model.dtype)

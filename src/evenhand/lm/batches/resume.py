@@ -128,7 +128,7 @@ def _up_to(lm: LM, inputs: dict[str, Any], block: int) -> States:
         stack.callback(modules[block - 1].register_forward_hook(stop).remove)
         stack.enter_context(torch.no_grad())
         stack.enter_context(suppress(_Enough))
-        lm.model(**inputs)
+        lm.run(inputs)
     return states
 
 

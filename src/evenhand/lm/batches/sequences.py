@@ -30,6 +30,8 @@ class Line:
     ids: Tokens
     at: Tokens
     targets: Tokens
+    said: Tokens = ()
+    """Positions of an option that is scored within a prompt; of a whole text none: it is read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +92,7 @@ class _Run:
         at = torch.tensor([i for line, _ in rows for i in self.lines[line].at])
         targets = torch.tensor([t for line, _ in rows for t in self.lines[line].targets], device=self.lm.device)
         which = torch.tensor([variant % len(self.masks.variants) for _, variant in rows])
-        inputs = self.inputs([self.lines[line].ids for line, _ in rows])
+        inputs = self.inputs([self.lines[line] for line, _ in rows])
         begun = begun_once(self.lm, inputs, [line for line, _ in rows], self.masks.start(which))
         with begun, self.masks.rows(which):
             logits = forward(self.lm, inputs, where, at)[0]
@@ -108,13 +110,17 @@ class _Run:
                 self.agree.update({(unit.line, variant): top[i] for i, variant in enumerate(unit.variants)})
             first += unit.rows
 
-    def inputs(self, ids: Sequence[Tokens]) -> dict[str, Any]:
-        tokens, mask = padded(self.lm, ids)
+    def inputs(self, lines: Sequence[Line]) -> dict[str, Any]:
+        tokens, mask = padded(self.lm, [line.ids for line in lines])
         if self.lm.kind != "encoder-decoder":
             places = positions(self.lm, mask)
             cache = {"use_cache": False} if self.lm.kind == "causal" else {}
+            if any(line.said for line in lines):
+                places["said"] = torch.zeros_like(mask, dtype=torch.bool)
+                for row, line in zip(places["said"], lines, strict=True):
+                    row[list(line.said)] = True
             return {"input_ids": tokens, "attention_mask": mask, **places, **cache}
-        source, source_mask = padded(self.lm, [self.source] * len(ids))
+        source, source_mask = padded(self.lm, [self.source] * len(lines))
         return {"input_ids": source, "attention_mask": source_mask, "decoder_input_ids": tokens,
                 "decoder_attention_mask": mask, "use_cache": False}  # fmt: skip
 
@@ -164,7 +170,7 @@ def compare_lines(
         counts = [len(lines[i].at) for i in few]
         where = torch.arange(len(few)).repeat_interleave(torch.tensor(counts))
         at = torch.tensor([place for i in few for place in lines[i].at])
-        inputs = run.inputs([lines[i].ids for i in few])
+        inputs = run.inputs([lines[i] for i in few])
         before = forward(lm, inputs, where, at)[0]
         with applied():
             after = forward(lm, inputs, where, at)[0]

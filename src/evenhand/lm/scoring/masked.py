@@ -35,7 +35,8 @@ def masked_options(
     short = [*compress(kept, fitting(lm, longest, "prompt with its longest option"))]
     asked = Asked()
     wanted: list[list[Places]] = [
-        [asked.add_all(masked_lines(lm, each, at)) for each, at in zip(joint[i], kept[i], strict=True)] for i in short
+        [asked.add_all(masked_lines(lm, each, at, at)) for each, at in zip(joint[i], kept[i], strict=True)]
+        for i in short
     ]
     scores = [
         [OptionScores.of([[values[k] for k in each] for each in few]) for few in wanted]
@@ -49,10 +50,11 @@ def _places(lm: LM, text: str, options: Sequence[str], joint: Sequence[Encoded])
     return [option_places(lm, text, *each) for each in zip(options, joint, strict=True)]
 
 
-def masked_lines(lm: LM, text: Encoded, wanted: Sequence[int]) -> list[Line]:
+def masked_lines(lm: LM, text: Encoded, wanted: Sequence[int], said: Sequence[int] = ()) -> list[Line]:
     """Return one sequence per wanted position with the token there masked, within a window of the context's length.
 
-    The window is centred on the position, and keeps the start and end tokens.
+    The window is centred on the position, and keeps the start and end tokens. Of a text that is a prompt with an option
+    `said` are the option's positions.
     """
     if not wanted:  # of a text without tokens, too
         return []
@@ -66,7 +68,8 @@ def masked_lines(lm: LM, text: Encoded, wanted: Sequence[int]) -> list[Line]:
         start = max(first, min(i - width // 2, last - width))
         before, after = text.ids[start:i], text.ids[i + 1 : min(start + width, last)]
         ids = (*head, *before, mask, *after, *tail)
-        lines.append(Line(ids, (len(head) + len(before),), (text.ids[i],)))
+        inside = tuple(len(head) + j - start for j in said if start <= j < start + width)
+        lines.append(Line(ids, (len(head) + len(before),), (text.ids[i],), inside))
     return lines
 
 

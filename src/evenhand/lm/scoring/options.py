@@ -29,10 +29,9 @@ class _Forest:
 
     def add(self, prefix: Tokens, tail: Tokens, first: int) -> tuple[Tree, list[int]]:
         """Return the tree of an answer and its targets there."""
-        if not prefix:  # the answers change the very first token of the prompt: each keeps its own prompt
-            prefix, tail, first = tail[:first], tail[first:], 0
+        prefix, tail = prefix + tail[:first], tail[first:]  # answers that change tokens of the prompt keep their own
         tree = self.trees.setdefault(prefix, Tree(prefix))
-        return tree, tree.add(tail, first)
+        return tree, tree.add(tail, 0)
 
 
 def causal_options(

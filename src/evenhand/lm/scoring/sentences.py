@@ -63,7 +63,7 @@ def _branches(few: Sequence[Encoded]) -> Continuations:
     """Return what sentences begin with in common and how each goes on, all tokens but the first scored."""
     same = sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, zip(*(e.ids for e in few), strict=False)))
     same = min(same, *(len(each.ids) - 1 for each in few), len(few[0].ids) - 1)
-    return Continuations(few[0].ids[:same], tuple(each.ids[same:] for each in few), (1 - same,) * len(few))
+    return Continuations(few[0].ids[:same], tuple(each.ids[same:] for each in few), (1 - same,) * len(few), True)
 
 
 def _masked(

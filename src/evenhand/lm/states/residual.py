@@ -14,10 +14,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from inspect import signature
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from evenhand.core.errors import CannotRun, UsageError
@@ -101,7 +101,8 @@ class Seen:
         self._given, self._first = given, first_position(lm)
         self._cache: Any = given.get("past_key_values")
         self._past = 0 if self._cache is None else int(self._cache.get_seq_length())
-        self._asked = False
+        self._said, self._prompt, self._decoded = lm.said, lm.prompt_slots, lm.decoding is not None
+        self._causal, self._asked = lm.kind == "causal", False
 
     @property
     def ids(self) -> Int[Tensor, "row pos"]:
@@ -123,6 +124,39 @@ class Seen:
         if isinstance(mask, Tensor) and mask.ndim == 2:
             return (mask.cumsum(1) - 1).clamp_min(0)[:, -ids.shape[1] :]
         return torch.arange(self._past, self._past + ids.shape[1], device=ids.device).expand(ids.shape)
+
+    @cached_property
+    def said(self) -> Bool[Tensor, "row pos"]:
+        """Which of these tokens come after the prompt: an option being scored, or what the model itself wrote.
+
+        Known of whatever evenhand runs (`LM.run`) and within transformers' `generate` (`counting_prompts`). Of other
+        passes all is prompt in one that begins a sequence, and nothing in one that goes on over a cache.
+        """
+        if self._decoded:
+            raise CannotRun(
+                "an edit of decoding reads texts anew, where a prompt and what comes after it cannot be told apart; "
+                "change the stream in the prompt alone without such an edit"
+            )
+        if self._said is not None:
+            return self._said
+        width = self._prompt if self._prompt is not None else self._past or self.ids.shape[1]
+        slots = torch.arange(self._past, self._past + self.ids.shape[1], device=self.ids.device)
+        return (slots >= width).expand(self.ids.shape)
+
+    @cached_property
+    def real(self) -> Bool[Tensor, "row pos"]:
+        """Which of these tokens are no padding; padding of rows with branches has position 0, behind nothing."""
+        mask = self._given.get("attention_mask")
+        if isinstance(mask, Tensor) and mask.ndim == 2:
+            return mask[:, -self.ids.shape[1] :].bool()
+        return torch.ones_like(self.ids, dtype=torch.bool)
+
+    @cached_property
+    def prompt(self) -> Bool[Tensor, "row pos"]:
+        """Which of these tokens were surely there before the model answered; models that read both ways read all."""
+        if not self._causal:
+            return torch.ones_like(self.ids, dtype=torch.bool)
+        return torch.zeros_like(self.ids, dtype=torch.bool) if self._decoded else ~self.said
 
     @cached_property
     def text(self) -> tuple[Int[Tensor, "row all"], Int[Tensor, "row all"]]:
@@ -169,6 +203,34 @@ def changing(lm: LM, changes: Mapping[int, Change]) -> Generator[None]:
             block = lm.module(stack.blocks.replace("#", str(numbers[max(layer, 0)])))
             hooks.callback(_hooked(block, layer, change, now).remove)
         yield
+
+
+@contextmanager
+def counting_prompts(lm: LM) -> Generator[None]:
+    """Let transformers' `generate` say how long its prompt is, which passes without cache do not tell (`Seen.said`)."""
+    if lm.kind != "causal":
+        yield
+        return
+    own = cast("Any", vars(lm.model).get("generate"))
+    generate: Any = lm.model.generate
+
+    def counted(inputs: Any = None, *args: Any, **more: Any) -> Any:
+        given = (more.get("inputs_embeds"), inputs, more.get("input_ids"))
+        before = lm.prompt_slots
+        lm.prompt_slots = next((int(each.shape[1]) for each in given if each is not None), 1)
+        try:
+            return generate(inputs, *args, **more)
+        finally:
+            lm.prompt_slots = before
+
+    vars(lm.model)["generate"] = counted
+    try:
+        yield
+    finally:
+        if own is not None:
+            vars(lm.model)["generate"] = own
+        else:
+            vars(lm.model).pop("generate", None)
 
 
 def _hooked(block: nn.Module, layer: int, change: Change, now: list[Seen]) -> Any:
