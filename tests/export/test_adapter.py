@@ -17,10 +17,11 @@ from evenhand.edits import _file
 from evenhand.edits.lora import Lora
 from evenhand.edits.scale import Scale
 from evenhand.export import adapter as module
-from evenhand.export.adapter import adapter
+from evenhand.export.adapter import adapter, export_adapter
 from evenhand.lm.load import load
 from evenhand.lm.model import LM
 from evenhand.testing.tiny import tiny_lm
+from export.records import around, cell, gap_rows, run
 
 
 def _lora(seed: int = 0, width: int = 32, out: int = 32) -> Lora:
@@ -49,7 +50,7 @@ def test_a_real_model_in_plain_peft_and_as_a_checkpoint(tmp_path: Path, models_d
     assert said.code == 0, said.err
     assert "weights changed in 2 matrices" in said.out
     assert sorted(p.name for p in (tmp_path / "adapter").iterdir()) == [
-        "adapter_config.json", "adapter_model.safetensors",
+        "README.md", "adapter_config.json", "adapter_model.safetensors",
     ]  # fmt: skip
     inputs = {"input_ids": torch.arange(3, 43).reshape(2, 20)}
     with torch.no_grad():
@@ -63,6 +64,42 @@ def test_a_real_model_in_plain_peft_and_as_a_checkpoint(tmp_path: Path, models_d
     assert apart < 1e-4, f"peft differs from the edit by {apart:.2g}"
     assert torch.equal(baked, ours), f"the checkpoint differs by {float((baked - ours).abs().max()):.2g}"
     assert float((ours - plain).abs().max()) > 0.1
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
+def test_the_evidence_of_a_run_stands_in_the_card_beside_the_adapter(tmp_path: Path) -> None:
+    from peft import PeftModel
+
+    lm = tiny_lm("llama")
+    record = cell(gap_rows("loan", around(0.8), around(0.1), around(-0.7), around(0.0, 0.05)))
+    _saved(lm, tmp_path / "run" / "edits" / record.spec.hash)
+    (tmp_path / "run" / "cells").mkdir()
+    (tmp_path / "run" / "cells" / f"{record.spec.hash}.json").write_text(record.model_dump_json())
+    (tmp_path / "run" / "run.json").write_text(run().model_dump_json())
+    done = export_adapter(lm, tmp_path / "run" / "edits" / record.spec.hash, tmp_path / "adapter", licence="mit")
+    assert done.evidence
+    assert str(done).endswith("\nlicence: mit")
+    card = (done.folder / "README.md").read_text()
+    assert "\nlibrary_name: peft\n" in card
+    assert "\n- lora\n" in card
+    assert "Numbers in it: 512, the low-rank factors of what is added to 2 matrices." in card
+    assert f"sha256 `{done.checked.sha256}` over factors and configuration" in card
+    assert "| loan | white − black | yes | 0.8 SD [0.7, 0.9] |" in card
+    assert "transformers and" not in card
+    assert "copy" not in card
+    inputs = {"input_ids": torch.arange(3, 13).reshape(1, 10)}
+    with torch.no_grad():
+        in_peft = PeftModel.from_pretrained(tiny_lm("llama").model, str(done.folder))(**inputs).logits
+        with _lora().applied(lm):
+            assert torch.allclose(in_peft, lm.model(**inputs).logits, atol=1e-5)
+    assert not export_adapter(lm, _saved(lm, tmp_path / "alone"), tmp_path / "bare").evidence
+    assert "**None came with this edit.**" in (tmp_path / "bare" / "README.md").read_text()
+
+
+def _saved(lm: LM, folder: Path) -> Path:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _file.save(_lora(), folder, lm.identity.to_json(), {})
+    return folder
 
 
 def test_what_is_no_adapter_is_refused_and_folders_are_kept(tmp_path: Path) -> None:
@@ -101,7 +138,9 @@ def test_an_adapter_that_peft_reads_otherwise_is_refused_however_little_it_chang
     lm = tiny_lm("llama", dtype=dtype)
     edit = Lora({path: (a, b * 0.03) for path, (a, b) in _lora().factors.items()}, 8.0)
     done = adapter(lm, edit, tmp_path / "good")
-    assert done.difference < done.effect / 10 < 0.01, "the edit was to be smaller than what half precision rounds"
+    assert done.checked.difference < done.checked.effect / 10 < 0.01, (
+        "the edit was to be smaller than what half precision rounds"
+    )
     for spoil, told in {
         lambda settings: settings.update(lora_alpha=9.0): "is scaled by 2.25, not by 2",
         lambda settings: settings.update(target_modules=[[*edit.factors][1]]): "peft adapts 1 maps",

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from evenhand.cli import options
-
-if TYPE_CHECKING:
-    from evenhand.lm.model import LM
 
 
 def export(
@@ -41,35 +38,22 @@ def export(
     Example: evenhand export planted loan_edit loan_model
     """
     from evenhand.cli.screen import document
+    from evenhand.export.adapter import export_adapter
     from evenhand.export.checkpoint import export as write
     from evenhand.export.control_vector import export_vector
 
     lm = options.open_lm(model, False, dtype=dtype, device=device, device_map=device_map, revision=revision,
                          trust_remote_code=trust_remote_code)  # fmt: skip
-    if adapter:
-        _adapter(lm, edit, out, replace, json_)
-        return
-    if out.suffix == ".gguf":
+    if out.suffix == ".gguf" and not adapter:
         layers = export_vector(lm, edit, out, replace)
         if json_:
             document({"control_vector": str(out), "layers": layers})
         else:
             print(f"{out}: control vector for blocks {', '.join(map(str, layers))}")
         return
-    done = write(lm, edit, out, replace, licence)
+    done = (export_adapter if adapter else write)(lm, edit, out, replace, licence)
     if json_:
-        document({"checkpoint": str(done.folder), "evidence": done.evidence, "licence": done.licence.name,
-                  **asdict(done.checked)})  # fmt: skip
-    else:
-        print(done)
-
-
-def _adapter(lm: LM, edit: Path, out: Path, replace: bool, json_: bool) -> None:
-    from evenhand.cli.screen import document
-    from evenhand.export.adapter import export_adapter
-
-    done = export_adapter(lm, edit, out, replace)
-    if json_:
-        document({"adapter": str(done.folder), "describes": done.describes, "difference": done.difference})
+        document({"adapter" if adapter else "checkpoint": str(done.folder), "evidence": done.evidence,
+                  "licence": done.licence.name, **asdict(done.checked)})  # fmt: skip
     else:
         print(done)

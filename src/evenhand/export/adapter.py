@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,11 @@ from evenhand.core.errors import CannotRun, UsageError
 from evenhand.edits import _file
 from evenhand.edits.lora import Lora
 from evenhand.export._folder import check_target, folder_of, memory, place
-from evenhand.export.checkpoint import probe_logits
+from evenhand.export.card import Checked, ModelCard, text
+from evenhand.export.card import licence as licence_of_base
+from evenhand.export.checkpoint import Exported, card_of, probe_logits
 from evenhand.lm.family import transposed
+from evenhand.lm.load import folder_sha256
 from evenhand.lm.model import LM
 
 _TASKS = {"causal": "CAUSAL_LM", "encoder-decoder": "SEQ_2_SEQ_LM", "masked": None}
@@ -29,32 +31,14 @@ _LEAST, _MOST = 1e-5, 1e-4
 """Limits of how far two ways to compute a logit in float32 may be apart, as shares of the largest logit."""
 
 
-@dataclass(frozen=True)
-class Adapter:
-    """A finished adapter and what was checked about it."""
-
-    folder: Path
-    describes: str
-    difference: float
-    """Largest difference of a logit between the model with the adapter in peft and the edited model, in float32."""
-    effect: float
-    """Largest change of a logit that the edit makes, in float32."""
-
-    def __str__(self) -> str:
-        return (
-            f"{self.folder}: an adapter for peft that {self.describes}; loaded there it has the edit's factors to the "
-            f"bit, and in float32 its logits, changed by up to {self.effect:.1e}, differ from the edited model's by at "
-            f"most {self.difference:.1e}"
-        )
+def export_adapter(lm: LM, edit: Path, folder: Path, replace: bool = False, licence: str = "") -> Exported:
+    """Write a saved edit for peft, with a card; the rest as `evenhand.export.checkpoint.export` does it."""
+    saved = _file.load(edit)
+    return adapter(lm, saved.on(lm), folder, card_of(edit, saved, licence), replace)
 
 
-def export_adapter(lm: LM, edit: Path, folder: Path, replace: bool = False) -> Adapter:
-    """Write a saved edit for peft; raises UsageError when it belongs to another model, and as `adapter`."""
-    return adapter(lm, _file.load_edit(edit, lm), folder, replace)
-
-
-def adapter(lm: LM, edit: Edit, folder: Path, replace: bool = False) -> Adapter:
-    """Write `adapter_config.json` and `adapter_model.safetensors`, in peft's own format.
+def adapter(lm: LM, edit: Edit, folder: Path, card: ModelCard = ModelCard(), replace: bool = False) -> Exported:
+    """Write `adapter_config.json` and `adapter_model.safetensors`, in peft's own format, and a model card.
 
     The folder appears complete or not at all, and only after plain peft loaded it: at the same maps, with the same
     factors to the bit and the same scaling, and with the edited model's logits: within 1e-4 of the largest, and within
@@ -77,10 +61,13 @@ def adapter(lm: LM, edit: Edit, folder: Path, replace: bool = False) -> Adapter:
     with folder_of(target) as scratch:
         _write(lm, edit, scratch)
         difference, effect = _read_back(lm, edit, scratch)
+        sha256, entries = folder_sha256(scratch), sum(a.numel() + b.numel() for a, b in edit.factors.values())
+        checked = Checked(edit.describe(), entries, len(edit.factors), difference, effect, sha256, beside=True)
+        (scratch / "README.md").write_text(text(card, lm.identity, checked), encoding="utf-8")
         for path in scratch.iterdir():  # safetensors writes files that only their owner can read
             path.chmod((scratch / "adapter_config.json").stat().st_mode)
         place(scratch, target)
-    return Adapter(target, edit.describe(), difference, effect)
+    return Exported(target, checked, card.cell is not None, licence_of_base(card, lm.identity))
 
 
 def _write(lm: LM, edit: Lora, folder: Path) -> None:

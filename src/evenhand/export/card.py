@@ -1,4 +1,4 @@
-"""The model card of an exported checkpoint: what was edited, on what evidence, where it was not shown to help."""
+"""The card of an exported checkpoint or adapter: what was edited, on what evidence, where it was not shown to help."""
 
 from __future__ import annotations
 
@@ -75,17 +75,19 @@ class Cost:
 
 @dataclass(frozen=True)
 class Checked:
-    """What was found while the checkpoint was written."""
+    """What was found while the checkpoint, or the adapter, was written."""
 
     describes: str
     entries: int
-    """Weights that differ from the base model's."""
+    """Weights that differ from the base model's; of an adapter the numbers in its factors."""
     matrices: int
     difference: float
-    """Largest difference of a logit between the checkpoint read back and the edited model."""
+    """Largest difference of a logit between what was read back and the edited model."""
     effect: float
     """Largest difference of a logit between the edited and the unedited model, on the same probe."""
     sha256: str
+    beside: bool = False
+    """Whether it is an adapter beside the base model and not a copy of it."""
 
 
 def text(card: ModelCard, identity: Identity, checked: Checked) -> str:

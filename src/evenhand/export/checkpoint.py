@@ -29,7 +29,7 @@ PROBE = (2, 16)
 
 @dataclass(frozen=True)
 class Exported:
-    """A finished checkpoint and what was checked about it."""
+    """A finished checkpoint, or adapter, and what was checked about it."""
 
     folder: Path
     checked: Checked
@@ -38,10 +38,16 @@ class Exported:
 
     def __str__(self) -> str:
         done = self.checked
+        changed = f"{done.entries:,} weights changed in {done.matrices} matrices; read back, its logits"
+        if done.beside:
+            changed = (
+                f"an adapter for peft that {done.describes}; loaded there it has the edit's factors to the bit, and in "
+                f"float32 its logits, changed by up to {done.effect:.1e},"
+            )
         evidence = "" if self.evidence else "no measurements came with this edit; its card says so\n"
         return (
-            f"{self.folder}: {done.entries:,} weights changed in {done.matrices} matrices; read back, its logits "
-            f"differ from the edited model's by at most {done.difference:.1e}\n{evidence}licence: {self.licence.name}"
+            f"{self.folder}: {changed} differ from the edited model's by at most {done.difference:.1e}\n{evidence}"
+            f"licence: {self.licence.name}"
         )
 
 
@@ -52,10 +58,13 @@ def export(lm: LM, edit: Path, folder: Path, replace: bool = False, licence: str
     to another model, and as `checkpoint`.
     """
     saved = _file.load(edit)
-    checked = saved.on(lm)
+    return checkpoint(lm, saved.on(lm), folder, card_of(edit, saved, licence), replace)
+
+
+def card_of(edit: Path, saved: _file.Saved, licence: str) -> ModelCard:
+    """Return what is known about a saved edit: the evidence of the run that its folder lies in, or how it was made."""
     cell, run = _evidence(Path(edit).resolve())
-    card = ModelCard(cell, run, {} if cell else saved.provenance, licence)
-    return checkpoint(lm, checked, folder, card, replace)
+    return ModelCard(cell, run, {} if cell else saved.provenance, licence)
 
 
 def checkpoint(lm: LM, edit: Edit, folder: Path, card: ModelCard, replace: bool = False) -> Exported:
