@@ -41,7 +41,7 @@ def export_vector(lm: LM, edit: Path, file: Path, replace: bool = False) -> list
 
 
 def write(lm: LM, edit: Edit, file: Path) -> list[int]:
-    """Write the vectors an edit adds at all tokens; return the layers that are steered.
+    """Write the vectors an edit adds at all tokens, answers included; return the layers that are steered.
 
     Several such edits composed are added up. Raises CannotRun for anything else, and for block 0 and the embeddings.
     """
@@ -90,12 +90,12 @@ def _parts(edit: Edit) -> Iterator[Steer]:
     if isinstance(edit, Compose):
         for part in edit.edits:
             yield from _parts(part)
-    elif isinstance(edit, Steer) and edit.mode == "add" and not edit.words:
+    elif isinstance(edit, Steer) and edit.mode == "add" and not edit.words and not edit.prompt_only:
         yield edit
     else:
         raise CannotRun(
-            f"this edit ({edit.describe()}) is no control vector: one can only add a vector at all tokens. Fit "
-            "`steering` with mode 'add' and without words to export it"
+            f"this edit ({edit.describe()}) is no control vector: one can only add a vector at all tokens, those of "
+            "the answer too. Fit `steering` with mode 'add', without words and with prompt_only = false to export it"
         )
 
 
