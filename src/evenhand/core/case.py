@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from evenhand.core.errors import UsageError
+
 Outcome = Literal["number", "choice", "pair", "text", "sentence", "embedding"]
 """What an answer is: a number, one of several options, which of two (or more) sentences is likelier,
 free text, or nothing (`sentence`: the text itself is scored; `embedding`: the vector that stands for it is taken)."""
@@ -42,6 +44,23 @@ class Case:
     flaw: str = ""
     """Why the item is known to be bad; benchmarks are scored with and without such items."""
 
+    def __post_init__(self) -> None:
+        """Raise UsageError for spans that are in none of the texts they may be about."""
+        if self.spans and not (
+            _inside(self.spans, (self.prompt,) * len(self.spans)) or _inside(self.spans, self.options)
+        ):
+            raise UsageError(
+                f"case {self.id!r}: its spans {self.spans} are not all in its text of {len(self.prompt)} characters"
+                + (f" (options: {', '.join(str(len(text)) for text in self.options)})" if self.options else "")
+                + "; expected (start, end) with 0 ≤ start < end ≤ the text's length, for options one to each"
+            )
+
     def fact(self, name: str) -> str:
         """Return a fact of this case; empty where it has none of that name."""
         return dict(self.facts).get(name, "")
+
+
+def _inside(spans: tuple[tuple[int, int], ...], texts: tuple[str, ...]) -> bool:
+    """Whether there is one text to each span and it reaches so far."""
+    pairs = zip(spans, texts, strict=False)
+    return len(spans) == len(texts) and all(0 <= start < end <= len(text) for (start, end), text in pairs)

@@ -127,11 +127,11 @@ class Judge:
                 said: object = answer["choices"][0]["message"]["content"]
                 return said if isinstance(said, str) else json.dumps(said)
             except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError) as error:
-                wait = _wait(error, self.pause * 2 ** (done - 1))
+                wait, cause = _wait(error, self.pause * 2 ** (done - 1)), _cause(error)
                 if wait is None or done == self.tries:
                     raise CannotRun(
-                        f"spans: the judge at {request.full_url} gave no answer ({_cause(error)}); check url, model "
-                        f"and the key in {self.key}, and run again"
+                        f"spans: the judge at {request.full_url} gave no answer ({cause}); check url, model and the "
+                        f"key in {self.key}, and run again"
                     ) from error
             if wait >= _TOLD:
                 lm.notify(f"judge: it is busy and is asked again in {wait:.0f} s")
@@ -184,7 +184,7 @@ def _cause(error: Exception) -> str:
     """What went wrong, with what the endpoint says about it."""
     said = ""
     if isinstance(error, urllib.error.HTTPError):
-        with suppress(OSError, http.client.HTTPException):
+        with suppress(OSError, http.client.HTTPException), error:
             said = error.read(400).decode(errors="replace")
     kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
     return " ".join(f"{kind}{error}{f': {said}' if said else ''}".split())
