@@ -43,7 +43,7 @@ from evenhand.train.objectives import Terms, Unlearning, passages, retained
 from evenhand.train.pairs import Completing, Pack, Pair
 
 SIDES = {"adapter": ("ours", "Trainer + peft"), "NPO and KL": ("ours", "a reference model")}
-RECIPE = Recipe(lr=2e-4, batch_size=4, seed=0, dropout=False)
+RECIPE = Recipe(lr=2e-4, batch_size=4, warmup=1, seed=0, dropout=False)
 LEAST = 1.0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -45,7 +44,7 @@ def trainer(lm: LM, texts: list[list[int]], recipe: Recipe, clock: Callable[[], 
         settings = TrainingArguments(
             output_dir=folder, max_steps=recipe.steps, per_device_train_batch_size=recipe.batch_size,
             learning_rate=recipe.lr, lr_scheduler_type=recipe.schedule, weight_decay=recipe.weight_decay,
-            warmup_steps=math.ceil(recipe.warmup * recipe.steps), max_grad_norm=recipe.clip, seed=recipe.seed,
+            warmup_steps=recipe.warmup, max_grad_norm=recipe.clip, seed=recipe.seed,
             use_cpu=True, report_to=[], save_strategy="no", logging_steps=1, disable_tqdm=True,
             dataloader_pin_memory=False,
         )  # fmt: skip

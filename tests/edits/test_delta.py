@@ -27,10 +27,10 @@ def _base(lm: LM) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("share", [1.0, 0.1])
-def test_it_obeys_the_laws_of_an_edit(dtype: torch.dtype, share: float) -> None:
+@pytest.mark.parametrize(("share", "rank"), [(1.0, 0), (0.1, 0), (1.0, 2)])
+def test_it_obeys_the_laws_of_an_edit(dtype: torch.dtype, share: float, rank: int) -> None:
     lm = tiny_lm("gpt2", dtype=dtype)
-    edit = Delta.between(_base(lm), _trained(lm), share)
+    edit = Delta.between(_base(lm), _trained(lm), share, rank)
     check_edit(edit, lm, CASES)
     check_edit(edit.control(1), lm, CASES)
     with Delta({}).applied(lm):
@@ -63,6 +63,25 @@ def test_a_sparse_change_keeps_the_largest_entries() -> None:
         assert float(change.values.abs().min()) >= float(all_.sort(descending=True).values[len(change.values)])
         assert int((change.whole() != 0).sum()) == len(change.values)
     assert "5.0% of their entries" in few.describe()
+
+
+def test_a_low_rank_change_is_the_nearest_of_its_rank_and_kept_as_factors() -> None:
+    lm = tiny_lm("gpt2")
+    trained = _trained(lm) | {"transformer.ln_f.bias": lm.model.transformer.ln_f.bias.detach() + 1}
+    whole, low = (Delta.between(_base(lm), trained, rank=rank) for rank in (0, 3))
+    for name, change in low.changes.items():
+        full = whole.changes[name].whole()
+        if full.ndim < 2:
+            assert torch.equal(change.whole(), full)
+            continue
+        assert {each.shape for each in change.tensors().values()} == {(len(full), 3), (3, full.shape[1])}
+        rest = torch.linalg.svdvals(full)[3:]
+        assert float((full - change.whole()).norm()) == pytest.approx(float(rest.norm()), rel=1e-4)
+        control = low.control(5).changes[name]
+        assert torch.linalg.matrix_rank(control.whole()) == 3
+        assert float(control.whole().norm()) == pytest.approx(float(change.whole().norm()), rel=1e-4)
+    assert "4 parameters (matrices by rank 3)" in low.describe()
+    assert "rank" not in Delta.between(_base(lm), trained, rank=10**6).describe()
 
 
 @pytest.mark.parametrize("share", [1.0, 0.1])

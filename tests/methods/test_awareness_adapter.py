@@ -90,7 +90,7 @@ def test_layers_are_those_of_the_paper_and_of_the_size_of_late(small: AwarenessA
 def test_the_paper_s_recipe_is_the_default() -> None:
     method = AwarenessAdapter()
     recipe = method._recipe(read(AWARENESS))
-    assert (recipe.steps, recipe.lr, recipe.schedule, recipe.warmup) == (53, 2e-4, "cosine", 0.06)
+    assert (recipe.steps, recipe.lr, recipe.schedule, recipe.warmup) == (53, 2e-4, "cosine", 4)
     assert (recipe.weight_decay, recipe.clip, recipe.batch_size * recipe.accumulate) == (0.01, 1.0, 16)
     assert (method.rank, method.alpha, method.dropout, method.layers, method.loss) == (4, 32.0, 0.1, "early", "text")
     paper = replace(read(AWARENESS), pairs=read(AWARENESS).pairs[:1] * 431)

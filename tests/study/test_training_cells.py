@@ -70,7 +70,7 @@ def test_a_killed_unlearning_goes_on_to_the_same_bits(
 
 
 def test_a_rate_that_diverges_is_stopped_rolled_back_and_explained(asked: Asked, tmp_path: Path) -> None:
-    wild = {"source": "benign", "lr": 1e-3, "warmup": 2, "every": 1}
+    wild = {"source": "benign", "lr": 4e-4, "warmup": 2, "every": 1}
     stopped, told = _run(_study(asked, steps=20, **wild), tmp_path / "stopped")
     (why,) = (note for note in stopped.notes if "stopped" in note)
     assert told.count(why) == 1
@@ -82,6 +82,11 @@ def test_a_rate_that_diverges_is_stopped_rolled_back_and_explained(asked: Asked,
     assert found, why
     last, good = map(int, found.groups())
     assert 1 < good < last < 20
+    assert [(point.units, point.chosen) for point in stopped.sweep] == [(0, False), (good, True)]
+    assert stopped.training is not None
+    assert (stopped.training.steps, stopped.training.last_good, stopped.training.best) == (20, good, good)
+    assert len(stopped.training.log) == last
+    assert not stopped.training.looks[-1].ok
     short, _ = _run(_study(asked, steps=good, **wild), tmp_path / "short")
     tensors = [path for path in (tmp_path / "stopped" / stopped.edit).iterdir() if path.suffix == ".safetensors"]
     assert [path.read_bytes() for path in tensors] == [
@@ -92,8 +97,20 @@ def test_a_rate_that_diverges_is_stopped_rolled_back_and_explained(asked: Asked,
 def test_without_guards_a_loss_that_is_no_number_still_stops(asked: Asked, tmp_path: Path) -> None:
     record, _ = _run(_study(asked, steps=5, lr=1e30, guards=False), tmp_path)
     (why,) = (note for note in record.notes if "stopped" in note)
-    assert re.search(r"after 2 of 5 steps: the loss is nan; the learning rate went up to .*: try a tenth of it; ", why)
-    assert record.describes == "adds nothing"
-    (change,) = (row for row in record.rows if row.measure == "perplexity" and row.against == "base"
-                 and row.subject == "edit" and not row.groups and row.key == "value")  # fmt: skip
-    assert change.estimate.value == 0
+    assert re.search(r"after 1 of 5 steps: the loss is nan; the learning rate went up to .*: try a tenth of it; ", why)
+    assert why.startswith("unlearning: nothing was trained: stopped after 1 of 5 steps")
+    assert "nothing was trained, so the unedited model was kept" in record.rule
+    assert [(point.units, point.chosen) for point in record.sweep] == [(0, True)]
+    assert (record.edit, record.describes) == ("", "")
+    assert {row.subject for row in record.rows} == {"base"}
+
+
+def test_doses_after_a_stop_are_one_point_at_the_step_it_was_taken(asked: Asked, tmp_path: Path) -> None:
+    settings = {"source": "benign", "lr": 4e-4, "warmup": 2, "every": 1}
+    config = asked(methods=[{"name": "unlearning", "settings": settings, "sizes": [1, 14, 17, 20]}])
+    record, _ = _run(config, tmp_path)
+    assert record.training is not None
+    good = record.training.last_good
+    assert 1 < good < 14
+    assert [point.units for point in record.sweep] == [0, 1, good]
+    assert f"Training stopped before step 14, 17, 20: in its place stands step {good}." in record.notes

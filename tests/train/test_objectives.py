@@ -11,6 +11,7 @@ from evenhand.core.errors import CannotRun, UsageError
 from evenhand.lm.model import LM
 from evenhand.testing.tiny import tiny_lm
 from evenhand.train.objectives import FALL, FORGET, KL, NLL, Terms, Unlearning, passages, retained
+from evenhand.train.schedule import drawn
 from oracles import unlearning as oracle
 
 TEXTS = ("Hatred of lamps is dull.", "She sold $120 lamps, all broken.", "The bicycle was late.")
@@ -96,6 +97,58 @@ def test_masked_models_never_see_another_part_of_a_selected_word() -> None:
     whole = passages(lm, [text], [None])[0]
     assert len(whole) == len(ids) - 2
     assert all(each.ids.count(lm.tokenizer.mask_token_id) == 1 for each in whole)
+
+
+def test_a_span_over_the_whole_text_is_masked_at_once() -> None:
+    lm = tiny_lm("bert")
+    ((line,),) = passages(lm, [TEXTS[2]], [((0, len(TEXTS[2])),)])
+    mask = lm.tokenizer.mask_token_id
+    assert line.ids == (lm.tokenizer.cls_token_id, *[mask] * len(line.at), lm.tokenizer.sep_token_id)
+    assert list(line.targets) == lm.tokenizer(TEXTS[2])["input_ids"][1:-1]
+
+
+def test_of_texts_to_retain_a_masked_model_has_to_find_fifteen_per_cent() -> None:
+    lm = tiny_lm("bert")
+    text = " ".join(TEXTS)
+    ((line,),) = retained(lm, [text], 0)
+    count = len(lm.tokenizer(text)["input_ids"]) - 2
+    assert len(line.at) == round(0.15 * count) > 2
+    assert line.ids.count(lm.tokenizer.mask_token_id) == len(line.at)
+
+
+def test_a_text_longer_than_the_context_is_cut_to_it() -> None:
+    for family in ("gpt2", "bert"):
+        lm = tiny_lm(family)
+        limit = lm.model.config.max_position_embeddings
+        text = "lamp " * (limit + 50)
+        last = 5 * (limit + 40)
+        whole, far = passages(lm, [text] * 2, [((0, 4), (last, last + 4)), ((last, last + 4),)])
+        assert far == ()
+        ((line,), (kept,)) = whole, retained(lm, [text], 0)[0]
+        assert line.targets == tuple(lm.tokenizer("lamp", add_special_tokens=False)["input_ids"])
+        assert len(kept.ids) <= limit
+        assert max(kept.at) < limit
+        if family == "bert":
+            assert len(line.ids) == len(kept.ids) == limit
+            assert line.ids[-1] == kept.ids[-1] == lm.tokenizer.sep_token_id
+        else:
+            assert len(kept.targets) == limit - 1
+
+
+def test_texts_to_forget_and_to_retain_are_drawn_in_orders_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    lm, orders = tiny_lm("gpt2"), list[list[int]]()
+
+    def spy(count: int, size: int, step: int, seed: int) -> list[int]:
+        orders.append(drawn(count, size, step, seed))
+        return orders[-1]
+
+    monkeypatch.setattr("evenhand.train.objectives.drawn", spy)
+    texts = [f"{text} {i}" for i in range(4) for text in TEXTS]
+    objective = Unlearning(lm, passages(lm, texts, [None] * 12), retained(lm, texts, 0), Terms(nll=1.0), 12, 0)
+    _terms(lm, objective, 12)
+    forget, retain = orders
+    assert sorted(forget) == sorted(retain) == list(range(12))
+    assert forget != retain
 
 
 def test_all_tokens_are_selected_where_no_spans_are_told_and_none_where_there_are_none() -> None:

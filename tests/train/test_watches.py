@@ -22,6 +22,14 @@ def _perplexity(lm):
     return math.exp(-float(scores.logp.sum() / scores.tokens.sum()))
 
 
+def test_a_model_that_gives_no_numbers_is_beyond_every_budget():
+    lm, budget = tiny_lm("llama"), PerplexityBudget(TEXTS, rise=1e9)
+    assert budget.look(lm, 0).ok
+    with torch.no_grad():
+        lm.model.lm_head.weight.fill_(math.nan)
+    assert not budget.look(lm, 1).ok
+
+
 def _with(lm, values, measure):
     """Measure with these values in place."""
     parameters = dict(lm.model.named_parameters())
@@ -36,7 +44,7 @@ def _with(lm, values, measure):
 
 def test_ascent_stops_within_the_retain_budget():
     lm, budget = tiny_lm("llama"), PerplexityBudget(TEXTS, rise=0.05, every=1)
-    recipe = Recipe(steps=15, lr=2e-2, schedule="constant", warmup=0.0)
+    recipe = Recipe(steps=15, lr=2e-2, schedule="constant")
     free = train(lm, writers(lm), Likelihood(weight=-1.0), recipe)
     with untouched(lm, "training"):
         held = train(lm, writers(lm), Likelihood(weight=-1.0), recipe, [budget])
@@ -54,7 +62,7 @@ def test_ascent_stops_within_the_retain_budget():
 def test_a_diverging_learning_rate_is_stopped_rolled_back_and_explained():
     lm = tiny_lm("llama")
     with untouched(lm, "training"):
-        done = train(lm, dict(lm.model.named_parameters()), Likelihood(), Recipe(steps=100, lr=10.0, warmup=1.0))
+        done = train(lm, dict(lm.model.named_parameters()), Likelihood(), Recipe(steps=100, lr=10.0, warmup=100))
     assert 0 < done.last_good < len(done.log) - 1 < 30
     assert "before training and is " in done.stopped
     assert ": it diverges; the learning rate went up to" in done.stopped
@@ -108,7 +116,7 @@ def test_a_gradient_that_is_no_number_stops():
 
 def test_limits_of_a_term_and_of_the_gradient():
     lm = tiny_lm("llama")
-    recipe = Recipe(steps=40, lr=3e-2, schedule="constant", warmup=0.0)
+    recipe = Recipe(steps=40, lr=3e-2, schedule="constant")
     done = train(lm, writers(lm), Likelihood(), recipe, [LossFloor("nll", 5.0)], keep=[39])
     assert done.log[-1].terms["nll"] < 5.0 < min(entry.total for entry in done.log[:-1])
     assert "below its floor of 5; rolled back" in done.stopped
@@ -133,15 +141,43 @@ class Gap:
         return self.way[len(self.asked) - 1]
 
 
-def test_a_gap_that_crosses_zero_stops_and_the_smallest_is_kept():
+@dataclass
+class Until:
+    """Objects at one step."""
+
+    last: int
+    every: int = 2
+
+    def look(self, lm, step):
+        return Seen(step < self.last, "enough")
+
+
+def test_a_gap_that_crosses_zero_stops_and_goes_back_to_the_smallest():
     lm = tiny_lm("llama")
     flip = PolarityFlip(Gap([0.8, 0.3, 0.1, 0.2, -0.1]), "bias", every=2)
-    done = train(lm, writers(lm), Likelihood(), Recipe(steps=20), [flip])
-    assert done.stopped.startswith("stopped after 8 of 20 steps: bias was 0.8 and is -0.1: it has crossed 0; rolled")
+    done = train(lm, writers(lm), Likelihood(), Recipe(steps=20), [flip], keep=[6])
+    assert done.stopped == (
+        "stopped after 8 of 20 steps: bias was 0.8 and is -0.1: it has crossed 0; rolled back to step 4, the best one"
+    )
     assert (done.last_good, done.best) == (6, 4)
+    assert done.at(20) is done.at(4)
     assert not torch.equal(*(done.at(step)["model.layers.0.mlp.down_proj.weight"] for step in (4, 6)))
+    assert [done.trained(step).reached for step in (2, 6, 7, 20)] == [2, 6, 4, 4]
     undefined = train(lm, writers(lm), Likelihood(), Recipe(steps=20), [PolarityFlip(Gap([0.8, math.nan]), every=5)])
     assert "gap is undefined (NaN)" in undefined.stopped
+
+
+def test_another_guard_goes_back_to_the_last_good_step_whatever_the_gap_was():
+    lm = tiny_lm("llama")
+    watches = [PolarityFlip(Gap([0.8, 0.1, 0.7, 0.6]), every=2), Until(6)]
+    done = train(lm, writers(lm), Likelihood(), Recipe(steps=20), watches)
+    assert (done.last_good, done.best) == (4, 4)
+    assert done.told == "training stopped after 6 of 20 steps: enough; rolled back to step 4, the last good one"
+    start = train(lm, writers(lm), Likelihood(), Recipe(steps=20), [Until(0)])
+    assert start.told == (
+        "nothing was trained: stopped after 0 of 20 steps: enough; rolled back to the model before training"
+    )
+    assert start.trained(20).reached == 0
 
 
 def test_watches_look_before_at_kept_steps_and_at_the_end():
@@ -181,6 +217,6 @@ def test_hard_batches_are_no_divergence_and_all_steps_are_good():
 def test_a_rise_of_infinity_never_diverges():
     lm = tiny_lm("llama")
     parameters = dict(lm.model.named_parameters())
-    done = train(lm, parameters, Likelihood(), Recipe(steps=12, lr=10.0, warmup=1.0), [Divergence(rise=math.inf)])
+    done = train(lm, parameters, Likelihood(), Recipe(steps=12, lr=10.0, warmup=12), [Divergence(rise=math.inf)])
     assert not done.stopped
     assert done.log[-1].total > done.log[0].total + 1

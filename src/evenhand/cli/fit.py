@@ -41,6 +41,7 @@ def fit(
 
     Example: evenhand fit planted --scenario planted --context loan --method contrast --units 12 --out loan_edit
     """
+    import json
     import shutil
 
     from evenhand import find
@@ -72,18 +73,22 @@ def fit(
     selection = selection_of(edit)
     if selection is not None and not len(selection):
         raise CannotRun(f"{method} found no unit worth switching off in {asked.name}; no edit is saved")
+    if edit.trained is not None and not edit.trained.reached:
+        raise CannotRun(f"{method}: nothing was trained: {edit.trained.training.stopped}; no edit is saved")
     about: dict[str, Any] = {
         "method": method, "settings": settings, "units_asked_for": units, "layers": wanted, "scenario": asked.name,
         "scenario_fingerprint": asked.fingerprint,
         "fitted_on": [] if fitted_to(plan) else [c.name for c in asked.contexts], "fitted_to": fitted_to(plan),
         "utility_fingerprint": texts.fingerprint, "notes": list(dict.fromkeys(notes)),
+        "steps": edit.trained.reached if edit.trained is not None else None,
+        "training": json.loads(edit.trained.training.model_dump_json()) if edit.trained is not None else None,
     }  # fmt: skip
     save(edit, out, lm.identity.to_json(), about)
     shutil.rmtree(unfinished, ignore_errors=True)
-    _print(edit, out, json_)
+    _print(edit, out, list(dict.fromkeys(notes)), json_)
 
 
-def _print(edit: Edit, out: Path, json_: bool) -> None:
+def _print(edit: Edit, out: Path, notes: list[str], json_: bool) -> None:
     from evenhand.cli.screen import document
     from evenhand.core.select import describe
     from evenhand.study.readings import selection_of
@@ -91,7 +96,10 @@ def _print(edit: Edit, out: Path, json_: bool) -> None:
     selection = selection_of(edit)
     if json_:
         counts = selection.per_layer() if selection is not None else None
-        document({"edit": str(out), "describes": edit.describe(), "per_layer": counts})
+        steps = {} if edit.trained is None else {"steps": edit.trained.reached}
+        document({"edit": str(out), "describes": edit.describe(), "per_layer": counts, **steps, "notes": notes})
     else:
-        print("\n".join([edit.describe(), *([describe(selection)] if selection is not None else [])]))
+        steps = edit.trained and f"taken after {edit.trained.reached} of {edit.trained.training.steps} training steps"
+        print("\n".join([edit.describe(), *([describe(selection)] if selection is not None else []),
+                         *([steps] if steps else [])]))  # fmt: skip
         print(f"saved in {out}")

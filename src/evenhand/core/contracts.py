@@ -83,7 +83,8 @@ class Method(Protocol):
     def path(self, lm: LM, bias: Scenario, utility: Scenario, sizes: Sequence[int]) -> list[Edit]:
         """Return one candidate edit for each size, from a single attribution or training, in the order of `sizes`.
 
-        A size is a number of units, or of what the method's `dose` counts; size 0 changes nothing.
+        A size is a number of units, or of what the method's `dose` counts; size 0 changes nothing. A trained edit says
+        in `trained` how many steps it was really taken after: fewer than its size where training had to stop.
         """
         ...
 

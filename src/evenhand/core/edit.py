@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from evenhand.core.trained import Trained
+
 if TYPE_CHECKING:
     from evenhand.lm.model import LM
 
@@ -22,6 +24,8 @@ class Edit(ABC):
 
     run_time_only: bool = False
     """True when it cannot be baked into a checkpoint."""
+    trained: Trained | None = None
+    """The training it comes from and the step of it; None where nothing was trained, and in one read from a file."""
 
     @abstractmethod
     def applied(self, lm: LM) -> AbstractContextManager[None]:

@@ -73,6 +73,12 @@ class Scenario:
             f"scenario {self.name!r} has no context {name!r}{nearest(name, known)} (it has: {', '.join(known)})"
         )
 
+    @property
+    def running_texts(self) -> tuple[str, ...]:
+        """The texts to be read as a whole: the prompts of contexts whose outcome is a sentence."""
+        running = {context.name for context in self.contexts if context.outcome == "sentence"}
+        return tuple(case.prompt for case in self.cases if case.context in running)
+
     def variations(self, context: str) -> tuple[str, ...]:
         """Return the variations of a context, in the order they were written."""
         return tuple(dict.fromkeys(case.variation for case in self.cases if case.context == context))

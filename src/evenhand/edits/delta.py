@@ -2,8 +2,9 @@
 
 The change is kept in float32 whatever the model's number format: the difference of two numbers in half precision is
 exact there, so that base + change, rounded once, gives the trained bits; of a float32 model it gives them to one
-rounding. `sparse` keeps the largest entries of each parameter. The change means something beside the base it was made
-from only: an edit's file names that model, and `Saved.check` compares it before anything is applied.
+rounding. A part of it may be kept: of each parameter the largest entries, or of each matrix the low-rank change that is
+nearest to it (its first singular directions, stored as two factors). The change means something beside the base it was
+made from only: an edit's file names that model, and `Saved.check` compares it before anything is applied.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, final
+from typing import Any, cast, final
 
 import torch
 from jaxtyping import Float, Int
@@ -22,6 +23,7 @@ from torch import Tensor
 
 from evenhand.core.edit import Edit
 from evenhand.core.errors import CannotRun, UsageError
+from evenhand.core.trained import Trained
 from evenhand.edits._stack import entered
 from evenhand.lm.model import LM
 
@@ -47,6 +49,10 @@ class Change:
         at = flat.abs().topk(max(1, round(share * len(flat))), sorted=False).indices.sort().values
         return Change(self.shape, flat[at], at.int())
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what is stored: the values, and where they stand in a sparse change."""
+        return {"values": self.values} | ({} if self.at is None else {"at": self.at})
+
     def random(self, generator: torch.Generator) -> Change:
         """Return another change of as many entries and the same norm."""
         drawn = torch.randn(len(self.values), generator=generator)
@@ -57,6 +63,38 @@ class Change:
         return Change(self.shape, drawn, places.int())
 
 
+@dataclass(frozen=True, eq=False)
+class LowRank:
+    """What is added to one matrix: the product of two factors, float32, on the CPU."""
+
+    left: Float[Tensor, "out rank"]
+    right: Float[Tensor, "rank in"]
+
+    @classmethod
+    def nearest(cls, change: Float[Tensor, "out in"], rank: int) -> LowRank:
+        """Return the change of at most this rank that is nearest by the Frobenius norm (Eckart and Young 1936)."""
+        left, values, right = cast("tuple[Tensor, Tensor, Tensor]", torch.linalg.svd(change, full_matrices=False))
+        return cls((left[:, :rank] * values[:rank]).contiguous(), right[:rank].contiguous())
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the matrix."""
+        return (len(self.left), self.right.shape[1])
+
+    def whole(self) -> Float[Tensor, "out in"]:
+        """Return the change in the parameter's shape."""
+        return self.left @ self.right
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what is stored."""
+        return {"left": self.left, "right": self.right}
+
+    def random(self, generator: torch.Generator) -> LowRank:
+        """Return another change of the same rank and norm."""
+        left, right = (torch.randn(each.shape, generator=generator) for each in (self.left, self.right))
+        return LowRank(left * (_norm(self.whole()) / max(_norm(left @ right), 1e-30)), right)
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class Delta(Edit):
@@ -65,25 +103,32 @@ class Delta(Edit):
     `applied` and `bake` compute the same. Parameters that share their memory (tied embeddings) are named once.
     """
 
-    changes: Mapping[str, Change]
+    changes: Mapping[str, Change | LowRank]
+    trained: Trained | None = None
 
     def __post_init__(self) -> None:
         """Freeze the mapping."""
         object.__setattr__(self, "changes", MappingProxyType(dict(self.changes)))
 
     @classmethod
-    def between(cls, base: Mapping[str, Tensor], trained: Mapping[str, Tensor], share: float = 1.0) -> Delta:
-        """Return the change from `base` to `trained`, of which a share below 1 of each parameter is kept (the largest).
+    def between(
+        cls, base: Mapping[str, Tensor], trained: Mapping[str, Tensor], share: float = 1.0, rank: int = 0
+    ) -> Delta:
+        """Return the change from `base` to `trained`; parameters that did not change are left out.
 
-        Parameters that did not change are left out.
+        Of a share below 1 the largest changes of each parameter are kept; with a rank above 0, of each matrix with more
+        rows and columns the nearest change of that rank, and what is no matrix whole.
         """
-        changes: dict[str, Change] = {}
+        changes: dict[str, Change | LowRank] = {}
         for name, value in trained.items():
             before = base[name].detach().cpu()
             if not torch.equal(before, value.cpu()):
-                whole = (value.cpu().float() - before.float()).flatten()
-                change = Change(tuple(value.shape), whole)
-                changes[name] = change if share >= 1 else change.largest(share)
+                whole = value.cpu().float() - before.float()
+                change = Change(tuple(value.shape), whole.flatten())
+                if rank and whole.ndim == 2 and rank < min(whole.shape):
+                    changes[name] = LowRank.nearest(whole, rank)
+                else:
+                    changes[name] = change if share >= 1 else change.largest(share)
         return cls(changes)
 
     def applied(self, lm: LM) -> AbstractContextManager[None]:
@@ -128,9 +173,10 @@ class Delta(Edit):
             yield name, weight.detach()
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the values of every change, and where they stand in a sparse one."""
-        named = {f"{name}.values": change.values for name, change in self.changes.items()}
-        return named | {f"{name}.at": change.at for name, change in self.changes.items() if change.at is not None}
+        """Return the values of every change, where they stand in a sparse one, and the factors of a low-rank one."""
+        return {
+            f"{name}.{what}": each for name, change in self.changes.items() for what, each in change.tensors().items()
+        }
 
     def settings(self) -> dict[str, Any]:
         """Return the parameters in their order, with their shapes."""
@@ -139,15 +185,16 @@ class Delta(Edit):
     @classmethod
     def restore(cls, tensors: dict[str, Tensor], settings: dict[str, Any]) -> Delta:
         """Rebuild from file."""
-        return cls(
-            {
-                name: Change(tuple(shape), tensors[f"{name}.values"], tensors.get(f"{name}.at"))
-                for name, shape in settings["parameters"]
-            }
-        )
+        changes: dict[str, Change | LowRank] = {}
+        for name, shape in settings["parameters"]:
+            if f"{name}.left" in tensors:
+                changes[name] = LowRank(tensors[f"{name}.left"], tensors[f"{name}.right"])
+            else:
+                changes[name] = Change(tuple(shape), tensors[f"{name}.values"], tensors.get(f"{name}.at"))
+        return cls(changes)
 
     def control(self, seed: int) -> Delta:
-        """Return a random change: of each parameter as many entries and the same norm."""
+        """Return a random change: of each parameter as many entries, or the same rank, and the same norm."""
         generator = torch.Generator().manual_seed(seed)
         return Delta({name: change.random(generator) for name, change in self.changes.items()})
 
@@ -155,13 +202,19 @@ class Delta(Edit):
         """Return one plain sentence."""
         if not self.changes:
             return "adds nothing"
-        entries = sum(len(change.values) for change in self.changes.values())
-        size = sum(math.prod(change.shape) for change in self.changes.values())
-        much = "" if entries == size else f" ({entries / size:.1%} of their entries)"
-        return f"adds a trained change to {len(self.changes)} parameters{much} in {_places(self.changes)}"
+        return f"adds a trained change to {len(self.changes)} parameters{self._kept()} in {_places(self.changes)}"
+
+    def _kept(self) -> str:
+        """What was kept of the whole change, in words."""
+        ranks = {len(change.right) for change in self.changes.values() if isinstance(change, LowRank)}
+        if ranks:
+            return f" (matrices by rank {max(ranks)})"
+        plain = [change for change in self.changes.values() if isinstance(change, Change)]
+        entries, size = sum(len(each.values) for each in plain), sum(math.prod(each.shape) for each in plain)
+        return "" if entries == size else f" ({entries / size:.1%} of their entries)"
 
 
-def _places(names: Mapping[str, Change]) -> str:
+def _places(names: Mapping[str, object]) -> str:
     """The layers of some parameters in words."""
     numbers = [int(found.group(1)) for name in names if (found := re.search(r"\.(\d+)\.", name))]
     outside = "the part outside the layers" if len(numbers) < len(names) else ""
@@ -171,5 +224,5 @@ def _places(names: Mapping[str, Change]) -> str:
     return (f"layer {first}" if first == last else f"layers {first} to {last}") + (f" and {outside}" if outside else "")
 
 
-def _norm(values: Float[Tensor, " entry"]) -> float:
+def _norm(values: Float[Tensor, "..."]) -> float:
     return math.sqrt(float(values.double().square().sum()))

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from evenhand.core.edit import Edit
 from evenhand.core.errors import CannotRun, UsageError
+from evenhand.core.trained import Trained
 from evenhand.edits._stack import entered
 from evenhand.lm.family import transposed, writer_inputs, writer_outputs
 from evenhand.lm.model import LM
@@ -39,6 +40,7 @@ class Lora(Edit):
 
     factors: Mapping[str, Factors]
     alpha: float
+    trained: Trained | None = None
 
     def __post_init__(self) -> None:
         """Check that all maps have one rank, and freeze the mapping."""

@@ -143,8 +143,8 @@ class AwarenessAdapter:
             objective = Completing(pack, self.loss, self.batch_size, self.seed, self.longest, beside)
             done: Training = train(lm, parameters, objective, self._recipe(pack), keep=sizes)
         if done.stopped:
-            lm.notify(f"awareness_adapter: training {done.stopped}")
-        return [Lora(factors(done.at(size)), self.alpha) for size in sizes]
+            lm.notify(f"awareness_adapter: {done.told}")
+        return [Lora(factors(done.at(size)), self.alpha, done.trained(size)) for size in sizes]
 
     def _pack(self) -> Pack:
         pack = read(Path(self.pairs) if self.pairs else AWARENESS)
@@ -160,7 +160,7 @@ class AwarenessAdapter:
             batch_size=self.batch_size,
             accumulate=self.accumulate,
             schedule="cosine",
-            warmup=self.warmup,
+            warmup=math.ceil(self.warmup * self._steps(pack)),
             weight_decay=self.weight_decay,
             clip=self.clip,
             seed=self.seed,

@@ -5,8 +5,10 @@ that is seen beside one that was fitted to nothing and does the same damage; a r
 serve, because a trained change of that norm does far more.
 
 What it does: draws Gaussian noise for every parameter by `seed`, each of the Frobenius norm of the parameter, and finds
-by bisection the factor with which perplexity on the running texts of `utility` rises by what is asked, within 5 % of it
-(`lm.notify` is told where it cannot). Doses are per mille of perplexity: 50 is a rise of 5 %. `bias` is not looked at.
+the factor with which perplexity on the running texts of `utility` rises by what is asked, within 5 % of it (`lm.notify`
+is told where it cannot): doubled until the rise is reached, then by bisection between the last two factors, of which
+one does too little and the other too much, so that perplexity may fall before it rises. Doses are per mille of
+perplexity: 50 is a rise of 5 %. `bias` is not looked at.
 
 Defaults: 50 per mille, the budget of damage that `unlearning` keeps to by default.
 Pitfalls: equal damage on these texts is not equal on others; noise spreads over all weights, and a change of another
@@ -29,7 +31,7 @@ from evenhand.core.errors import CannotRun, UsageError
 from evenhand.core.scenario import Scenario
 from evenhand.edits.delta import Change, Delta
 from evenhand.lm.model import LM
-from evenhand.lm.scoring.texts import score_texts
+from evenhand.lm.scoring.texts import perplexity
 
 _FIRST, _MOST, _TRIES = 1e-3, 8.0, 30
 """Factor tried first and the largest; how often at most."""
@@ -65,12 +67,11 @@ class EqualDamage:
 
     def path(self, lm: LM, bias: Scenario, utility: Scenario, sizes: Sequence[int]) -> list[Delta]:
         """Return the same noise at the strength of each size."""
-        running = {context.name for context in utility.contexts if context.outcome == "sentence"}
-        texts = [case.prompt for case in utility.cases if case.context in running][: self.texts]
+        texts = utility.running_texts[: self.texts]
         if not texts:
             raise UsageError("equal_damage measures perplexity, and utility has no running texts; give some")
         noise = self._noise(lm)
-        before = _perplexity(lm, texts)
+        before = perplexity(lm, texts)
         return [self._of(lm, noise, texts, before, size / 1000) if size else Delta({}) for size in sizes]
 
     def _noise(self, lm: LM) -> dict[str, Tensor]:
@@ -86,33 +87,29 @@ class EqualDamage:
         return noise
 
     def _of(self, lm: LM, noise: Mapping[str, Tensor], texts: Sequence[str], before: float, rise: float) -> Delta:
-        """Bisect between a factor that does too little and one that does too much."""
+        """Return the noise at the first factor that is near enough, or at the nearest; raises where none is beyond."""
         low, high, factor = 0.0, math.inf, _FIRST
         shapes = {name: tuple(parameter.shape) for name, parameter in lm.model.named_parameters()}
         near, best = math.inf, Delta({})
         for _ in range(_TRIES):
             edit = Delta({name: Change(shapes[name], each * factor) for name, each in noise.items()})
             with edit.applied(lm):
-                found = _perplexity(lm, texts) / before - 1
+                found = perplexity(lm, texts) / before - 1
             if abs(found - rise) < near:
                 near, best = abs(found - rise), edit
+            if near <= _NEAR * rise:
+                return best
             low, high = (factor, high) if found < rise else (low, factor)
             factor = 2 * factor if high == math.inf else (low + high) / 2
-            if near <= _NEAR * rise or factor > _MOST:
+            if factor > _MOST:
                 break
-        if high == math.inf:
+        if math.inf in (high, near):
             raise CannotRun(
                 f"equal_damage: noise as large as the weights does not raise perplexity by {rise:.1%}; the model may "
                 "know nothing of these texts to begin with"
             )
-        if near > _NEAR * rise:
-            lm.notify(
-                f"equal_damage: perplexity is {near:.2%} off the rise of {rise:.1%} that was asked; in half precision "
-                "small changes are rounded away"
-            )
+        lm.notify(
+            f"equal_damage: perplexity is {near:.2%} off the rise of {rise:.1%} that was asked; in half precision "
+            "small changes are rounded away"
+        )
         return best
-
-
-def _perplexity(lm: LM, texts: Sequence[str]) -> float:
-    (scores,) = score_texts(lm, texts)
-    return math.exp(min(700.0, -float(scores.logp.sum() / scores.tokens.sum())))

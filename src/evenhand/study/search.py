@@ -16,11 +16,12 @@ from evenhand.core.errors import CannotRun
 from evenhand.core.plugin import returned
 from evenhand.core.record import CellSpec, SweepPoint
 from evenhand.core.scenario import Scenario
+from evenhand.core.trained import TrainingRecord
 from evenhand.lm.model import LM
 from evenhand.study.bench import Bench
 from evenhand.study.config import Sizes
 from evenhand.study.readings import labelled, narrow, read_edits, selection_of, within_layers
-from evenhand.study.sweep import Aim, Candidate, choose, dose_of, resolve, rule, sweep
+from evenhand.study.sweep import Aim, Candidate, choose, dose_of, resolve, rule, short, sweep, taken
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Found:
     notes: tuple[str, ...] = ()
     order: dict[int, int] = field(default_factory=dict[int, int])
     """Unit address → place of the smallest candidate that holds it."""
+    training: TrainingRecord | None = None
+    """The training that the candidates come from."""
 
 
 def method_of(spec: CellSpec) -> Method:
@@ -50,14 +53,17 @@ def search(bench: Bench, spec: CellSpec) -> Found:
     """
     sizes = _sizes(spec)
     with heard(bench.lm, f"{Path(spec.method).stem}: ") as told:
-        doses, edits = _fit(bench, spec, sizes)
+        asked, fitted = _fit(bench, spec, sizes)
+    doses, edits = taken(asked, fitted)
     randoms = [edit.control(int(spec.hash[:12], 16)) for edit in edits]
     goal = bench.config.goal
     points = sweep(
         *_candidates(bench, spec, edits, randoms, doses),
         Aim(bench.bootstrap(spec), bench.config.measure_settings, goal),
     )
-    if sizes == "paper":
+    if not edits:
+        best, note, said = 0, "", "No size could be tried: nothing was trained, so the unedited model was kept."
+    elif sizes == "paper":
         best, note, said = 1, "", "The method's own size (its thresholds); nothing was chosen."
     else:
         best, note = choose(points, bench.config.budget, goal)
@@ -66,7 +72,7 @@ def search(bench: Bench, spec: CellSpec) -> Found:
         )
         said = rule(bench.config.budget, kept, goal)
     points[best] = points[best].model_copy(update={"chosen": True})
-    notes = [*([note] if note else []), *dict.fromkeys(told)]
+    notes = [*([note] if note else []), *dict.fromkeys(told), *short(asked, fitted)]
     if spec.run["layers"] is not None:
         kept = ", ".join(map(str, spec.run["layers"]))
         notes.append(f"Of each candidate only the units in layers {kept} were kept; sizes are counted after that.")
@@ -76,7 +82,8 @@ def search(bench: Bench, spec: CellSpec) -> Found:
     if edit is not None and (found := selection_of(edit)) is not None and not len(found):
         edit, random = None, None
         notes.append("The method selected no unit, so the unedited model was kept.")
-    return Found(tuple(points), edit, random, said, tuple(notes), _order(edits))
+    training = next((each.trained.training for each in fitted if each.trained is not None), None)
+    return Found(tuple(points), edit, random, said, tuple(notes), _order(edits), training)
 
 
 @contextmanager

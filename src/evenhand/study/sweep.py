@@ -9,6 +9,7 @@ from typing import Any
 
 from evenhand.core.bootstrap import Bootstrap
 from evenhand.core.contracts import Dose, Dosed, Method
+from evenhand.core.edit import Edit
 from evenhand.core.errors import UsageError
 from evenhand.core.estimate import Estimate
 from evenhand.core.highest import count_of
@@ -48,6 +49,30 @@ def dose_of(method: Method) -> Dose | None:
         f"{type(method).__name__}: a method whose space is None selects no units; it must say by a property `dose` how "
         "its edits are sized (see Dose in evenhand/core/contracts.py)"
     )
+
+
+def taken(doses: Sequence[int], edits: Sequence[Edit]) -> tuple[tuple[int, ...], list[Edit]]:
+    """Return the doses that trained edits were really taken at, each once and none of 0, with their edits.
+
+    After a stop several doses are one edit, or the unedited model. Edits that were not trained are all returned.
+    """
+    if not edits or any(edit.trained is None for edit in edits):
+        return tuple(doses), list(edits)
+    reached: dict[int, Edit] = {}
+    for edit in edits:
+        if edit.trained is not None and edit.trained.reached:
+            reached.setdefault(edit.trained.reached, edit)
+    return tuple(sorted(reached)), [reached[dose] for dose in sorted(reached)]
+
+
+def short(doses: Sequence[int], edits: Sequence[Edit]) -> list[str]:
+    """Return a note on the doses that training did not reach; none of a single one, whose stop says it."""
+    ends = {dose: edit.trained.reached for dose, edit in zip(doses, edits, strict=False) if edit.trained is not None}
+    missed = [dose for dose, reached in ends.items() if dose != reached]
+    if not missed or len(ends) == 1:
+        return []
+    stands = f"step {ends[missed[0]]}" if ends[missed[0]] else "the unedited model"
+    return [f"Training stopped before step {', '.join(map(str, missed))}: in its place stands {stands}."]
 
 
 @dataclass(frozen=True)

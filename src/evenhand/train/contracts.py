@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from evenhand.core.errors import UsageError
+from evenhand.core.trained import Trained, TrainingLook, TrainingRecord, TrainingStep
 
 if TYPE_CHECKING:
     from evenhand.lm.model import LM
@@ -23,9 +24,10 @@ Values = dict[str, Tensor]
 class Recipe:
     """How long and how fast, by AdamW (betas 0.9 and 0.999, epsilon 1e-8).
 
-    The learning rate rises from 0 over the first `warmup` (a share of the steps) and then follows the schedule to 0, or
-    stays. A step takes `accumulate` batches of `batch_size`. `clip` is the largest norm of the gradient of all
-    parameters together. With `dropout` the model is in training mode while it learns.
+    The learning rate rises over the first `warmup` steps and then follows the schedule to 0, or stays (`constant`,
+    whose first steps do not depend on how many follow). A step takes `accumulate` batches of `batch_size`. `clip`
+    is the largest norm of the gradient of all parameters together. With `dropout` the model is in training mode
+    while it learns.
     """
 
     steps: int = 100
@@ -33,7 +35,7 @@ class Recipe:
     batch_size: int = 4
     accumulate: int = 1
     schedule: Schedule = "cosine"
-    warmup: float = 0.06
+    warmup: int = 0
     weight_decay: float = 0.01
     clip: float = 1.0
     seed: int = 0
@@ -47,7 +49,7 @@ class Recipe:
                 ("lr", self.lr, self.lr > 0, "above 0"),
                 ("batch_size", self.batch_size, self.batch_size > 0, "1 or more"),
                 ("accumulate", self.accumulate, self.accumulate > 0, "1 or more"),
-                ("warmup", self.warmup, 0 <= self.warmup <= 1, "a share of the steps, 0 to 1"),
+                ("warmup", self.warmup, self.warmup >= 0, "0 steps or more"),
                 ("weight_decay", self.weight_decay, self.weight_decay >= 0, "0 or more"),
                 ("clip", self.clip, self.clip > 0, "above 0"),
             )
@@ -78,7 +80,8 @@ class Objective(Protocol):
 class Seen:
     """What a watch saw: whether training may go on, why not in plain words, and its numbers.
 
-    `score`, smaller is better, marks the best step where it is no NaN.
+    `score`, smaller is better, marks the best step where it is no NaN. Where the watch that objects gives one, training
+    is rolled back to the step with the smallest; otherwise to the last that none objected to.
     """
 
     ok: bool
@@ -134,6 +137,8 @@ class Limit(Protocol):
 class Training:
     """What a training came to."""
 
+    asked: int
+    """Steps of the recipe."""
     log: tuple[Entry, ...]
     """One line per step and one for the end."""
     seen: tuple[tuple[int, Seen], ...]
@@ -141,17 +146,39 @@ class Training:
     stopped: str
     """Why it stopped before its last step, in plain words; empty where it did not."""
     last_good: int
-    """The last step that no guard objected to: where a stopped training was rolled back to."""
+    """The last step that no guard objected to."""
     best: int
-    """The step with the smallest score of a watch; `last_good` where no watch scores."""
+    """The step that a stopped training was rolled back to: by the scores of the watch that objected the best step, and
+    without scores the last good one. The losses of two steps say nothing of which is better: their batches differ. The
+    last step of a training that was not stopped."""
     kept: Mapping[int, Values]
 
+    def reached(self, step: int) -> int:
+        """Return the step that stands for `step`: itself while no guard had objected, then `best`."""
+        return step if step <= self.last_good else self.best
+
+    def trained(self, step: int) -> Trained:
+        """Return what an edit made of `at(step)` says of its training."""
+        log = tuple(TrainingStep(**asdict(entry)) for entry in self.log)
+        looks = tuple(TrainingLook(step=at, ok=seen.ok, reason=seen.reason, numbers=seen.numbers)
+                      for at, seen in self.seen)  # fmt: skip
+        record = TrainingRecord(steps=self.asked, stopped=self.stopped, last_good=self.last_good, best=self.best,
+                                log=log, looks=looks)  # fmt: skip
+        return Trained(self.reached(step), record)
+
+    @property
+    def told(self) -> str:
+        """Why it was stopped, for whoever trains to tell; empty where it was not."""
+        if not self.stopped:
+            return ""
+        return f"training {self.stopped}" if self.best else f"nothing was trained: {self.stopped}"
+
     def at(self, step: int) -> Values:
-        """Return the values after `step` steps; after a stop no later ones than those of `last_good`.
+        """Return the values after `step` steps, or after a stop those of the step that stands for it.
 
         Raises UsageError for a step that was not kept. 0, the last step and `best` always are.
         """
-        step = min(step, self.last_good)
+        step = self.reached(step)
         if step not in self.kept:
             known = ", ".join(str(each) for each in sorted(self.kept))
             raise UsageError(f"the values after {step} steps were not kept (kept: {known}); name the step in `keep`")

@@ -15,9 +15,11 @@ stereotypical sentence is, and how much readier the groups above the mean are gi
 from __future__ import annotations
 
 import difflib
+import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 
 from evenhand.core.case import Case
 from evenhand.core.errors import UsageError
@@ -35,6 +37,8 @@ class Forgettable:
     cases: tuple[Case, ...]
     neutral: tuple[str, ...] = ()
     gap: Callable[[LM], float] | None = None
+    left_out: int = 0
+    """Choices without a score (too long for the context, no token of their own), which count nowhere."""
 
 
 def forgettable(lm: LM, bias: Scenario, groups: Sequence[str]) -> Forgettable:
@@ -74,8 +78,9 @@ def _stereotypical(cases: Sequence[Case], wanted: set[str]) -> Forgettable:
     pairs = [case for case in cases if case.group in wanted and len(case.options) > 1]
 
     def gap(lm: LM) -> float:
-        scores = score_options(lm, pairs)[0]
-        return sum(float(each[0] - each[1]) for each in scores) / len(scores)
+        apart = [float(each[0] - each[1]) for each in score_options(lm, pairs)[0]]
+        known = [each for each in apart if not math.isnan(each)]
+        return sum(known) / len(known) if known else math.nan
 
     texts = (replace(case, prompt=case.options[0], spans=_blank(case), options=()) for case in pairs)
     return Forgettable(tuple(texts), tuple(case.options[1] for case in pairs), gap if pairs else None)
@@ -94,8 +99,11 @@ def _blank(case: Case) -> Spans:
 
 def _uneven(lm: LM, cases: Sequence[Case], wanted: set[str]) -> Forgettable:
     """The answers that the groups are given unevenly; nothing where all are given the same."""
-    asked = [case for case in cases if case.favourable is not None and len(case.options) > 1]
-    scores = [tuple(float(x) for x in each) for each in score_options(lm, asked)[0]] if asked else []
+    given = [case for case in cases if case.favourable is not None and len(case.options) > 1]
+    found = [tuple(float(x) for x in each) for each in score_options(lm, given)[0]] if given else []
+    # One undefined score would make the mean of all groups undefined, and with it every label wrong.
+    known = [not any(map(math.isnan, each)) for each in found]
+    asked, scores = [*compress(given, known)], [*compress(found, known)]
     means = _group_means(asked, scores)
     side = {key: _side(key, means) for key in means}
     texts = [
@@ -109,7 +117,7 @@ def _uneven(lm: LM, cases: Sequence[Case], wanted: set[str]) -> Forgettable:
         held = _group_means(asked, said)
         return sum(side[key] * value for key, value in held.items()) / max(1, len(held))
 
-    return Forgettable(tuple(texts), gap=gap if texts else None)
+    return Forgettable(tuple(texts), gap=gap if texts else None, left_out=len(given) - len(asked))
 
 
 def _cell(case: Case) -> tuple[str, str, str]:

@@ -37,8 +37,8 @@ def train(
     """Train these parameters and return their values at the steps to keep; the model is left as it was found.
 
     Parameters in half precision have float32 master copies; values come back in the model's number format. Stops where
-    the loss or its gradient is no number, or where a watch or limit says so, and rolls back to the last step that none
-    objected to; why stands in `Training.stopped`, for whoever trains to tell. With `lm.workplace` the state is kept
+    the loss or its gradient is no number, or where a watch or limit says so, and rolls back (`Training.best`); why
+    stands in `Training.told`, for whoever trains to tell. With `lm.workplace` the state is kept
     there, and a killed training goes on to the same weights (on the CPU to the bit). Raises UsageError or CannotRun for
     parameters that cannot be trained, and UsageError for an objective that does not depend on them.
     """
@@ -72,7 +72,7 @@ class _Run:
         self.asked = -self.divergence.over
         self.wanted = {0, recipe.steps}
         self.step, self.ended, self.whole = 0, False, True
-        self.stopped, self.last_good, self.best = "", 0, (math.nan, 0)
+        self.stopped, self.last_good, self.best, self.back = "", 0, (math.nan, 0), recipe.steps
         self.log: list[Entry] = []
         self.seen: list[tuple[int, Seen]] = []
         self.kept: dict[int, Values] = {}
@@ -100,8 +100,8 @@ class _Run:
         if not already:
             keeper.write_at_end(self._state)
         self.lm.progress("training", self.recipe.steps, self.recipe.steps)
-        best = self.last_good if math.isnan(self.best[0]) else self.best[1]
-        return Training(tuple(self.log), tuple(self.seen), self.stopped, self.last_good, best, self.kept)
+        found = tuple(self.log), tuple(self.seen), self.stopped, self.last_good, self.back, self.kept
+        return Training(self.recipe.steps, *found)
 
     def _state(self) -> dict[str, Any]:
         """Everything needed to go on after `step` updates; what was done of the next one is left out."""
@@ -112,6 +112,7 @@ class _Run:
             "stopped": self.stopped,
             "last_good": self.last_good,
             "best": self.best,
+            "back": self.back,
             "asked": self.asked,
             "kept": self.kept,
             "log": [asdict(entry) for entry in self.log if entry.step < past],
@@ -122,6 +123,7 @@ class _Run:
     def _restore(self, state: dict[str, Any]) -> None:
         self.step, self.ended, self.stopped = state["step"], state["ended"], state["stopped"]
         self.last_good, self.best, self.asked = state["last_good"], state["best"], state["asked"]
+        self.back = state["back"]
         self.kept = state["kept"]
         self.log = [Entry(**entry) for entry in state["log"]]
         self.seen = [(step, Seen(**seen)) for step, seen in state["seen"]]
@@ -134,7 +136,7 @@ class _Run:
         last = self.step == self.recipe.steps
         due = self.step in self.wanted or any(self.step % each == 0 for each in self.every)
         reason, score = self._look() if due else ("", math.nan)
-        doubtful = False
+        doubtful, scored = False, bool(reason) and not math.isnan(score)
         if not reason:
             self._within_memory(lambda: self._measure(learn=not last))
             reason = next((why for why in (limit.reached(self.log) for limit in self.limits) if why), "")
@@ -145,26 +147,32 @@ class _Run:
         ):
             reason, doubtful = self.divergence.verdict(self.log, self._before())
         if reason:
-            self.gradients = []
-            self.stopped = f"stopped after {self.step} of {self.recipe.steps} steps: {reason}; rolled back to " + (
-                f"step {self.last_good}, the last good one" if self.last_good else "the model before training"
-            )
+            self._roll_back(reason, scored)
         elif due:
             self._keep(score, good=last or not doubtful)
         return bool(reason)
 
+    def _roll_back(self, reason: str, scored: bool) -> None:
+        """Stop for this reason; with `scored` to the best step by the scores of the watch that objected."""
+        self.gradients = []
+        self.back = self.best[1] if scored else self.last_good
+        which = "the last good one" if self.back == self.last_good else "the best one"
+        self.stopped = f"stopped after {self.step} of {self.recipe.steps} steps: {reason}; rolled back to " + (
+            f"step {self.back}, {which}" if self.back else "the model before training"
+        )
+
     def _look(self) -> tuple[str, float]:
-        """Let every watch look; return why training must stop, or nothing, and the score."""
+        """Let every watch look; return why training must stop, or nothing, and the score: that of who objects."""
         self.lm.model.eval()
-        reason, score = "", math.nan
+        found: list[Seen] = []
         for watch in self.watches:
             with torch.no_grad():
-                seen = watch.look(self.lm, self.step)
-            self.seen.append((self.step, seen))
+                found.append(watch.look(self.lm, self.step))
+            self.seen.append((self.step, found[-1]))
+        for seen in found:
             if not seen.ok:
-                reason = reason or seen.reason or "a watch objected"
-            score = seen.score if math.isnan(score) else score
-        return reason, score
+                return seen.reason or "a watch objected", seen.score
+        return "", next((seen.score for seen in found if not math.isnan(seen.score)), math.nan)
 
     def _before(self) -> list[float]:
         """The losses of the untrained model on the batches of the last lines."""

@@ -11,13 +11,18 @@ from evenhand.train.contracts import Recipe
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
-    """Return the learning rate of the update after `step` steps: as transformers' schedules of these names."""
-    warm = math.ceil(recipe.warmup * recipe.steps)
+    """Return the learning rate of the update after `step` steps.
+
+    `cosine` and `linear` are transformers' schedules of these names, whose first step has a rate of 0. `constant` rises
+    from lr / (warmup + 1), so that also a training of one step is one.
+    """
+    warm = recipe.warmup
+    if recipe.schedule == "constant":
+        return recipe.lr * min(1.0, (step + 1) / (warm + 1))
     if step < warm:
         return recipe.lr * step / warm
     done = (step - warm) / max(1, recipe.steps - warm)
-    shape = {"constant": 1.0, "linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}
-    return recipe.lr * shape[recipe.schedule]
+    return recipe.lr * (1 - done if recipe.schedule == "linear" else (1 + math.cos(math.pi * done)) / 2)
 
 
 def seed_of(seed: int, what: str, step: int) -> int:

@@ -18,7 +18,7 @@ from evenhand.core.errors import CannotRun
 from evenhand.lm.model import LM
 from evenhand.train.contracts import Objective, Recipe, Values
 
-_FORMAT = 1
+_FORMAT = 2
 _SECONDS, _SHARE = 30.0, 20.0
 """Between two writings, or so many times as long as the last one took, whichever is longer."""
 

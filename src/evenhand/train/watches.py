@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from evenhand.core.errors import UsageError
 from evenhand.lm.model import LM
-from evenhand.lm.scoring.texts import score_texts
+from evenhand.lm.scoring.texts import perplexity
 from evenhand.train.contracts import Entry, Seen
 
 
@@ -29,8 +29,7 @@ class PerplexityBudget:
 
     def look(self, lm: LM, step: int) -> Seen:
         """Score the texts."""
-        (scores,) = score_texts(lm, self.texts, progress=_unreported)
-        now = math.exp(min(700.0, -float(scores.logp.sum() / scores.tokens.sum())))
+        now = perplexity(lm, self.texts, _unreported)
         self.base = now if step == 0 else self.base
         rise = now / self.base - 1
         numbers = {"retain perplexity": now, "retain perplexity rise": rise}
@@ -50,7 +49,7 @@ class PerplexityBudget:
 
 @dataclass
 class PolarityFlip:
-    """Stops where a gap crosses 0: the bias is turned round, not removed. Its score is |gap|, so the best step is kept.
+    """Stops where a gap crosses 0: the bias is turned round, not removed. Training goes back to the smallest |gap|.
 
     `gap` measures the model as it stands, in any unit; its sign before training counts. `name` is what it measures, in
     plain words, and must say what `gap` depends on.
@@ -70,7 +69,7 @@ class PolarityFlip:
         if math.isnan(now):
             return Seen(False, f"{self.name} is undefined (NaN)", numbers)
         if now * self.base < 0:
-            return Seen(False, f"{self.name} was {self.base:.3g} and is {now:.3g}: it has crossed 0", numbers)
+            return Seen(False, f"{self.name} was {self.base:.3g} and is {now:.3g}: it has crossed 0", numbers, abs(now))
         return Seen(True, numbers=numbers, score=abs(now))
 
     def digest(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -55,6 +56,16 @@ def score_texts(
     sizes = [len(few) for few in lines]
     found = zip(scores.logp, scores.kl, scores.agree, strict=True)
     return [_gathered(*(_joined(part, sizes) for part in each)) for each in found]
+
+
+def perplexity(lm: LM, texts: Sequence[str], progress: Progress = silent) -> float:
+    """Return exp(−mean log-likelihood) over all tokens of these texts as `score_texts` scores them, at most e^700.
+
+    Of masked models it is the pseudo-perplexity. NaN where no token is scored, and where the model gives no number.
+    """
+    (scores,) = score_texts(lm, texts, progress=progress)
+    loss = -float(scores.logp[scores.tokens > 0].sum() / scores.tokens.sum())
+    return math.exp(min(loss, 700.0))  # in this order NaN stays NaN
 
 
 def whole_texts(
