@@ -1,6 +1,7 @@
 """An edit as two files in a folder: `edit.safetensors` (tensors) and `edit.json` (kind, settings, provenance).
 
 `load_edit` is how an edit that was saved comes back to a model: it compares that model with the one it was fitted on.
+In a folder's place there may be a control vector, a GGUF file: it is added at all tokens, with strength 1.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnkn
 from evenhand import __version__, find
 from evenhand.core.edit import Edit
 from evenhand.core.errors import CannotRun, EvenhandError, UsageError
+from evenhand.edits._gguf import directions
 from evenhand.edits.compose import kind_of
+from evenhand.edits.steer import Steer
 from evenhand.lm.model import LM
 
 FORMAT = 1
@@ -83,11 +86,19 @@ def load_edit(folder: str | Path, lm: LM) -> Edit:
 
 
 def load(folder: Path) -> Saved:
-    """Read an edit; raises UsageError when the folder holds none, CannotRun when its files are damaged or newer."""
+    """Read an edit; raises UsageError when the folder holds none, CannotRun when its files are damaged or newer.
+
+    Of a control vector (`NAME.gguf`) nobody knows which model it is for: only its width is compared, when it is used.
+    """
     folder = Path(folder)
+    if folder.suffix == ".gguf" and not folder.is_dir():
+        found = directions(folder)
+        vectors = Steer(tuple(found), torch.stack([*found.values()]))
+        return Saved(vectors, {}, {"control vector": folder.name}, _sha256(folder)[:16])
     if not (folder / "edit.json").is_file():
         raise UsageError(
-            f"{folder}: expected a folder with edit.json and edit.safetensors, as `evenhand fit` writes it"
+            f"{folder}: expected a folder with edit.json and edit.safetensors, as `evenhand fit` writes it, or a "
+            "control vector, NAME.gguf"
         )
     data = _record(folder / "edit.json")
     edit = _restored(folder, data, _tensors(folder / "edit.safetensors", data["tensors"]))

@@ -4,7 +4,8 @@ The format, as llama.cpp's `cvector-generator` and loader and repeng's `export_g
 `controlvector`, keys `controlvector.model_hint` (the model type) and `controlvector.layer_count`, and a float32 tensor
 `direction.<n>` of the stream's width, which is added at every token to the output of block n, blocks counted from 0.
 Of block 0 there is none: llama.cpp refuses the file. Every other block gets one, zero where nothing is steered, since
-repeng looks them all up. The file holds no strength, so ours is in the vectors.
+repeng looks them all up. The file holds no strength, so ours is in the vectors. Such a file, whoever wrote it, is read
+back wherever an edit's folder is (`evenhand.load_edit`).
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from torch import Tensor
 from evenhand.core.edit import Edit
 from evenhand.core.errors import CannotRun, UsageError
 from evenhand.edits import _file
+from evenhand.edits._gguf import ARCHITECTURE
 from evenhand.edits.compose import Compose
 from evenhand.edits.steer import Steer
+from evenhand.lm.family import writer_outputs
 from evenhand.lm.model import LM
 from evenhand.lm.states.residual import depth
-
-_ARCHITECTURE = "controlvector"
 
 
 def export_vector(lm: LM, edit: Path, file: Path, replace: bool = False) -> list[int]:
@@ -43,14 +44,22 @@ def export_vector(lm: LM, edit: Path, file: Path, replace: bool = False) -> list
 def write(lm: LM, edit: Edit, file: Path) -> list[int]:
     """Write the vectors an edit adds at all tokens, answers included; return the layers that are steered.
 
-    Several such edits composed are added up. Raises CannotRun for anything else, and for block 0 and the embeddings.
+    Several such edits composed are added up. Raises CannotRun for anything else, for block 0 and the embeddings, and
+    where nothing is added; UsageError for vectors that are not as long as the model's stream is wide.
     """
     if lm.kind != "causal":
         raise CannotRun(f"{lm.identity.source} is no causal model, and llama.cpp steers no other; apply the edit here")
+    nothing = torch.zeros(writer_outputs(lm.module(lm.layout("head").sites[0].path)))
     vectors: dict[int, Float[Tensor, " d"]] = {}
     for part in _parts(edit):
+        if part.vectors.shape[1] != len(nothing):
+            raise UsageError(
+                f"this edit steers a stream of width {part.vectors.shape[1]}, that of {lm.identity.source} is "
+                f"{len(nothing)}; export it for the model it was fitted on"
+            )
         for layer, vector in zip(part.layers, part.vectors, strict=True):
-            vectors[layer] = vectors.get(layer, torch.zeros_like(vector)) + part.strength * vector
+            vectors[layer] = vectors.get(layer, nothing) + part.strength * vector
+    vectors = {layer: vector for layer, vector in vectors.items() if bool(vector.any())}
     if not vectors:
         raise CannotRun("this edit steers nothing, so there is no vector to write")
     last = depth(lm) - 1
@@ -59,7 +68,6 @@ def write(lm: LM, edit: Edit, file: Path) -> list[int]:
             f"this edit steers {'the embeddings' if wrong[0] < 0 else f'block {wrong[0]}'}; a control vector of this "
             f"model has places for blocks 1 to {last} only (llama.cpp refuses others). Fit it with such a window"
         )
-    nothing = torch.zeros_like(next(iter(vectors.values())))
     _save(file, lm.family.model_type, {layer: vectors.get(layer, nothing) for layer in range(1, last + 1)})
     return sorted(vectors)
 
@@ -70,9 +78,9 @@ def _save(file: Path, model_type: str, vectors: dict[int, Float[Tensor, " d"]]) 
 
     unfinished = file.with_name(f".{file.name}.part")
     try:
-        writer: Any = GGUFWriter(unfinished, _ARCHITECTURE)
-        writer.add_string(f"{_ARCHITECTURE}.model_hint", model_type)
-        writer.add_uint32(f"{_ARCHITECTURE}.layer_count", len(vectors))
+        writer: Any = GGUFWriter(unfinished, ARCHITECTURE)
+        writer.add_string(f"{ARCHITECTURE}.model_hint", model_type)
+        writer.add_uint32(f"{ARCHITECTURE}.layer_count", len(vectors))
         for layer, vector in vectors.items():
             writer.add_tensor(f"direction.{layer}", vector.numpy().astype(np.float32))
         writer.write_header_to_file()
@@ -97,31 +105,3 @@ def _parts(edit: Edit) -> Iterator[Steer]:
             f"this edit ({edit.describe()}) is no control vector: one can only add a vector at all tokens, those of "
             "the answer too. Fit `steering` with mode 'add', without words and with prompt_only = false to export it"
         )
-
-
-def read(file: Path) -> Steer:
-    """Read a control vector, ours or another tool's, as an edit of strength 1; zero vectors are left out.
-
-    Raises UsageError for a file that holds none.
-    """
-    from gguf import GGUFReader
-
-    try:
-        reader: Any = GGUFReader(file)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{file}: cannot be read as GGUF ({error}); give a control vector") from error
-    field: Any = reader.get_field("general.architecture")
-    architecture = str(field.contents()) if field is not None else ""
-    named = {str(tensor.name): tensor for tensor in reader.tensors}
-    found = {
-        int(name.removeprefix("direction.")): torch.from_numpy(np.array(tensor.data, dtype=np.float32))
-        for name, tensor in named.items()
-        if name.removeprefix("direction.").isdigit()
-    }
-    steered = {layer: vector for layer, vector in sorted(found.items()) if bool(vector.any())}
-    if architecture != _ARCHITECTURE or not steered:
-        raise UsageError(
-            f"{file}: holds no control vector (architecture {architecture!r}, {len(steered)} directions other than "
-            "zero); expected one that llama.cpp or repeng wrote"
-        )
-    return Steer(tuple(steered), torch.stack(list(steered.values())))
