@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 
 from evenhand.core.case import Case
 from evenhand.core.component import Selection
-from evenhand.core.errors import CannotRun
+from evenhand.core.errors import CannotRun, UsageError
 from evenhand.edits.compose import Compose
 from evenhand.edits.prompt import Prompt
 from evenhand.edits.scale import Scale
@@ -133,3 +134,42 @@ def test_the_control_asks_about_something_else(mode: str) -> None:
     controls = {edit.control(seed).ask for seed in range(8)}
     assert len(controls) > 1
     assert all(control.split()[:4] == edit.ask.split()[:4] and control != edit.ask for control in controls)
+
+
+def test_the_papers_wording_is_that_of_the_file_turn_for_turn(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("EVENHAND_DATA", str(data_dir))
+    turns = json.loads((data_dir / "self_debias_prompts" / "self_debias_gallegos.json").read_text())
+    lm = tiny_lm("llama")
+    lm.tokenizer.chat_template, lm.chat = TEMPLATE, True
+    asked = "A boy and a girl came.\n\nQ: Who is bad at sums?\nA. Not known\nB. The boy\nC. The girl\nAnswer:"
+    case = Case("1", asked, "x", options=(" A", " B", " C"))
+    for mode in ("explanation", "reprompting"):
+        edit, expected = SelfDebiasPrompt(mode, "paper", tokens=4).fit(lm, None, None), ""
+        for turn in turns[mode]:
+            role, _, text = turn.partition(": ")
+            text = text.replace("{question_and_answers}", asked)
+            if role == "USER":
+                expected += f"<user>{text}\n"
+            else:
+                expected += f"<assistant>{_said(tiny_lm('llama'), expected + '<assistant>')}\n"
+        with edit.applied(lm):
+            assert render(lm, case) == f"{expected}<assistant>"
+        with edit.control(0).applied(lm):
+            assert render(lm, case) != f"{expected}<assistant>"
+        assert edit.restore({}, edit.settings()).describe() == edit.describe()
+    for folder in (tmp_path, None):
+        monkeypatch.setenv("EVENHAND_DATA", str(folder)) if folder else monkeypatch.delenv("EVENHAND_DATA")
+        with pytest.raises(CannotRun, match=r"self_debias_gallegos\.json.*CC BY 4\.0.*needs no file"):
+            SelfDebiasPrompt(wording="paper").fit(lm, None, None)
+    (tmp_path / "self_debias_prompts").mkdir()
+    (tmp_path / "self_debias_prompts" / "self_debias_gallegos.json").write_text('{"baseline": ["x"]}')
+    monkeypatch.setenv("EVENHAND_DATA", str(tmp_path))
+    with pytest.raises(CannotRun, match="expected the turns"):
+        SelfDebiasPrompt(wording="paper").fit(lm, None, None)
+
+
+def test_a_question_needs_its_place() -> None:
+    with pytest.raises(UsageError, match="no place for it"):
+        SelfAsk("explanation", "Which?", 4, "Answer with a letter.")

@@ -19,6 +19,8 @@ from evenhand.lm.model import LM
 from evenhand.lm.turns import Turns, Writer, asked
 
 Mode = Literal["explanation", "reprompting"]
+QUESTION = "{question}"
+"""Stands for what is asked."""
 _AGAIN = "Look at your answer again and {}. Then answer the same question once more."
 _FIRST = "Read this question, but do not answer it yet. Say {}."
 ASKS: dict[Mode, str] = {
@@ -59,6 +61,9 @@ class SelfAsk(Edit):
     says, then the question. `reprompting`: the question comes first; then what it answers, then `ask`. A model without
     chat template reads one text; after `ask` it gets the question again, because it can only go on with one.
 
+    Where an `ask` of an explanation has `{question}` in it, that is where the question goes (else after it); `question`
+    is how the question is put when it is to be answered, `{question}` itself unless a text says more.
+
     Any answer may then be read: the options are scored, and numbers and texts searched or drawn, after both turns. What
     the model says first is at most `tokens` long and is put there as it is, prose or not; 0 tokens ask nothing first.
     Whole texts are no questions and stay as they are. Masked models generate nothing and are refused (CannotRun).
@@ -67,11 +72,14 @@ class SelfAsk(Edit):
     mode: Mode
     ask: str
     tokens: int = 25
+    question: str = QUESTION
 
     run_time_only = True
 
     def __post_init__(self) -> None:
         """Refuse what asks nothing."""
+        if QUESTION not in self.question:
+            raise UsageError(f"the text in which a question is put has no place for it: write {QUESTION} into it")
         if self.mode not in ASKS or not self.ask.strip() or self.tokens < 0:
             raise UsageError(
                 f"mode is one of {', '.join(ASKS)} (not {self.mode!r}), ask a text, tokens ({self.tokens}) 0 or more"
@@ -98,13 +106,13 @@ class SelfAsk(Edit):
         return {}
 
     def settings(self) -> dict[str, Any]:
-        """Return mode, text and length."""
-        return {"mode": self.mode, "ask": self.ask, "tokens": self.tokens}
+        """Return mode, texts and length."""
+        return {"mode": self.mode, "ask": self.ask, "tokens": self.tokens, "question": self.question}
 
     @classmethod
     def restore(cls, tensors: dict[str, Tensor], settings: dict[str, Any]) -> SelfAsk:
         """Rebuild from file."""
-        return cls(settings["mode"], str(settings["ask"]), int(settings["tokens"]))
+        return cls(settings["mode"], str(settings["ask"]), int(settings["tokens"]), settings.get("question", QUESTION))
 
     def control(self, seed: int) -> SelfAsk:
         """Return the same two turns about spelling, length or punctuation."""
@@ -119,7 +127,8 @@ class SelfAsk(Edit):
             if self.mode == "explanation"
             else f"lets it answer first and then says “{self.ask}”"
         )
-        return f"{how} (the first answer greedy, at most {self.tokens} tokens; whole texts as they are)"
+        put = "" if self.question == QUESTION else f", puts the question as “{self.question}”"
+        return f"{how}{put} (the first answer greedy, at most {self.tokens} tokens; whole texts as they are)"
 
 
 class _Turns:
@@ -129,22 +138,28 @@ class _Turns:
         self.edit, self.first = edit, FirstAnswers(edit.tokens)
 
     def __call__(self, lm: LM, cases: Sequence[Case], turns: Sequence[Turns], write: Writer) -> list[Turns]:
-        explains = self.edit.mode == "explanation"
-        before = [self._question(lm, *each) if explains else each[1] for each in zip(cases, turns, strict=True)]
+        explains, put = self.edit.mode == "explanation", [self._put(each) for each in turns]
+        before = [self._first(lm, *each) for each in zip(cases, turns, strict=True)] if explains else put
         begun = ["" if explains else case.answer_prefix for case in cases]
         texts = [text + start for text, start in zip(write(before), begun, strict=True)]
         said = [start + text for start, text in zip(begun, self.first.after(lm, cases, texts), strict=True)]
         return [
             (*first, ("assistant", answer), ("user", self._then(lm, each)))
-            for first, answer, each in zip(before, said, turns, strict=True)
+            for first, answer, each in zip(before, said, put, strict=True)
         ]
 
-    def _question(self, lm: LM, case: Case, turns: Turns) -> Turns:
+    def _put(self, turns: Turns) -> Turns:
+        """The question as it is to be answered."""
+        *rest, (role, question) = turns
+        return (*rest, (role, self.edit.question.replace(QUESTION, question)))
+
+    def _first(self, lm: LM, case: Case, turns: Turns) -> Turns:
         """The first turn of an explanation."""
         *rest, (_, question) = turns
         named = all(option.strip() in question for option in case.options)
         listed = "" if named else f"\nPossible answers: {'; '.join(option.strip() for option in case.options)}"
-        return (*rest, ("user", f"{self.edit.ask}\n\n{question}{listed}{'' if lm.chat else chr(10)}"))
+        ask = self.edit.ask if QUESTION in self.edit.ask else f"{self.edit.ask}\n\n{QUESTION}"
+        return (*rest, ("user", f"{ask.replace(QUESTION, question + listed)}{'' if lm.chat else chr(10)}"))
 
     def _then(self, lm: LM, turns: Turns) -> str:
         """The last turn."""
