@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from evenhand.core.errors import UsageError
@@ -90,13 +90,18 @@ def _letters(text: str) -> str:
 class Words:
     """Finds, in whatever a model reads, the last token of every occurrence of some words, in any of their forms.
 
-    The last one, because only there it can be told that the word is there, also step by step over a cache.
+    The last one, because only there it can be told that the word is there, also step by step over a cache. Words inside
+    other words are left alone: "ache" in "headache" everywhere, since what stands before is known; "black" in
+    "blackboard" where the next token is known when this one is read, in prompts and whole texts. In options and in what
+    a causal model writes itself it is not: there a word is found before it goes on, whichever way they are run, and
+    likewise where texts that are run as one branch right behind it.
     """
 
     def __init__(self, lm: LM, words: Sequence[str]) -> None:
-        self._forms = [*dict.fromkeys(form for word in words for form in forms(lm, word))]
-        self._long = any(len(form) > 1 for form in self._forms)
+        self._lm = lm
+        self._words = {form: word for word in words for form in forms(lm, word)}
         self._known: tuple[Seen, Tensor] | None = None
+        self._inside: dict[tuple[tuple[int, ...], int, bool], bool] = {}
 
     def __call__(self, seen: Seen) -> Bool[Tensor, "row pos"]:
         """Return which of the tokens read in this pass are such last ones."""
@@ -105,19 +110,50 @@ class Words:
         return self._known[1]
 
     def _find(self, seen: Seen) -> Bool[Tensor, "row pos"]:
-        if not self._long:
-            return torch.isin(seen.ids, torch.tensor([form[0] for form in self._forms], device=seen.ids.device))
         ids, places = seen.text
-        before = _before(places)
+        before, past = _before(places), ids.shape[1] - seen.ids.shape[1]
         hits = torch.zeros_like(ids, dtype=torch.bool)
-        for form in self._forms:
+        for form in self._words:
             here = ids == form[-1]
-            at = torch.arange(ids.shape[1], device=ids.device).expand(ids.shape)
+            here[:, :past] = False
+            at = before
             for token in form[-2::-1]:
+                here &= (at >= 0) & (ids.gather(1, at.clamp_min(0)) == token)
                 at = before.gather(1, at.clamp_min(0)).where(at >= 0, -1)
-                here = here & (at >= 0) & (ids.gather(1, at.clamp_min(0)) == token)
-            hits |= here
-        return hits[:, -seen.ids.shape[1] :]
+            row, slot = here.nonzero(as_tuple=True)
+            at = at[row, slot]
+            ahead: list[int] = torch.where(at >= 0, ids[row, at.clamp_min(0)], -1).tolist()
+            behind = self._behind(seen, row, before[row, past:] == slot[:, None])
+            whole = [not self._within(form, token, False) and not self._goes_on(form, after)
+                     for token, after in zip(ahead, behind, strict=True)]  # fmt: skip
+            hits[row, slot] |= torch.tensor(whole, dtype=torch.bool, device=ids.device)
+        return hits[:, past:]
+
+    @staticmethod
+    def _behind(seen: Seen, row: Int[Tensor, " hit"], here: Bool[Tensor, "hit pos"]) -> list[list[int]]:
+        """The tokens read right behind each hit, several where texts branch there; −1 for what comes after a prompt."""
+        found: list[list[int]] = [[] for _ in row]
+        hit, slot = (here & seen.real[row]).nonzero(as_tuple=True)
+        hits: list[int] = hit.tolist()
+        tokens: list[int] = torch.where(seen.prompt[row[hit], slot], seen.ids[row[hit], slot], -1).tolist()
+        for i, token in zip(hits, tokens, strict=True):
+            found[i].append(token)
+        return found
+
+    def _goes_on(self, form: tuple[int, ...], after: Sequence[int]) -> bool:
+        """Whether the word goes on with whatever comes behind it."""
+        return bool(after) and all(self._within(form, token, True) for token in after)
+
+    def _within(self, form: tuple[int, ...], token: int, behind: bool) -> bool:
+        """Whether a word's form and the token before (or behind) it are one word; −1: there is none."""
+        key = form, token, behind
+        if token >= 0 and key not in self._inside:
+            joint = [*form, token] if behind else [token, *form]
+            text = str(self._lm.tokenizer.decode(joint, clean_up_tokenization_spaces=False))
+            word = re.escape(self._words[form])
+            pattern = rf"{word}[^\W_]" if behind else rf"[^\W_]{word}"
+            self._inside[key] = re.search(pattern, text, re.IGNORECASE) is not None
+        return self._inside.get(key, False)
 
 
 def _before(places: Tensor) -> Tensor:
