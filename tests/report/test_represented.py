@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from evenhand.core.estimate import Estimate
@@ -31,6 +33,11 @@ def test_nothing_is_read_off_where_known_prompts_are_not_apart(tmp_path, value: 
     assert all(number.startswith("(") for line in drawn for number in line)
     note = "nothing can be read off about the asked ones here"
     assert note in render_reading(found, tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_without_intervals_nothing_is_known() -> None:
+    first, *_ = represented.summary(_apart(2.0, math.nan))
+    assert first.startswith("There are too few sentences for intervals, so whether")
 
 
 def test_what_is_told_where_they_are_apart(tmp_path) -> None:

@@ -76,7 +76,12 @@ def summary(found: Represented) -> Iterator[str]:
     asked, pair = found.series[0], shown(found)
     sure, wrong = (sum(each) for each in zip(*((s.sure, s.reversed) for s in found.separations), strict=True))
     gap = f"{words.estimate(pair.apart)} nats, q {words.q(pair.apart.q)}"
-    if found.best is None:
+    if all(math.isnan(each.apart.q) for each in found.separations):
+        yield (
+            f"There are too few sentences for intervals, so whether the questions can tell {first} from {second} is not "
+            f"known, and nothing can be read off about the {asked} prompts: give five or more in each series."
+        )
+    elif found.best is None:
         yield (f"The questions cannot tell {first} from {second} in this model: at none of {len(found.separations)} "
                f"pairs of layers do prompts known to mean {first} surely move the answer further towards it than those "
                f"known to mean {second} (at most by {gap}"
