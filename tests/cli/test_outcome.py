@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from evenhand.cli.outcome import _best, _judged, _model
+from evenhand.cli.outcome import _best, _judged, _model, _table
 from evenhand.core.record import CellRecord, RunRecord
 from evenhand.study.store import read_run
 from report import made_run as made
@@ -41,6 +41,25 @@ def test_an_edit_that_no_checkpoint_can_hold_is_not_offered(run: Path) -> None:
     helped = made.cell(HELPED)
     assert best(run, helped) == helped
     assert best(run, helped.model_copy(update={"run_time_only": True})) is None
+
+
+def test_a_table_of_gaps_that_are_all_undefined_is_left_out_where_there_is_a_goal(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def told(gap: float, **asked: object) -> str:
+        cell = made.cell(made.World(base=dict.fromkeys(made.BASE, gap)))
+        spec = cell.spec.model_copy(update={"run": cell.spec.run | asked})
+        _table(_judged(run, [cell.model_copy(update={"spec": spec})]))
+        return capsys.readouterr().out
+
+    goal = {"measure": "answer_shares", "key": "valid", "better": "high"}
+    alone = told(float("nan"), goal=goal)
+    assert "Mean absolute gap" not in alone
+    assert "The goal on what was kept" in alone
+    both = told(0.5, goal=goal)
+    assert "Mean absolute gap" in both
+    assert "The goal on what was kept" in both
+    assert "Mean absolute gap" in told(float("nan"))
 
 
 def test_a_cell_leads_to_its_own_model(run: Path) -> None:

@@ -20,9 +20,21 @@ METHODS: list[tuple[str, dict[str, Any], str, bool]] = [
     ("fairness_prompt", {"wording": "brief"}, "sentences", False),
     ("self_debias_prompt", {"tokens": 2}, "tokens", False),
     ("self_debias_decoding", {"grounds": ["gender"], "decay": 20}, "decay", True),
+    ("expert_decoding", {"fair": "${EXPERTS}/1", "biased": "${EXPERTS}/2"}, "strength", True),
 ]
 
 
+@pytest.fixture
+def experts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two other tiny models with the tokenizer of the one that is asked."""
+    for seed in (1, 2):
+        lm = tiny_lm("llama", seed=seed)
+        lm.model.save_pretrained(tmp_path / str(seed))
+        lm.tokenizer.save_pretrained(tmp_path / str(seed))
+    monkeypatch.setenv("EXPERTS", str(tmp_path))
+
+
+@pytest.mark.usefixtures("experts")
 @pytest.mark.parametrize(("name", "settings", "noun", "texts_too"), METHODS)
 def test_a_study_measures_them_and_says_that_nothing_holds_them(
     asked: Any, tmp_path: Path, name: str, settings: dict[str, Any], noun: str, texts_too: bool
@@ -33,7 +45,7 @@ def test_a_study_measures_them_and_says_that_nothing_holds_them(
     assert any(note.startswith("For run time only") for note in record.notes)
     changed = {(row.measure, row.subject): row.estimate.value for row in record.rows if row.measure == "kl_to_unedited"}
     assert (changed["kl_to_unedited", "edit"] > 0) == texts_too
-    assert any(row.subject == "random" for row in record.rows)
+    assert any(row.subject == "random" for row in record.rows) == (name != "expert_decoding")
     assert not [*(tmp_path / "run" / "cache").glob("*-fit")]
     edit = _file.load(tmp_path / "run" / record.edit).unchecked
     assert edit.run_time_only

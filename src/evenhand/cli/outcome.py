@@ -130,12 +130,14 @@ def _table(judged: Sequence[tuple[Facts, Judgement]]) -> None:
     told = [name for name in ("model", "protocol", "seed") if len({_which(spec, name) for spec in specs}) > 1]
     head = [*told, "method", "fitted on", "measured on", "group", "units", "|gap| before", "after", "change",
             "random edit's change", "finding"]  # fmt: skip
+    found = [(facts, judgement, f) for facts, judgement in judged for f in (*judgement.home, *judgement.away)]
+    # A study with a goal may be of a scenario that has no gap at all; its table would be rows of dashes.
+    gaps = found if any(f.base_size.defined or not goal_name(facts) for facts, _, f in found) else []
     body = [
         [*(_which(facts.cell.spec, name) for name in told), facts.cell.spec.method, facts.cell.spec.fitted,
          f"{'*' if f in judgement.home else ''}{f.place.label}",
          f.place.other, str(facts.size_edited), *map(_number, (f.base_size, f.edit_size, f.change, f.random)), f.words]
-        for facts, judgement in judged
-        for f in (*judgement.home, *judgement.away)
+        for facts, judgement, f in gaps
     ]  # fmt: skip
     if body:
         table("Mean absolute gap (sd) on names kept for the report; * is what the verdict is about", head, body)
