@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from evenhand.core.estimate import Estimate
 from evenhand.judge.goal import Aimed, aimed, goal_name
 from evenhand.judge.verdict import Finding
-from evenhand.report import cell_figures, provenance, tables, units, words
+from evenhand.report import cell_figures, provenance, tables, training, units, words
 from evenhand.report.figures import Figure, Judged
 from evenhand.report.naming import Method
 from evenhand.report.sentences import Verdict
@@ -62,7 +62,7 @@ def cell(draw: Draw, called: Called, judged: Judged, verdict: Verdict) -> Cell:
     made = {"dose": tables.dose(facts, goal_name(facts)), "damage": tables.damage(facts),
             "means": tables.means(facts),
             "units": tables.units(record), "matrices": units.crowded(record.matrices),
-            "measures": tables.measures(facts),
+            "measures": tables.measures(facts), "training": training.went(record.training),
             "made": provenance.cell(judged.ref, record, called.method)}  # fmt: skip
     goal = aimed(facts)
     ratios = [h.after.value / h.before.value - 1 for h in judged.judgement.harms if h.measure == "perplexity"]
