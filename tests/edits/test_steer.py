@@ -170,5 +170,14 @@ def test_refusals_say_why() -> None:
         score_options(lm, [Case("a", PROMPTS[0], "x", options=OPTIONS)])
     with pytest.raises(UsageError, match="one vector for each layer"):
         Steer((0, 1), torch.ones(1, 5))
+    with pytest.raises(UsageError, match="no layer is steered"):
+        Steer((), torch.ones(0, 32))
+    other = _steer()
+    object.__setattr__(other, "mode", "bogus")  # what a file may say: in tests no such argument can be given
+    with pytest.raises(UsageError, match="no mode 'bogus'; choose one of add, replace, level"):
+        other.__post_init__()
+    for strength in (float("nan"), float("inf")):
+        with pytest.raises(UsageError, match="give a finite number"):
+            Steer((0,), torch.ones(1, 32), strength=strength)
     with pytest.raises(UsageError, match="no word to look for"), _steer(words=(" ",)).applied(lm):
         pass

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -12,7 +14,7 @@ from evenhand.core.scenario import Context, Scenario
 from evenhand.edits.compose import Compose
 from evenhand.edits.steer import Steer
 from evenhand.lm.states.residual import capture
-from evenhand.lm.states.steering import between_groups, between_texts
+from evenhand.lm.states.steering import Direction, _component, between_groups, between_texts
 from evenhand.lm.tokens import encode
 from evenhand.methods.steering import Steering
 from evenhand.testing.rigged import rigged
@@ -35,6 +37,26 @@ def test_a_mean_vector_is_the_mean_difference_of_last_tokens() -> None:
         torch.testing.assert_close(found.vectors[i], (ones - others).mean(0), atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(found.centres[i], (ones.mean(0) + others.mean(0)) / 2, atol=1e-5, rtol=1e-5)
     assert "layer 2:" in found.told()
+
+
+def test_a_word_is_read_where_it_stands_last_at_its_last_token() -> None:
+    lm = tiny_lm("gpt2")
+    texts = ("Not black, but black walls", "The black walls are not black at all")
+    found = between_texts(lm, [texts], [0], word="black").vectors[0]
+    states: list[torch.Tensor] = []
+    for text in texts:
+        encoded = encode(lm, text)
+        end = text.rindex("black") + len("black")
+        last = max(i for i, (start, _) in enumerate(encoded.offsets) if start < end)
+        states.append(capture(lm, [encoded.ids], [[last]], [0])[0][0, 0])
+    torch.testing.assert_close(found, states[0] - states[1], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("read", [between_texts, between_groups])
+def test_without_layers_there_is_nothing_to_read(read: Callable[..., Direction]) -> None:
+    toy = rigged()
+    with pytest.raises(UsageError, match="there are no layers"):
+        read(toy.lm, PAIRS if read is between_texts else toy.bias, [])
 
 
 def test_groups_count_the_same_whatever_their_numbers() -> None:
@@ -61,6 +83,16 @@ def test_the_principal_component_points_as_most_differences() -> None:
     mean = between_texts(lm, PAIRS, [1])
     assert float((forth.vectors * mean.vectors).sum()) > 0
     assert float(forth.agree[0]) >= 0.5
+
+
+@pytest.mark.parametrize(("along", "sign"), [((1.0, 1.0, 1.0, -5.0), 1.0), ((-1.0, -1.0, -1.0, 5.0), -1.0),
+                                             ((1.0, -3.0), -1.0)])  # fmt: skip
+def test_the_sign_is_that_of_most_differences_and_of_their_sum_only_where_they_are_even(
+    along: tuple[float, ...], sign: float
+) -> None:
+    unit = torch.tensor([0.6, 0.8])
+    found = _component(torch.tensor(along)[:, None] * unit)
+    torch.testing.assert_close(found, sign * sum(map(abs, along)) / len(along) * unit)
 
 
 def test_words_get_vectors_of_their_own() -> None:

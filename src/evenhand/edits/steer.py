@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -56,6 +57,12 @@ class Steer(Edit):
 
     def __post_init__(self) -> None:
         """Refuse what cannot be applied."""
+        if self.mode not in _DOES:
+            raise UsageError(f"steering: there is no mode {self.mode!r}; choose one of {', '.join(_DOES)}")
+        if not self.layers:
+            raise UsageError("steering: no layer is steered; give at least one, with its vector")
+        if not math.isfinite(self.strength):
+            raise UsageError(f"steering: the strength is {self.strength}; give a finite number")
         if len(self.layers) != len(self.vectors) or len({*self.layers}) != len(self.layers):
             raise UsageError(
                 f"steering: {len(self.vectors)} vectors for layers {list(self.layers)}; give one vector for each layer"

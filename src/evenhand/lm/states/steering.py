@@ -59,7 +59,7 @@ def between_texts(
     """Return what tells the first texts of some pairs from the second ones, at the last token or at a word's last one.
 
     Texts are read as prompts are. Of a word that stands there several times the last occurrence counts. Raises
-    UsageError without pairs, and for a text without the word.
+    UsageError without pairs or layers, and for a text without the word.
     """
     if not pairs:
         raise UsageError("there are no texts to contrast; give at least one pair")
@@ -73,7 +73,7 @@ def between_groups(
     """Return what tells prompts about the first group from those about the others, at the last token.
 
     Every context × variation × other group counts the same; of each group there at most `names` prompts are read.
-    Raises UsageError where a variation lacks a group.
+    Raises UsageError without layers, and where a variation lacks a group.
     """
     first: list[Tensor] = []
     second: list[Tensor] = []
@@ -100,6 +100,8 @@ def _sides(lm: LM, scenario: Scenario, names: int) -> Iterator[tuple[list[str], 
 
 
 def _states(lm: LM, texts: Sequence[str], layers: Sequence[int], word: str = "") -> Float[Tensor, "text layer d"]:
+    if not layers:
+        raise UsageError("there are no layers to take a vector from; give at least one")
     encoded = encode_all(lm, texts)
     if empty := [text for text, each in zip(texts, encoded, strict=True) if not each.ids]:
         raise UsageError(f"the text {empty[0]!r} has no tokens, so it has no state to read; write one")
