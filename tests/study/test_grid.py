@@ -1,5 +1,7 @@
 """Cells of a study: what each protocol fits on, and what makes two cells different."""
 
+from pathlib import Path
+
 import pytest
 
 from evenhand.core.case import Case
@@ -122,20 +124,29 @@ def test_utility_scenarios_are_split_each_for_itself():
 
 
 def test_contexts_and_clusters_that_two_utility_scenarios_have_are_told_apart(tmp_path: Path):
-    texts = (tmp_path / "one.toml", tmp_path / "two.toml")
-    for path in texts:
-        path.write_text(f"""name = "{path.stem}"
-[contexts.plain]
-template = "{{text}}"
-outcome = "sentence"
-[groups.all]
-names = ["Rain fell on {path.stem}."]
-""")
-    own = [load_scenario(str(path)) for path in texts]
-    both = together([str(path) for path in texts])
-    assert [context.name for context in both.contexts] == ["one: plain", "two: plain"]
-    assert len(both.cases) == sum(len(each.cases) for each in own)
-    assert {case.context for case in both.cases} == {"one: plain", "two: plain"}
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.toml").write_text(
+            f"""name = "{name}"
+outcome = "choice"
+[contexts.lunch]
+template = "{{name}} eats at"
+options = ["noon", "night"]
+favourable = "noon"
+[contexts.{name}_tea]
+template = "{{name}} has tea at"
+options = ["four", "night"]
+favourable = "four"
+[groups]
+a = ["Ann", "Bea", "{name}"]
+b = ["Cid", "Dan"]
+"""
+        )
+    both = together([str(tmp_path / "one.toml"), str(tmp_path / "two.toml")])
+    assert [context.name for context in both.contexts] == ["one: lunch", "one_tea", "two: lunch", "two_tea"]
+    assert {case.context for case in both.cases} == {context.name for context in both.contexts}
+    assert {c.cluster for c in both.cases} >= {"one: Ann", "two: Ann", "one", "two"}
+
+
 
 
 def test_a_cell_knows_what_its_method_is_fitted_to_instead_of_the_scenario():

@@ -46,10 +46,10 @@ def measure(
     for name, each in measures.items():
         if subject.readout.kind not in each.kinds:
             continue
-        check_facts(name, each, subject.readout)
+        there = readable(name, each, subject.readout.cases)
         for groups in comparisons(each, subject.readout.groups):
-            for context, variations in parts.items():
-                for key, variation, drawn in _series(each, variations, groups, bootstrap):
+            for context in there:
+                for key, variation, drawn in _series(each, parts[context], groups, bootstrap):
                     estimate = estimated(drawn, bootstrap, each, key, len(sides) > 1)
                     yield Row(measure=name, key=key, context=context, variation=variation, groups=groups,
                               subject=subject.name, against=against.name if against else "",
@@ -93,15 +93,25 @@ def paired(subject: Subject, against: Subject) -> Sides:
     return subject, against
 
 
-def check_facts(name: str, each: Measure, readout: Readout) -> None:
-    """Raise UsageError where a case does not say what the measure reads."""
-    for case in readout.cases:
-        missing = [fact for fact in facts_of(each) if fact not in dict(case.facts)]
-        if missing:
-            raise UsageError(
-                f"measure {name!r} reads what case {case.id!r} does not say: {', '.join(missing)}; it is made for "
-                "benchmarks whose cases have these facts"
-            )
+def readable(name: str, each: Measure, cases: Sequence[Case]) -> list[str]:
+    """Return the contexts of which every case says what a measure reads; raises UsageError where there is none.
+
+    Several benchmarks may be measured together, and a measure made for one of them is taken there.
+    """
+    lacking = {case.context: (case.id, few) for case in cases if (few := _missing(each, case))}
+    contexts = dict.fromkeys(case.context for case in cases)
+    if lacking and len(lacking) == len(contexts):
+        case, facts = next(iter(lacking.values()))
+        raise UsageError(
+            f"measure {name!r} reads what case {case!r} does not say: {', '.join(facts)}; it is made for benchmarks "
+            "whose cases have these facts"
+        )
+    return [context for context in contexts if context not in lacking]
+
+
+def _missing(each: Measure, case: Case) -> list[str]:
+    known = dict(case.facts)
+    return [fact for fact in facts_of(each) if fact not in known]
 
 
 def _recentred(values: Float[Tensor, " point_and_boot"], floor: float) -> Float[Tensor, " point_and_boot"]:

@@ -26,7 +26,6 @@ from evenhand.core.measure import Measure
 from evenhand.core.measuring import (
     Drawn,
     Sides,
-    check_facts,
     comparisons,
     drawn_of,
     estimated,
@@ -34,6 +33,7 @@ from evenhand.core.measuring import (
     mean_of,
     paired,
     parts_of,
+    readable,
 )
 from evenhand.core.record import Row
 
@@ -59,10 +59,9 @@ def repeated(measures: Mapping[str, Measure], runs: Sequence[Sides], bootstrap: 
     for name, each in measures.items():
         if subject.readout.kind not in each.kinds:
             continue
-        for sides in runs:
-            check_facts(name, each, sides[0].readout)
+        contexts = readable(name, each, [case for one, _ in runs for case in one.readout.cases])
         for groups in comparisons(each, subject.readout.groups):
-            for context in dict.fromkeys(context for part in parts for context in part):
+            for context in contexts:
                 there = [part[context] for part in parts if context in part]
                 for key, drawn in _tables(each, there, groups, bootstrap).items():
                     row = Row(measure=name, key=key, context=context, groups=groups, subject=subject.name,

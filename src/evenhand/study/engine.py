@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from evenhand import find
 from evenhand.core.bootstrap import FEWEST, smallest_stratum
 from evenhand.core.compared import Compared, Comparisons
 from evenhand.core.errors import EvenhandError, UsageError
+from evenhand.core.measuring import readable
 from evenhand.core.plugin import told
 from evenhand.core.progress import Progress, silent
 from evenhand.core.record import CellRecord, CellSpec
@@ -21,6 +21,7 @@ from evenhand.study.beyond import compared, corrected, trials
 from evenhand.study.cell import run_cell
 from evenhand.study.config import StudyConfig
 from evenhand.study.entry import sampled
+from evenhand.study.evidence import measures_of
 from evenhand.study.grid import Made, fits, only_controls, settings_of, specs
 from evenhand.study.models import identity, open_model
 from evenhand.study.overlap import of_run
@@ -155,8 +156,9 @@ def _compute(bench: Bench, spec: CellSpec) -> CellRecord | NotRun:
 
 def _check(config: StudyConfig, scenario: Scenario, utility: Scenario) -> int:
     """Return the number of cells per model, after everything that can be wrong without a model was looked at."""
-    for name in (*config.measures, *config.utility_measures):
-        find.build("measures", name)
+    for names, cases in ((config.measures, scenario), (config.utility_measures, utility)):
+        for name, each in measures_of(config, names).items():
+            readable(name, each, [case for case in cases.cases if cases.context(case.context).outcome in each.kinds])
     if config.goal is None and len(scenario.groups) < 2:
         raise UsageError(
             f"scenario: {scenario.name!r} has {len(scenario.groups)} group(s); a study compares at least two. To "
