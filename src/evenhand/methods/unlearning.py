@@ -40,8 +40,8 @@ the gradient's norm, the learning rate and what the guards saw at each step are 
 
 All defaults are ours: 40 steps of 8 texts at 5e-5, AdamW without weight decay, no dropout, β = 1, γ = 0. They are safe
 by the guards and not by being small: users of public code, which has none, report models destroyed by ten passes at
-1e-5. On the rigged toy of the conformance tests, where a choice differs by 0.376 sd, 0.220 are left, and of random
-changes of the same norm 0.352 to 0.412; at twenty times the rate the gap is turned round within 5 steps, and everything
+1e-5. On the rigged toy of the conformance tests, where a choice differs by 0.376 sd, 0.216 are left, and of random
+changes of the same norm 0.351 to 0.412; at twenty times the rate the gap is turned round within 5 steps, and everything
 is rolled back.
 
 Measured (`studies/unlearning.toml`: tinystories-656k, hate about women, a third of HateCheck's templates to unlearn and
