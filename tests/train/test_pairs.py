@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from evenhand.core.errors import CannotRun, UsageError
+from evenhand.methods.steering import RACE_OR_COLOUR
 from evenhand.scenarios import colour_words
 from evenhand.scenarios._shared.association import ANSWER
 from evenhand.testing.tiny import tiny_lm
@@ -119,10 +120,10 @@ def test_held_out_wording_is_not_trained() -> None:
             assert not _runs(text, length, skip) & known, f"{text!r} shares {_runs(text, length, skip) & known}"
 
 
-def test_what_sentences_kept_for_judging_are_about_is_not_trained_on() -> None:
+def test_what_sentences_kept_for_judging_are_about_is_in_no_contrast() -> None:
     judged = _about((*colour_words.THINGS, *colour_words.PEOPLE))
     assert {"phone", "chess", "piano", "zebra", "penguin", "panda", "tile", "shirt", "voter", "patient"} <= judged
-    for text in (pair.text for pair in EVERY):
+    for text in (*(pair.text for pair in EVERY), *(text for pair in RACE_OR_COLOUR for text in pair)):
         assert not _about([text]) & judged, f"{text!r} is about {_about([text]) & judged}, kept for judging"
 
 

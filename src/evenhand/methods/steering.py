@@ -61,13 +61,16 @@ from evenhand.lm.states.steering import Direction, Reduce, between_groups, betwe
 Texts = tuple[tuple[str, str], ...]
 RACE_OR_COLOUR: Texts = (
     ("Race: {}", "Color: {}"),
-    ("The two families in the study were {}.", "The two paints on the table were {}."),
-    ("People in the survey called themselves {}.", "The chess pieces in the box are {}."),
-    ("We compared how doctors treat patients who are {}.", "We compared how well tiles sell that are {}."),
-    ("The census lists residents as {}.", "The shop lists shirts as {}."),
-    ("The voters in that district are {}.", "The keys of that piano are {}."),
+    ("The two athletes in the photograph are {}.", "The two flags in the photograph are {}."),
+    ("The dancers on the stage are {}.", "The marbles in the bag are {}."),
+    ("They counted how many lawyers are {}.", "They counted how many buttons are {}."),
+    ("The register lists residents as {}.", "The catalogue lists curtains as {}."),
+    ("The nurses on that ward are {}.", "The tulips in that garden are {}."),
 )
-"""Pairs in which words mean people, and in which they mean colours; `{}`: all the words, joined by "and"."""
+"""Pairs in which words mean people, and in which they mean colours; `{}`: all the words, joined by "and".
+
+None is about what the scenario `colour_words` asks about, which is kept for judging.
+"""
 
 
 @dataclass(frozen=True)
