@@ -8,7 +8,7 @@ from typer import _completion_shared, completion
 
 from evenhand.find import KINDS, names
 
-COMMANDS = ("audit", "locate", "explain", "read", "fit", "run", "report", "export", "list", "demo", "plant")
+COMMANDS = ("audit", "locate", "explain", "read", "spans", "fit", "run", "report", "export", "list", "demo", "plant")
 HEAVY = ("torch", "transformers", "accelerate", "peft", "plotly", "scipy", "numpy")
 
 

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from evenhand.cli import audit, demo, explain, export, fit, list_, locate, plant, read, report, run
+from evenhand.cli import audit, demo, explain, export, fit, list_, locate, plant, read, report, run, spans
 from evenhand.core.errors import CannotRun, EvenhandError
 from evenhand.core.plugin import told
 
@@ -36,6 +36,7 @@ app.command("fit")(fit.fit)
 app.command("run")(run.run)
 app.command("report")(report.report)
 app.command("read")(read.read)
+app.command("spans")(spans.spans)
 app.command("explain")(explain.explain)
 app.command("export")(export.export)
 app.command("list")(list_.list_)

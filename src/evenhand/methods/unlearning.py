@@ -82,10 +82,11 @@ from evenhand.edits.delta import Delta
 from evenhand.edits.lora import Lora
 from evenhand.lm.family import Kind
 from evenhand.lm.model import LM
-from evenhand.spans._chosen import selector
+from evenhand.spans._chosen import selected, selector
 from evenhand.spans.random import Random
 from evenhand.train import objectives
 from evenhand.train.contracts import Limit, Recipe, Training, Watch
+from evenhand.train.coverage import coverage
 from evenhand.train.forget import Forgettable, forgettable
 from evenhand.train.loop import train
 from evenhand.train.lora import adapted, factors, query_value_maps
@@ -241,8 +242,10 @@ class Unlearning:
             cases, spans = self._benign(lm, found, neutral)
         else:
             cases, spans = found.cases, self._selected(lm, found.cases, neutral)
-        forget = [passage for passage in objectives.passages(lm, [case.prompt for case in cases], spans) if passage]
-        lm.notify(f"unlearning: {len(forget)} of {len(cases)} texts have selected tokens, {_tokens(forget)} in all")
+        prompts = [case.prompt for case in cases]
+        found_in = objectives.passages(lm, prompts, spans)
+        lm.notify(f"unlearning: {coverage(lm, prompts, found_in)}")
+        forget = [passage for passage in found_in if passage]
         nll = float(self.objective == "graddiff") if self.nll is None else self.nll
         kl = float(self.objective == "kl") if self.kl is None else self.kl
         terms = objectives.Terms(_FORMULAS.get(self.objective, "ascent"), self.beta, self.gamma, self.forget, nll, kl)
@@ -252,7 +255,7 @@ class Unlearning:
     def _selected(self, lm: LM, cases: Sequence[Case], neutral: Sequence[str]) -> list[Spans | None]:
         if self.objective == "sequence":
             return [None] * len(cases)
-        return [*selector(self.spans, self.spans_settings).select(lm, cases, neutral)]
+        return [*selected(selector(self.spans, self.spans_settings), lm, cases, neutral)]
 
     def _benign(self, lm: LM, found: Forgettable, neutral: Sequence[str]) -> tuple[list[Case], list[Spans | None]]:
         """As many neutral texts with as many random tokens (`sequence`: all of theirs)."""

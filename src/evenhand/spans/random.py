@@ -21,7 +21,7 @@ from evenhand.core.spans import Span, Spans, joined, overlaps
 from evenhand.lm.batches.predicted import predicted
 from evenhand.lm.model import LM
 from evenhand.lm.tokens import encode_all
-from evenhand.spans._chosen import selector
+from evenhand.spans._chosen import selected, selector
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Random:
 
     def select(self, lm: LM, texts: Sequence[Case], neutral: Sequence[str]) -> list[Spans]:
         """Return the characters of the drawn tokens."""
-        matched = selector(self.like, self.like_settings).select(lm, texts, neutral)
+        matched = selected(selector(self.like, self.like_settings), lm, texts, neutral)
         tokens = _tokens(lm, texts)
         counts = [sum(overlaps(span, own) for span in few) for few, own in zip(tokens, matched, strict=True)]
         return [self._of(*each) for each in zip(texts, tokens, counts, matched, strict=True)]
