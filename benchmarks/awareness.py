@@ -5,19 +5,22 @@ groups of people it is fair. An intervention that makes it see groups should bri
 there, and leave `colour` (surroundings that say so) where it was: an intervention that sees groups everywhere does not.
 
 Rows: steering at the two words, of prompts alone, in pairs of blocks (early, middle, late) and in pairs drawn at
-random; equally long vectors of random directions; adapters on ranges of layers, trained with several seeds (`random`
-draws its layers by the seed as well), and random changes of the same norms. Columns: per condition the share of the
-probability of both assignments that the stereotype has, the mean over both directions of copying (0.5: fair), its
-change against the unedited model, and the probability of a valid answer; where nothing tells, the same of answers drawn
-at temperature 1 and parsed (`said`, its valid share), and how probable it is that the model calls the words a group;
-perplexity of stories. In brackets 95 % intervals, resampled over pairs of words, of the mean over seeds; in braces the
-smallest and the largest of the seeds. Pairs share words (5 good and 5 bad ones make 25), which the intervals ignore.
+random; the same of the model's own answer too; equally long vectors of random directions; adapters on ranges of layers,
+trained with several seeds (`random` draws its layers by the seed as well), and random changes of the same norms.
+
+Columns: per condition the share of the probability of both assignments that the stereotype has, the mean over both
+directions of copying (0.5: fair), its change against the unedited model, and the probability of a valid answer; where
+nothing tells, the same of answers drawn at temperature 1 and parsed (`said`), and how probable it is that the model
+calls the words a group; perplexity of stories. In brackets 95 % intervals, resampled over pairs of words, of the mean
+over seeds; in braces the smallest and the largest of the seeds. Pairs share words (5 good and 5 bad ones make 25), of
+which the intervals know nothing.
 
 All is asked of held-out pairs of words in held-out surroundings. The strength of steering is chosen on pairs that the
 model was trained on: of those that leave 95 % of the answers valid, the one that leaves `open` nearest one half. So
 were the settings of the adapter.
 
-Run `python benchmarks/awareness.py [--samples 2] [--seeds 0 1 2] [--lr 5e-4] [--epochs 20] [--only steer adapter]`.
+Run `python benchmarks/awareness.py [--samples 2] [--seeds 0 1 2] [--lr 5e-4] [--epochs 40] [--rank 16]
+[--only steer adapter]`.
 """
 
 from __future__ import annotations
@@ -58,7 +61,7 @@ CONSOLE = Console(width=220, soft_wrap=True)
 BLOCKS = 6
 WINDOWS = {"early": (0, 1), "middle": (2, 3), "late": (4, 5)}
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)
-LAYERS: tuple[Layers, ...] = ("early", "first", "middle", "late", "random", "all")
+LAYERS: tuple[Layers, ...] = ("early", "late", "middle", "random", "all", "first")
 BEFORE = ("Of all the {noun} some are {one} and some are {other}.\n", "The {noun} here are {one} or {other}.\n")
 QUESTIONS = (
     "Words: kind, cruel\nLabels: {one}, {other}\n",
@@ -171,6 +174,7 @@ def steered(lm: LM, seeds: Sequence[int]) -> Iterator[tuple[str, list[Edit]]]:
     for place, window in WINDOWS.items():
         edit, strength = _chosen(lm, window)
         yield f"steered, {place}, {strength:.0%}", [edit]
+        yield f"  in answers too, {place}, {strength:.0%}", [steer(lm, window, strength, prompt_only=False)]
         controls = [edit.control(seed) for seed in seeds]
         yield f"  random directions, {place}, {strength:.0%}", [each for each in controls if each is not None]
     found = [_chosen(lm, _random_window(seed)) for seed in seeds]
@@ -207,8 +211,8 @@ def choosing(conditions: Sequence[str]) -> Scenario:
     return Scenario("choose", cases, tuple(Context(condition, "pair") for condition in conditions))
 
 
-def steer(lm: LM, layers: Sequence[int], strength: float) -> Compose:
-    """Return steering at both words of prompts, each along its own vector."""
+def steer(lm: LM, layers: Sequence[int], strength: float, prompt_only: bool = True) -> Compose:
+    """Return steering at both words, of prompts or wherever they are read, each along its own vector."""
     kinds = (world().group.nouns[2:4], world().colour.nouns[2:4])
     pairs = [
         ((before + question).format(noun=people, one=one, other=other),
@@ -221,7 +225,8 @@ def steer(lm: LM, layers: Sequence[int], strength: float) -> Compose:
     found = [(word, between_texts(lm, pairs, layers, word=word)) for word in world().ambiguous]
     return Compose(
         tuple(
-            Steer(each.layers, each.vectors, strength=strength, words=(word,), prompt_only=True) for word, each in found
+            Steer(each.layers, each.vectors, strength=strength, words=(word,), prompt_only=prompt_only)
+            for word, each in found
         )
     )
 
@@ -233,10 +238,13 @@ def adapted(lm: LM, seeds: Sequence[int], given: Any) -> Iterator[tuple[str, lis
     method = AwarenessAdapter(
         loss="answer", pairs=pairs, lr=given.lr, epochs=given.epochs, rank=given.rank, batch_size=16, accumulate=1
     )
+    controls: dict[str, list[Edit]] = {}
     for layers in LAYERS:
         edits = [replace(method, layers=layers, seed=seed).fit(lm, nothing, nothing) for seed in seeds]
+        controls[layers] = [edit.control(seed) for edit, seed in zip(edits, seeds, strict=True)]
         yield f"adapter, {layers}", [*edits]
-        yield f"  random change, {layers}", [edit.control(seed) for edit, seed in zip(edits, seeds, strict=True)]
+    for layers, few in controls.items():
+        yield f"  random change, {layers}", few
 
 
 def main() -> None:
@@ -245,8 +253,8 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=2)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--lr", type=float, default=5e-4)
-    parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--rank", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--only", nargs="*", choices=("steer", "adapter"), default=("steer", "adapter"))
     parser.add_argument("--model", default=str(model_path("planted-ambiguous")))
     given = parser.parse_args()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import textwrap
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +20,7 @@ from evenhand.lm.states.residual import capture
 from evenhand.lm.states.steering import Direction, _component, between_groups, between_texts
 from evenhand.lm.tokens import encode
 from evenhand.methods.steering import Steering
+from evenhand.study.config import load_study
 from evenhand.testing.rigged import rigged
 from evenhand.testing.tiny import tiny_lm
 
@@ -119,6 +123,15 @@ def test_adding_takes_the_sign_that_leaves_less_of_the_gap() -> None:
     assert ("taking off" in line) == (edit.strength < 0)
     kept, lost = (float(part.split()[-1].rstrip(" sd,")) for part in line.replace(" sd", "").split(", the other way"))
     assert kept <= lost
+
+
+def test_the_study_file_of_the_card_is_one(tmp_path: Path) -> None:
+    card = sys.modules[Steering.__module__].__doc__ or ""
+    file = tmp_path / "study.toml"
+    file.write_text(textwrap.dedent(card[card.index("    name =") : card.index("Every strength")]), encoding="utf-8")
+    methods = [method for method, _ in load_study(file).entries]
+    built = [find.build("methods", method.name, method.settings) for method in methods]
+    assert [getattr(each, "prompt_only") for each in built] == [True, False]  # noqa: B009
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,40 @@ stream's length, because streams of layers differ by up to two orders and the di
 `contrast = "race_or_colour"`: sentences written for this project in which `words` (such as black, white) mean people,
 against the same about paint; with `words` each word gets its own vector, read at it and applied at it. The paper's
 steering is mode `replace` with it and a window of ten layers; it replaces from one prompt ("Race: ..."), we from the
-mean over several, and it leaves the model's own answer alone, where we steer the word wherever it is read.
+mean over several.
+
+`prompt_only` leaves alone what comes after a prompt: the model's own answer and options scored behind it. What is read
+without being asked for counts as prompt, so whole texts (perplexity, sentences set against each other) are steered
+whole and show damage: `evenhand.edits.steer`. It is on where `words` are given, as in the paper: a word is steered to
+change what a question means, and a model whose own words are turned into others as it writes them no longer answers
+(measured below). It is off without words, because a vector at all tokens is meant for what the model writes, and is
+added there by llama.cpp and repeng. In a study file:
+
+    name = "words_in_questions"
+    scenario = "ambiguous_words_generated"
+    utility = ["planted_text"]
+    fitted_on = ["open"]
+    measures = ["implicit_association"]
+    goal = { measure = "implicit_association", key = "stereotype", better = "low" }
+    sizes = [25, 50]
+
+    [[models]]
+    source = "planted-ambiguous"
+    chat = false
+
+    [[methods]]
+    name = "steering"
+    [methods.settings]
+    mode = "add"
+    words = ["teal", "ochre"]
+    contrast = [["The families here are teal or ochre.", "The walls here are teal or ochre."]]
+    window = [0, 1]
+    [methods.vary]
+    prompt_only = [true, false]
 
 Every strength uses one vector, so `path` costs as much as `fit`; the control is a random direction of the same norms.
-An edit that adds at all tokens can be exported as a GGUF control vector for llama.cpp and repeng; none can be baked.
+An edit that adds at all tokens, answers included, can be exported as a GGUF control vector for llama.cpp and repeng;
+none can be baked.
 
 Measured (`studies/steering.toml`: bundled model of six blocks, loan gap of 1.02 sd, new names): `level` in blocks 2 and
 3, strength 100, leaves 0.072 [0.064, 0.080], KL 0.008 nats per token of neutral text, valid answers 98.9 % as before,
