@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
 from evenhand.core.case import Case
-from evenhand.core.errors import CannotRun, UsageError
+from evenhand.core.errors import UsageError
 from evenhand.core.represented import RANDOM, Represented
 from evenhand.lm.load import load
 from evenhand.lm.states.interpret import question
 from evenhand.lm.states.places import place_of
-from evenhand.study.concept_probe import probe
 from evenhand.study.concepts import ConceptConfig, ProbeConfig, load_reading
 from evenhand.study.represent import represent
 from evenhand.study.said import kind_of
@@ -135,20 +133,3 @@ def test_kinds_of_text() -> None:
         (" . . ", "empty"), ("the race the race the race", "empty"), ("as  ever", "other"), (" same ", "empty"),
     ):  # fmt: skip
         assert kind_of(text, concepts, "same") == kind
-
-
-def test_a_probe_needs_words_and_sentences_it_has_not_seen() -> None:
-    states = torch.randn(6, 1, 4)
-    first = [True] * 3 + [False] * 3
-    for words, texts, what in (("abcdDd", "uvwxyz", "words"), ("abcdef", "uvwzzz", "sentences")):
-        with pytest.raises(CannotRun, match=f"at least two different {what}"):
-            probe(states, first, list(zip(words, texts, strict=True)), states[:0], ProbeConfig(), 0)
-
-
-def test_a_probe_that_can_only_know_sentences_again_is_at_chance() -> None:
-    generator = torch.Generator().manual_seed(0)
-    prompts = [(f"word {n}", f"sentence {i}") for i in range(12) for n in range(4)]
-    states = torch.randn(12, 8, generator=generator).repeat_interleave(4, 0)[:, None]
-    first = [int(text.split()[1]) % 2 == 0 for _, text in prompts]
-    found = probe(states, first, prompts, states[:0], ProbeConfig(), 0)
-    assert found.correct.mean() < 0.75

@@ -122,7 +122,7 @@ class Words:
                 at = before.gather(1, at.clamp_min(0)).where(at >= 0, -1)
             row, slot = here.nonzero(as_tuple=True)
             at = at[row, slot]
-            ahead: list[int] = torch.where(at >= 0, ids[row, at.clamp_min(0)], -1).tolist()
+            ahead = [int(token) for token in torch.where(at >= 0, ids[row, at.clamp_min(0)], -1)]
             behind = self._behind(seen, row, before[row, past:] == slot[:, None])
             whole = [not self._within(form, token, False) and not self._goes_on(form, after)
                      for token, after in zip(ahead, behind, strict=True)]  # fmt: skip
@@ -134,10 +134,9 @@ class Words:
         """The tokens read right behind each hit, several where texts branch there; −1 for what comes after a prompt."""
         found: list[list[int]] = [[] for _ in row]
         hit, slot = (here & seen.real[row]).nonzero(as_tuple=True)
-        hits: list[int] = hit.tolist()
-        tokens: list[int] = torch.where(seen.prompt[row[hit], slot], seen.ids[row[hit], slot], -1).tolist()
-        for i, token in zip(hits, tokens, strict=True):
-            found[i].append(token)
+        tokens = torch.where(seen.prompt[row[hit], slot], seen.ids[row[hit], slot], -1)
+        for i, token in zip(hit, tokens, strict=True):
+            found[int(i)].append(int(token))
         return found
 
     def _goes_on(self, form: tuple[int, ...], after: Sequence[int]) -> bool:
