@@ -1,8 +1,9 @@
 """Words and phrases of a list of yours, one to a line, wherever they stand as whole words in whatever case.
 
-Lines that are empty or begin with `#` are left out. A list is no judge: LDNOOBW's 403 entries stand in 9.9 % of
-HateCheck's hateful sentences about women (counted); all that it marks there are focus words of the file, but it has
-only 10 % of these. And a word of a list may be harmless where it stands.
+Lines that are empty or begin with `#` are left out. A list is no judge: LDNOOBW's 403 entries stand in 37 (9.9 %) of
+all 373 hateful sentences of HateCheck about women; the 37 words they mark there are focus words of the file, of which
+there are 545 (6.8 %). Of the 241 sentences that have focus words and are not misspelt on purpose it is in 36 (14.9 %),
+with 10.1 % of the focus words. And a word of a list may be harmless where it stands.
 """
 
 from __future__ import annotations
