@@ -114,6 +114,24 @@ def test_words_are_found_by_text_and_occurrence() -> None:
             place_of(lm, _case(text), word, occurrence)
 
 
+def test_words_of_a_chat_template_and_a_system_prompt_are_not_counted() -> None:
+    lm = tiny_lm("gpt2")
+    lm.tokenizer.chat_template = (
+        "The answer to something: {% for m in messages %}[{{ m.content | trim }}] {% endfor %}something is"
+    )
+    lm.chat = True
+    case = Case("a", " something and something\n", "x", answer_prefix=" something", system="Say something.")
+    found = [place_of(lm, case, "something", i) for i in (0, 1, -1)]
+    text = found[0].text
+    ends = [len(lm.tokenizer.decode(each.ids[: each.position + 1])) for each in found]
+    assert [text[:end].count("something") for end in ends] == [3, 4, 4]
+    with pytest.raises(UsageError, match="stands 2 times in 'something and something'"):
+        place_of(lm, case, "something", 2)
+    lm.tokenizer.chat_template = "{% for m in messages %}{{ m.content | upper }}{% endfor %}"
+    with pytest.raises(CannotRun, match="writes ' something and something"):
+        place_of(lm, Case("a", " something and something\n", "x"), "something")
+
+
 @pytest.mark.parametrize(("family", "said"), [("bert", "a masked model"), ("t5", "an encoder–decoder model")])
 def test_only_causal_models_are_asked(family: str, said: str) -> None:
     with pytest.raises(CannotRun, match=said):

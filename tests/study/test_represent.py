@@ -63,6 +63,23 @@ def test_the_record_survives_json(found: Represented) -> None:
     assert Represented.model_validate_json(text).model_dump_json() == text
 
 
+def test_numbers_are_means_over_all_questions_and_q_is_corrected_for_all_pairs(found: Represented, tmp_path) -> None:
+    path = tmp_path / "rigged.toml"
+    path.write_text(reading())
+    whole = load_reading(str(path))
+    asked = (*whole.questions, whole.questions[0].model_copy(update={"prompt": "no man would offer it to the bus"}))
+    few = {"free": None, "probe": ProbeConfig(folds=0), "layers": (1,)}
+    shifts = [
+        represent(rigged(), whole.model_copy(update={**few, "questions": each}))[0].row("ups", 1, 2).shift.value
+        for each in (asked, asked[:1], asked[1:])
+    ]
+    assert shifts[0] == pytest.approx((shifts[1] + shifts[2]) / 2, abs=1e-5)
+    assert abs(shifts[1] - shifts[2]) > 0.1
+    nothing, one, other = (each.apart for each in found.separations)
+    assert one.p == other.p < nothing.p
+    assert (one.q, other.q, nothing.q) == pytest.approx((1.5 * one.p, 1.5 * one.p, nothing.p))
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
@@ -70,6 +87,11 @@ def test_the_record_survives_json(found: Represented) -> None:
         ("folds = 2", "fold = 2", "line 19: unknown key 'fold' in probe; did you mean 'folds'"),
         ('forms = [" would"]', 'forms = [" should"]', "' should' is a form of both concepts"),
         ('name = "down"\n', 'name = "up"\n', "both concepts are called 'up'"),
+        ('name = "up"', 'name = "other"', "'other' is what free texts are called that speak of neither concept"),
+        ('name = "down"\n', 'name = "empty"\n', "'empty' is what free texts are called"),
+        ("name = 'names'", "name = 'random vectors'", "'random vectors' is the name of a control that is made"),
+        ("targets = [2]", "targets = [2, 0, 2]", "line 3: targets: layer 2 stands there 2 times"),
+        ("targets = [2]", "layers = [0, 0]", "layers: layer 0 stands there 2 times"),
         ("known = 'down'", "known = 'dwn'", "there is no concept 'dwn'; did you mean 'down'"),
         ("known = 'down'\n", "", "none is known to stand for 'down'"),
         ("name = 'asked'\n", "name = 'asked'\nknown = 'up'\n", "the first series is what is asked about"),

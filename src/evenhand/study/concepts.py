@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from evenhand import find
 from evenhand.core.errors import nearest
+from evenhand.core.represented import EMPTY, OTHER, RANDOM
 from evenhand.study._explain import mistake
 from evenhand.study.config import BootstrapConfig, Part, read_toml, validated
 
@@ -114,11 +115,21 @@ class ReadingFile(Part):
     @model_validator(mode="after")
     def _whole(self) -> ReadingFile:
         names = [concept.name for concept in self.concepts]
+        for i, name in enumerate(names):
+            if name in (OTHER, EMPTY):
+                raise mistake(("concepts", i, "name"), f"{name!r} is what free texts are called that speak of neither "
+                                                       "concept; give the concept another name")  # fmt: skip
         if names[0] == names[1]:
             raise mistake(("concepts", 1, "name"), f"both concepts are called {names[0]!r}")
         if shared := set(self.concepts[0].forms) & set(self.concepts[1].forms):
             raise mistake(("concepts", 1, "forms"), f"{min(shared)!r} is a form of both concepts")
+        for key, given in (("layers", self.layers), ("targets", self.targets)):
+            if not isinstance(given, str) and (twice := [each for each in given if given.count(each) > 1]):
+                raise mistake((key,), f"layer {twice[0]} stands there {given.count(twice[0])} times; name each once")
         for i, series in enumerate(self.series):
+            if series.name == RANDOM:
+                raise mistake(("series", i, "name"), f"{RANDOM!r} is the name of a control that is made for every "
+                                                     "reading; give the series another one")  # fmt: skip
             if series.name in [other.name for other in self.series[:i]]:
                 raise mistake(("series", i, "name"), f"{series.name!r} is the name of two series")
             for j, prompt in enumerate(series.prompts):

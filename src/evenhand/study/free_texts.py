@@ -38,7 +38,10 @@ def free_reading(lm: LM, free: FreeConfig, targets: Sequence[int]) -> Free:
 
 def free_texts(lm: LM, reading: ReadingFile, free: Free, read: Read, parts: Parts) -> dict[str, Any]:
     """What is written with every state in place, at one target layer; of the random vectors the first draw."""
-    chosen = [*range(read.real), *(i for i, case in enumerate(read.cases) if case.id.startswith("random 0 "))]
+    chosen = [
+        *range(read.real),
+        *(i for i in range(read.real, len(read.cases)) if read.cases[i].id.startswith("random 0 ")),
+    ]
     said = [
         parts.of(f"free texts of {layer}",
                  lambda m=m: written(lm, free.place, free.target, read.states[chosen][:, m], free.tokens))

@@ -32,24 +32,29 @@ class Found:
         return self.positions[-1]
 
 
-def occurrence_of(text: str, encoded: Encoded, word: str, occurrence: int = -1) -> Found:
+def occurrence_of(
+    text: str, encoded: Encoded, word: str, occurrence: int = -1, within: tuple[int, int] | None = None
+) -> Found:
     """Return the tokens of an occurrence of a word in a text (from 0; negative from the end), case counting.
 
-    Only whole words are found. Raises UsageError when the word does not occur so often, and when its tokens also cover
-    letters of other words, so that their state is not the word's.
+    Only whole words are found, and only `within` these characters, such as the prompt in a chat template. Raises
+    UsageError when the word does not occur so often, and when its tokens also cover letters of other words, so that
+    their state is not the word's.
     """
-    starts = [m.start() for m in re.finditer(rf"(?<!\w){re.escape(word)}(?!\w)", text)]
+    first, end = within or (0, len(text))
+    found = re.finditer(rf"(?<!\w){re.escape(word)}(?!\w)", text)
+    starts = [m.start() for m in found if m.start() >= first and m.end() <= end]
     if not word or not -len(starts) <= occurrence < len(starts):
         often = f"{len(starts)} times" if starts else "nowhere"
         raise UsageError(
-            f"occurrence {occurrence} of {word!r} was asked for, which stands {often} in {text!r} as a whole word; "
-            "give a word as it is written there, and an occurrence counted from 0 (-1: the last)"
+            f"occurrence {occurrence} of {word!r} was asked for, which stands {often} in {text[first:end]!r} as a whole "
+            "word; give a word as it is written there, and an occurrence counted from 0 (-1: the last)"
         )
     start = starts[occurrence]
     places = encoded.covering(start, start + len(word))
     covered = text[encoded.offsets[places[0]][0] : encoded.offsets[places[-1]][1]] if places else ""
-    before, found, after = covered.partition(word)
-    if not found or any(sign.isalnum() for sign in before + after):
+    before, spelt, after = covered.partition(word)
+    if not spelt or any(sign.isalnum() for sign in before + after):
         raise UsageError(
             f"the tokens of {word!r} in {text!r} cover {covered!r}, which is not that word; choose another word or "
             "sentence for this tokenizer"
