@@ -26,6 +26,7 @@ from evenhand.lm.model import LM
 from evenhand.lm.scoring.forward import score_options, score_texts
 from evenhand.lm.tokens import encode
 from evenhand.methods.steering import Steering
+from evenhand.testing.conformance import check_edit
 from evenhand.testing.tiny import tiny_lm
 
 WORDS = ("doctor", "Maria")
@@ -166,3 +167,8 @@ def test_what_cannot_be_said_or_known_is_refused(tmp_path: Path) -> None:
     decoding = decoding_of(lm, ["The following text is rude:"], 50.0, 0.01)
     with ALL.applied(lm), decoded(lm, decoding), pytest.raises(CannotRun, match="an edit of decoding reads texts anew"):
         score_options(lm, CASES)
+
+
+@pytest.mark.parametrize("edit", [ALL, AT_WORDS], ids=["all tokens", "words"])
+def test_the_laws_of_edits_hold(edit: Steer) -> None:
+    check_edit(edit, tiny_lm("llama"), tuple(CASES))
