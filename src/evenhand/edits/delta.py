@@ -4,7 +4,7 @@ The change is kept in float32 whatever the model's number format: the difference
 exact there, so that base + change, rounded once, gives the trained bits; of a float32 model it gives them to one
 rounding. A part of it may be kept: of each parameter the largest entries, or of each matrix the low-rank change that is
 nearest to it (its first singular directions, stored as two factors). The change means something beside the base it was
-made from only: an edit's file names that model, and `Saved.check` compares it before anything is applied.
+made from only: an edit's file names that model, and `evenhand.load_edit` refuses another before anything is applied.
 """
 
 from __future__ import annotations
