@@ -26,15 +26,15 @@ either takes the same direction.
 Defaults, all ours: 40 steps of 8 texts at 5e-5, λ = 1. Too much for the model below, where the budget allows a third.
 
 Measured (tinystories-656k, hate about women, 122 texts of a third of HateCheck's templates, new templates to report on;
-changes in nats a token). λ of 0.1, 0.25, 0.5, 1 and 2 raise perplexity on held-out running text by 1, 3, 7, 16 and
-38 %. At λ = 0.35, where it is 5 %, hateful sentences about women change by −0.34, neutral ones by −0.36, so that the
-gap between them stays, 0.02 [−0.05, 0.10]; those about the six other groups by −0.20 to −0.23 and −0.21 to −0.24. The
-name "women" becomes a sixth as likely after neutral words (−1.75), other names change by −0.3 to −0.6. A random change
-of the same norms does hardly anything. A longer and faster training (150 steps at 3e-4), of which λ = 0.1 is 5 %: −0.49 and −0.49, and
-the gap stays, −0.00 [−0.10, 0.10]; names −1.88 and −0.2 to −0.6. The gap over all groups fell in no dose within the
-budget. So it forgets how the texts are written and whom they name, as `unlearning` by ascent does there, and hate no
-more than the rest. On the rigged toy of the conformance tests, where a choice differs by 0.376 sd, 0.285, 0.209 and
-0.068 are left at λ of 0.5, 1 and 2, and of random changes of the same norm 0.353 to 0.411.
+changes in nats a token). λ of 0.1, 0.25, 0.5, 1 and 2 raise perplexity on held-out running text by 1, 3, 7, 16 and 38
+%. At λ = 0.35, where it is 5 %, hateful sentences about women change by −0.34, neutral ones by −0.36, so that the gap
+between them stays, 0.02 [−0.05, 0.10]; those about the six other groups by −0.20 to −0.23 and −0.21 to −0.24. The name
+"women" becomes a sixth as likely after neutral words (−1.75), other names change by −0.3 to −0.6. A random change of
+the same norms does hardly anything. A longer and faster training (150 steps at 3e-4), of which λ = 0.1 is 5 %: −0.49
+and −0.49, and the gap stays, −0.00 [−0.10, 0.10]; names −1.88 and −0.2 to −0.6. The gap over all groups fell in no dose
+within the budget. So it forgets how the texts are written and whom they name, as `unlearning` by ascent does there, and
+hate no more than the rest. On the rigged toy of the conformance tests, where a choice differs by 0.376 sd, 0.285, 0.209
+and 0.068 are left at λ of 0.5, 1 and 2, and of random changes of the same norm 0.353 to 0.411.
 
 Pitfalls. What was learnt is mostly the style of the texts, their topic and the group's name, and hate least: look at
 neutral sentences about the same groups and at `identity_words`. λ is not a size of the effect: where training went
