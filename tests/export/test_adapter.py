@@ -109,6 +109,13 @@ def test_what_is_no_adapter_is_refused_and_folders_are_kept(tmp_path: Path) -> N
     nothing = Lora({p: (a, b * 0) for p, (a, b) in _lora().factors.items()}, 8.0)
     with pytest.raises(CannotRun, match="adds nothing"):
         adapter(lm, nothing, tmp_path / "a")
+    with pytest.raises(UsageError, match="which is not there in"):
+        adapter(tiny_lm("gpt2"), _lora(), tmp_path / "a")
+    quantised = tiny_lm("llama")
+    quantised.model.config.quantization_config = {"quant_method": "toy"}
+    quantised.model.float = lambda: pytest.fail("transformers raises a plain ValueError here")
+    with pytest.raises(CannotRun, match="is quantised"):
+        adapter(quantised, _lora(), tmp_path / "a")
     (tmp_path / "used").mkdir()
     (tmp_path / "used" / "thesis.txt").write_text("")
     with pytest.raises(UsageError, match="is not empty"):

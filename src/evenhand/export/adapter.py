@@ -46,7 +46,7 @@ def adapter(lm: LM, edit: Edit, folder: Path, card: ModelCard = ModelCard(), rep
     in half precision peft, which adds the change to each map's output, and the edit, which adds it to the weight, round
     at different places, by more than a small adapter changes. `lm` stays as it was (memory for the copy is needed).
     Raises UsageError for a target that is in use (unless `replace`), CannotRun for an edit that is not low-rank or
-    changes nothing.
+    changes nothing, and as the edit does where it cannot be applied.
     """
     target = Path(folder).resolve()
     check_target(lm, target, replace, "adapter_config.json", "adapter")
@@ -58,6 +58,8 @@ def adapter(lm: LM, edit: Edit, folder: Path, card: ModelCard = ModelCard(), rep
         raise UsageError("another edit is applied to this model right now; export after its `with` block")
     if not any(bool(b.any()) for _, b in edit.factors.values()):
         raise CannotRun("this edit adds nothing: the adapter would leave the model as it is")
+    with edit.applied(lm):
+        pass  # It says plainly what it cannot be applied to: another, a quantised or an offloaded model.
     with folder_of(target) as scratch:
         _write(lm, edit, scratch)
         difference, effect = _read_back(lm, edit, scratch)
