@@ -190,6 +190,10 @@ def test_an_edit_of_another_model_is_refused(tmp_path: Path) -> None:
         evenhand.load_edit(tmp_path / "e", lm)
     lm.identity = type(lm.identity)(source="z", sha256="a" * 64)
     assert evenhand.load_edit(str(tmp_path / "e"), lm).describe() == edit.describe()
+    heard: list[str] = []
+    lm.identity, lm.notify = type(lm.identity)(source="hub/z", revision="c" * 40), heard.append
+    assert evenhand.load_edit(tmp_path / "e", lm).describe() == edit.describe()
+    assert "whether hub/z holds the same weights cannot be told" in heard[0]
 
 
 def test_scaled_activations_cannot_be_baked() -> None:

@@ -42,14 +42,23 @@ class Saved:
     """Of what it does: equal ones change the same model alike."""
 
     def on(self, lm: LM) -> Edit:
-        """Return the edit; raises UsageError where `lm` has not the weights it was fitted on (sha256 or revision)."""
+        """Return the edit; raises UsageError where `lm` has not the weights it was fitted on (sha256 or revision).
+
+        `LM.notify` is told where that cannot be known.
+        """
         mine, theirs = lm.identity.to_json(), self.model
-        for key in ("sha256", "revision"):
-            if theirs.get(key) and mine.get(key) and theirs[key] != mine[key]:
+        both = [key for key in ("sha256", "revision") if theirs.get(key) and mine.get(key)]
+        for key in both:
+            if theirs[key] != mine[key]:
                 raise UsageError(
                     f"this edit was fitted on {theirs.get('source')} ({key} {str(theirs[key])[:12]}…), "
                     f"not on {mine['source']} ({str(mine[key])[:12]}…); load that model, or fit a new edit on this one"
                 )
+        if not both and (theirs.get("sha256") or theirs.get("revision")):
+            lm.notify(
+                f"this edit was fitted on {theirs.get('source')}; whether {mine['source']} holds the same weights "
+                "cannot be told: one is known by its folder's sha256, the other by its hub revision, or by nothing"
+            )
         return self.unchecked
 
 

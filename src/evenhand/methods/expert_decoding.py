@@ -7,8 +7,8 @@ anti-expert on RedditBias or StereoSet. At every token
 
 with the logits of the model, of `fair` and of `biased` after the same tokens. No weight of the model changes, and
 nothing is fitted here: name two models (folders or hub names) that you have fine-tuned from one small base with the
-tokenizer of the large one. The swapped sentences of RedditBias are anti-biased text: `studies/run_time_experts.py` makes
-two of them. The edit works only while the model runs; it keeps which models they were, and refuses others.
+tokenizer of the large one. The swapped sentences of RedditBias are anti-biased text: `studies/run_time_experts.py`
+makes two of them. The edit works only while the model runs; it keeps which models they were, and refuses others.
 
 A dose is α in per cent (`strength` is its own): 0 changes nothing.
 
