@@ -210,8 +210,9 @@ class Unlearning:
                 done = self._trained(lm, parameters, objective, guards, sizes)
             return [Lora(factors(done.at(size)), self.alpha, done.trained(size)) for size in sizes]
         done = self._trained(lm, self._parameters(lm), objective, guards, sizes)
-        made = [Delta.between(done.at(0), done.at(size), self.share, self.keep_rank) for size in sizes]
-        return [replace(edit, trained=done.trained(size)) for edit, size in zip(made, sizes, strict=True)]
+        reached = [done.reached(size) for size in sizes]  # after a stop, many times the same
+        made = {step: Delta.between(done.at(0), done.at(step), self.share, self.keep_rank) for step in {*reached}}
+        return [replace(made[step], trained=done.trained(step)) for step in reached]
 
     def _trained(
         self, lm: LM, parameters: Mapping[str, nn.Parameter], objective: objectives.Unlearning,
