@@ -13,6 +13,7 @@ from evenhand.core.represented import (
     ReadPrompt,
     Represented,
     Separation,
+    TextRow,
 )
 
 
@@ -30,9 +31,12 @@ def reading() -> Represented:
         prompts=(ReadPrompt(series="asked", text="</script><b>", word="b", matched=" b"),),
         questions=(AskedQuestion(text="<it>", placeholder="it", log_odds=0.0, mass=0.1, counted=(("u",), ("d",))),),
         patched=tuple(PatchedRow(series=name, layer=layer, target=target, shift=_estimate(i - 1 + layer / 20),
-                                 share=0.5, mass=0.1) for i, name in enumerate(series) for layer, target in pairs),
+                                 share=0.5, mass=0.1, rises=(_estimate(0.2), _estimate(-0.3)))
+                      for i, name in enumerate(series) for layer, target in pairs),
         separations=tuple(Separation(layer=layer, target=target, apart=_estimate(layer / 10), place=_estimate(0.2))
                           for layer, target in pairs),
+        by_text=tuple(TextRow(series=name, text=f"{name} {sign} {{word}}", shifts=((sign * 0.5,) * 3,) * 20)
+                      for name, signs in (("asked", (1, -1, -1)), ("known up", (1, 1))) for sign in signs),
         free_question="x", free_target=0, plain="y", free=(FreeRow(series="asked", layer=3, counts={"up": 1}),),
         texts=(FreeText(series="asked", prompt=0, layer=3, text="<script>", kind="up"),),
         probe=tuple(ProbeRow(layer=layer, accuracy=_estimate(0.8), control=_estimate(0.5), selectivity=_estimate(0.3),

@@ -52,3 +52,19 @@ def test_what_is_told_where_they_are_apart(tmp_path) -> None:
     drawn = represented.build(found).figures["map-0"]["data"][0]["text"]
     assert drawn[0][0].startswith("<b>")
     assert "nothing can be read off" not in render_reading(found, tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_sentences_that_move_it_to_the_other_side_are_told_and_listed(tmp_path) -> None:
+    found = _apart(2.0, 0.01)
+    (line,) = [line for line in represented.summary(found) if line.startswith("Not all")]
+    assert "to one side: of asked 1 towards up and 2 towards down (table of sentences)." in line
+    page = represented.build(found)
+    assert [row for row in page.sentences.rows if row[0] == "asked"] == [
+        ("asked", "asked 1 {word}", "+0.50"), *[("asked", "asked -1 {word}", "−0.50")] * 2]  # fmt: skip
+    assert page.rises.rows[0] == ("0", "asked", "+20.0 points (+10.0 to +30.0)", "−30.0 points (−40.0 to −20.0)")
+    html = render_reading(found, tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "asked -1 {word}" in html
+    assert "in the summary (layer 0 into layer 0: 2.00 (1.00 to 3.00) nats) was chosen" in html
+    older = found.model_copy(update={"by_text": (), "patched": tuple(each.model_copy(update={"rises": None})
+                                                                     for each in found.patched)})  # fmt: skip
+    assert represented.build(older).sentences.rows == represented.build(older).rises.rows == ()

@@ -14,7 +14,7 @@ from evenhand.study.concepts import ConceptConfig, ProbeConfig, load_reading
 from evenhand.study.represent import represent
 from evenhand.study.said import kind_of
 from evenhand.testing.tiny import tiny_lm
-from rigged_reading import reading, rigged
+from rigged_reading import TEXTS, reading, rigged
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +46,21 @@ def test_controls_stay_near_zero(found: Represented) -> None:
     assert question.log_odds == pytest.approx(0, abs=1e-4)
     assert (question.placeholder, question.counted) == (" it", ((" should",), (" would",)))
     assert {each.matched for each in found.prompts if each.word == "man"} == {" man"}
+
+
+def test_every_sentence_and_both_probabilities_are_told(found: Represented) -> None:
+    one = [each for each in found.by_text if each.series == "ups"]
+    assert [each.text for each in one] == list(TEXTS)
+    mean = sum(each.shifts[1][0] for each in one) / len(one)
+    assert mean == pytest.approx(found.row("ups", 1, 2).shift.value)
+    (question,) = found.questions
+    for name, sign in (("ups", 1), ("downs", -1)):
+        row = found.row(name, 1, 2)
+        assert row.rises is not None
+        up, down = (each.value for each in row.rises)
+        assert sign * up > 0.001
+        assert sign * down < -0.001
+        assert up + down == pytest.approx(row.mass - question.mass, abs=1e-6)
 
 
 def test_free_text_and_probe_find_it_too(found: Represented) -> None:

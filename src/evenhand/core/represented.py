@@ -51,6 +51,18 @@ class PatchedRow(Record):
     """Mean p(first) / (p(first) + p(second))."""
     mass: Number
     """Mean p(first) + p(second)."""
+    rises: tuple[Estimate, Estimate] | None = None
+    """Mean p(first), and p(second), − those of the question as it is; None in records of earlier versions."""
+
+
+class TextRow(Record):
+    """One sentence of a series: how far the states of its words move the answer on average."""
+
+    series: str
+    text: str
+    """With `{word}` for its words, where it has several."""
+    shifts: tuple[tuple[Number, ...], ...]
+    """[source layer][target layer], in nats."""
 
 
 class Separation(Record):
@@ -131,6 +143,7 @@ class Represented(Record):
     questions: tuple[AskedQuestion, ...]
     patched: tuple[PatchedRow, ...]
     separations: tuple[Separation, ...]
+    by_text: tuple[TextRow, ...] = ()
     free_question: str = ""
     free_target: int | None = None
     plain: str = ""

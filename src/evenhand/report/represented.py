@@ -10,6 +10,7 @@ from evenhand.core.represented import EMPTY, OTHER, RANDOM, Represented, Separat
 from evenhand.report import represented_figures as figures
 from evenhand.report import words
 from evenhand.report.figures import Figure
+from evenhand.report.represented_sentences import differing, layer_name, rises, sentences, source
 from evenhand.report.tables import EMPTY as NO_TABLE
 from evenhand.report.tables import Table
 
@@ -29,10 +30,14 @@ class ReadingPage:
     maps: tuple[tuple[str, str], ...]
     """Series with the figure of its map."""
     figures: dict[str, Figure]
+    chosen: str
+    """The pair of layers in the summary, with the difference there."""
     free_at: str
     """The layer that states are put into before a free text."""
     questions: Table
     apart: Table
+    sentences: Table
+    rises: Table
     free: Table
     texts: Table
     probe: Table
@@ -53,9 +58,10 @@ def build(found: Represented) -> ReadingPage:
         drawn |= {"probe": figures.probe(found), "probe-shares": figures.probe_shares(found)}
     return ReadingPage(
         found=found, model=words.label(str(found.model.get("source", "the model"))), summary=tuple(summary(found)),
-        targets=tuple((_source(target), f"target-{target}", by_layer(found, target)) for target in order),
+        targets=tuple((source(target), f"target-{target}", by_layer(found, target)) for target in order),
         maps=tuple((name, f"map-{i}") for i, name in enumerate(found.series)), figures=drawn,
-        free_at=_source(found.free_target or 0),
+        chosen=_chosen(found), sentences=sentences(found, shown(found)),
+        rises=rises(found, shown(found).target), free_at=source(found.free_target or 0),
         questions=questions(found), apart=apart(found), free=free(found), texts=_texts(found), probe=probe(found),
         prompts=_prompts(found), settings=_settings(found),
     )  # fmt: skip
@@ -78,7 +84,7 @@ def summary(found: Represented) -> Iterator[str]:
     gap = f"{words.estimate(pair.apart)} nats, q {words.q(pair.apart.q)}"
     if all(math.isnan(each.apart.q) for each in found.separations):
         yield (
-            f"There are too few sentences for intervals, so whether the questions can tell {first} from {second} is not "
+            f"There are too few sentences for intervals, so whether questions can tell {first} from {second} is not "
             f"known, and nothing can be read off about the {asked} prompts: give five or more in each series."
         )
     elif found.best is None:
@@ -90,10 +96,12 @@ def summary(found: Represented) -> Iterator[str]:
     else:
         yield (f"The questions can tell {first} from {second}: at {sure} of {len(found.separations)} pairs of layers "
                f"prompts known to mean {first} move the answer further towards it than those known to mean {second}, "
-               f"furthest from {_source(pair.layer)} into {_source(pair.target)}: by {gap}.")  # fmt: skip
+               f"furthest from {source(pair.layer)} into {source(pair.target)}: by {gap}.")  # fmt: skip
         yield f"There the {asked} prompts stand {_stand(found, pair)}."
         yield _beside_random(found, pair)
         yield _held(found, pair)
+        if mixed := differing(found, pair):
+            yield mixed
     if found.free:
         yield _free_words(found)
     if found.probe:
@@ -127,8 +135,9 @@ def _held(found: Represented, pair: Separation) -> str:
             f"with nothing put in{unlikely}.")  # fmt: skip
 
 
-def _source(layer: int) -> str:
-    return "the embedding" if layer < 0 else f"layer {layer}"
+def _chosen(found: Represented) -> str:
+    pair = shown(found)
+    return f"{source(pair.layer)} into {source(pair.target)}: {words.estimate(pair.apart)} nats"
 
 
 def _free_words(found: Represented) -> str:
@@ -149,9 +158,9 @@ def _probe_words(found: Represented) -> str:
     right, chance = words.estimate(best.accuracy, True), words.estimate(best.control, True)
     told = f"with words and sentences it never saw {right} are told right, {chance} with shuffled labels"
     if not sure:
-        return (f"No linear probe surely tells the known prompts apart (at best, at {_source(best.layer)}: {told}), so "
+        return (f"No linear probe surely tells the known prompts apart (at best, at {source(best.layer)}: {told}), so "
                 "what probes take the others for says nothing.")  # fmt: skip
-    text = f"A linear probe tells the known prompts apart best at {_source(best.layer)}: {told}"
+    text = f"A linear probe tells the known prompts apart best at {source(best.layer)}: {told}"
     share = best.shares.get(found.series[0])
     if share is None:
         return f"{text}."
@@ -166,13 +175,8 @@ def by_layer(found: Represented, target: int) -> Table:
          words.percent(found.row(asked, layer, target).share))
         for layer in found.layers
     )  # fmt: skip
-    return Table(f"Shift towards {first} in nats, put into {_source(target)}",
+    return Table(f"Shift towards {first} in nats, put into {source(target)}",
                  ("source layer", *found.series, f"{first} of the two, {asked}"), rows)  # fmt: skip
-
-
-def layer_name(layer: int) -> str:
-    """Return what a layer is called."""
-    return "embedding" if layer < 0 else str(layer)
 
 
 def questions(found: Represented) -> Table:

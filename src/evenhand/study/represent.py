@@ -7,7 +7,6 @@ answer can be compared; means are over questions, then over the prompts of a ser
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -18,18 +17,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from evenhand.core.bootstrap import Bootstrap, benjamini_hochberg
+from evenhand.core.bootstrap import benjamini_hochberg
 from evenhand.core.case import Case
 from evenhand.core.errors import UsageError
 from evenhand.core.record import digest_of
 from evenhand.core.represented import (
     RANDOM,
     AskedQuestion,
-    PatchedRow,
     ProbeRow,
     ReadPrompt,
     Represented,
-    Separation,
 )
 from evenhand.lm.model import LM
 from evenhand.lm.states.interpret import Question, check_causal, log_probabilities, question
@@ -42,7 +39,8 @@ from evenhand.study.free_texts import free_reading, free_texts
 from evenhand.study.grid import versions
 from evenhand.study.models import identity
 from evenhand.study.parts import Ended, Parts, unheard
-from evenhand.study.resampled import Mean, means
+from evenhand.study.resampled import means
+from evenhand.study.shifts import drawing, shifts
 from evenhand.study.word_states import Read, read_words
 
 _MOST_TARGETS = 8
@@ -68,7 +66,7 @@ def represent(
     parts = Parts(lm, _about(lm, reading), _count(reading, read), ended)
     probed = tuple(_probed(reading, read, parts)) if reading.probe.folds else ()
     scores = _scored(lm, asked, read, parts)
-    patched, separations = _told(reading, read, scores, plain)
+    told = shifts(reading, read, scores, plain)
     text = free_texts(lm, reading, free, read, parts) if free else {}
     found = Represented(
         name=reading.name, about=digest_of(_about(lm, reading)), command=command,
@@ -80,7 +78,7 @@ def represent(
         prompts=tuple(ReadPrompt(series=case.group, text=place.text, word=case.name, matched=place.matched)
                       for case, place in zip(read.cases, read.places, strict=False)),
         questions=tuple(_as_it_is(lm, each, logp) for each, logp in zip(asked, plain, strict=True)),
-        patched=tuple(patched), separations=tuple(separations),
+        **told,
         probe=probed, notes=_notes([each.place for each in asked] + ([free.place] if free else [])), **text,
     )  # fmt: skip
     return found, _lines(read, scores)
@@ -139,45 +137,6 @@ def _numbers(lm: LM, asked: Question, target: int, states: Float[Tensor, "state 
     return cast("list[list[float]]", log_probabilities(lm, asked, target, states).tolist())
 
 
-def _told(
-    reading: ReadingFile, read: Read, scores: Float[Tensor, "question case layer target 2"],
-    plain: Float[Tensor, "question 2"],
-) -> tuple[list[PatchedRow], list[Separation]]:  # fmt: skip
-    """Means over questions and prompts of shift, share and mass; where the known series are apart."""
-    scores, plain = scores.double(), plain.double()
-    odds = scores[..., 0] - scores[..., 1]
-    shift = (odds - (plain[:, 0] - plain[:, 1])[:, None, None, None]).mean(0).flatten(1)
-    share, mass = odds.sigmoid().mean(0).flatten(1), scores.exp().sum(-1).mean(0).flatten(1)
-    names = [*(series.name for series in reading.series), RANDOM]
-    bootstrap, level = _bootstrap(reading), reading.bootstrap.level
-    groups = [case.group for case in read.cases]
-    parts = [torch.tensor([group == name for group in groups]) for name in names]
-    known = [{series.name for series in reading.series if series.known == concept.name} for concept in reading.concepts]
-    parts += [torch.tensor([group in few for group in groups]) for few in known]
-    found = means(shift, read.cases, parts, bootstrap)
-    pairs = [(layer, target) for layer in read.layers for target in read.targets]
-    rows = [
-        PatchedRow(series=name, layer=layer, target=target, shift=estimate,
-                   share=float(share[part, i].mean()), mass=float(mass[part, i].mean()))
-        for name, part, each in zip(names, parts, found, strict=False)
-        for i, ((layer, target), estimate) in enumerate(zip(pairs, each.estimates(level, "nats"), strict=True))
-    ]  # fmt: skip
-    return rows, _separated(found[0], found[-2], found[-1], pairs, level)
-
-
-def _separated(
-    asked: Mean, first: Mean, second: Mean, pairs: Sequence[tuple[int, int]], level: float
-) -> list[Separation]:  # fmt: skip
-    apart = benjamini_hochberg((first - second).estimates(level, "nats"))
-    place = ((asked - second) / (first - second)).estimates(level, neutral=math.nan)
-    return [Separation(layer=layer, target=target, apart=a, place=b)
-            for (layer, target), a, b in zip(pairs, apart, place, strict=True)]  # fmt: skip
-
-
-def _bootstrap(reading: ReadingFile) -> Bootstrap:
-    return Bootstrap(reading.bootstrap.replicates, reading.bootstrap.level, reading.seed)
-
-
 def _as_it_is(lm: LM, asked: Question, logp: Float[Tensor, " 2"]) -> AskedQuestion:
     first, second = (tuple(form.text for form in forms if not form.left_out) for forms in asked.forms)
     return AskedQuestion(
@@ -211,16 +170,15 @@ def _probed(reading: ReadingFile, read: Read, parts: Parts) -> list[ProbeRow]:
     made = [parts.of(f"probe of {layer}", lambda m=m: layer_told(m)) for m, layer in enumerate(read.layers)]
     found = Probed(*(torch.tensor([layer[k] for layer in made]).T for k in range(3)))
     level, all_ = reading.bootstrap.level, torch.ones(len(told), dtype=torch.bool)
-    by_word = [Case(case.id, "", "reading", group="", cluster=case.name.lower()) for case in told]
     accuracy, control, gain = (
-        means(values, by_word, [all_], _bootstrap(reading))[0].estimates(level, "", neutral)
+        means(values, told, [all_], drawing(reading))[0].estimates(level, "", neutral)
         for values, neutral in ((found.correct, 0.5), (found.control, 0.5), (found.correct - found.control, 0.0))
     )
     gain = benjamini_hochberg(gain)
     rest = [read.cases[i] for i in others]
     names = list(dict.fromkeys(case.group for case in rest))
     members = [torch.tensor([case.group == name for case in rest]) for name in names]
-    shares = [each.estimates(level, "", 0.5) for each in means(found.shares, rest, members, _bootstrap(reading))]
+    shares = [each.estimates(level, "", 0.5) for each in means(found.shares, rest, members, drawing(reading))]
     return [
         ProbeRow(layer=layer, accuracy=accuracy[i], control=control[i], selectivity=gain[i],
                  shares={name: each[i] for name, each in zip(names, shares, strict=True)})
