@@ -56,8 +56,8 @@ def test_what_is_told_where_they_are_apart(tmp_path) -> None:
 
 def test_sentences_that_move_it_to_the_other_side_are_told_and_listed(tmp_path) -> None:
     found = _apart(2.0, 0.01)
-    (line,) = [line for line in represented.summary(found) if line.startswith("Not all")]
-    assert "to one side: of asked 1 towards up and 2 towards down (table of sentences)." in line
+    (line,) = [line for line in represented.summary(found) if line.startswith("Sentences of one kind")]
+    assert "to the same side (asked: 1 towards up, 2 towards down); a table lists them." in line
     page = represented.build(found)
     assert [row for row in page.sentences.rows if row[0] == "asked"] == [
         ("asked", "asked 1 {word}", "+0.50"), *[("asked", "asked -1 {word}", "−0.50")] * 2]  # fmt: skip

@@ -33,8 +33,10 @@ def differing(found: Represented, pair: Separation) -> str:
     for series, told in _by_text(found, pair).items():
         up, down = (sum(sign * value > 0 for _, value in told) for sign in (1, -1))
         if up and down:
-            mixed.append(f"of {series} {up} towards {first} and {down} towards {second}")
-    return f"Not all sentences move it to one side: {'; '.join(mixed)} (table of sentences)." if mixed else ""
+            mixed.append(f"{series}: {up} towards {first}, {down} towards {second}")
+    if not mixed:
+        return ""
+    return f"Sentences of one kind do not all move it to the same side ({'; '.join(mixed)}); a table lists them."
 
 
 def sentences(found: Represented, pair: Separation) -> Table:
