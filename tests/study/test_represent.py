@@ -134,18 +134,36 @@ def test_the_shipped_reading_holds_together() -> None:
         assert len({word for prompt in series.prompts for word in prompt.words}) >= 5
 
 
+def test_the_paper_reading_keeps_to_the_paper() -> None:
+    paper = load_reading("race_or_colour_paper")
+    assert (paper.layers, paper.targets, paper.probe.folds, paper.free) == ("all", (2,), 0, None)
+    (question,) = paper.questions
+    assert (question.placeholder, question.occurrence) == ("something", -1)
+    assert [concept.forms for concept in paper.concepts] == [(" race",), (" color",)]
+    for series, labels in zip(
+        paper.series[:3], (("black", "white"), ("black", "white"), ("Jamal", "Emily")), strict=True
+    ):
+        assert len(series.prompts) == 20
+        orders = [[each.text.index(word) for word in (*labels, "honest", "cruel")] for each in series.prompts[:4]]
+        if series.name != "said to be colours":
+            assert [(black < white, good < bad) for black, white, good, bad in orders] == [
+                (True, True), (False, False), (True, True), (True, False)]  # fmt: skip
+
+
 @pytest.mark.models
-def test_the_shipped_reading_can_be_put_to_a_real_tokenizer(models_dir) -> None:
+@pytest.mark.parametrize(
+    ("name", "forms"), [("race_or_colour", [" race", " Race", " racial"]), ("race_or_colour_paper", [" race"])]
+)
+def test_shipped_readings_can_be_put_to_a_real_tokenizer(models_dir, name: str, forms: list[str]) -> None:
     from transformers import AutoTokenizer
 
     lm = tiny_lm("gpt2", tokenizer=AutoTokenizer.from_pretrained(models_dir / "tokenizers" / "gpt2"))
-    shipped = load_reading("race_or_colour")
+    shipped = load_reading(name)
     race, colour = (concept.forms for concept in shipped.concepts)
-    for each in (*shipped.questions, shipped.free):
-        assert each is not None
+    for each in (*shipped.questions, *([shipped.free] if shipped.free else [])):
         case = Case("question", each.prompt, "reading", answer_prefix=each.answer)
         asked = question(lm, case, each.placeholder, each.occurrence, (race, colour))
-        assert [form.text for form in asked.forms[0] if not form.left_out][:3] == [" race", " Race", " racial"]
+        assert [form.text for form in asked.forms[0] if not form.left_out][:3] == forms
     for series in shipped.series:
         for text, word in (written for prompt in series.prompts for written in prompt.written()):
             assert place_of(lm, Case("prompt", text, "reading"), word).matched == f" {word}"
