@@ -18,6 +18,7 @@ from evenhand.lm.batches.logits import context_length
 from evenhand.lm.batches.prefix import Prefix
 from evenhand.lm.batches.resume import States, resumed
 from evenhand.lm.batches.variants import Variant
+from evenhand.lm.generation import decoding
 from evenhand.lm.generation.generate import generate
 from evenhand.lm.generation.sampling import Sampling
 from evenhand.lm.model import LM
@@ -76,6 +77,33 @@ def test_answers_next_tokens_and_branches_are_those_of_prefixes_run_alone(family
     for row, tail, logp in zip((1, 0, 1), tails, opened, strict=True):
         expected = next_logp(lm.model, [*prompts[row], *tail], _prefixes(lm), 50.0, 0.01)
         torch.testing.assert_close(logp.double(), expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(("family", "start"), [("llama", True), ("gpt2", False), ("mistral", True)])
+def test_caches_tell_what_reading_anew_tells(family: str, start: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    lm = tiny_lm(family)
+    lm.tokenizer.bos_token = "[CLS]" if start else None
+
+    def found() -> tuple[torch.Tensor, torch.Tensor, list[list[tuple[int, ...]]], torch.Tensor]:
+        with EDIT.applied(lm):
+            prompts = [encode(lm, prompt, whole=start).ids for prompt in PROMPTS]
+            prefix = Prefix.open(lm, prompts)
+            after = torch.cat([prefix.logp, prefix.extend([1, 0, 1, 1], [(7, 9), (), (11,), (7, 9, 3)])])
+            said = generate(lm, CASES, Sampling(2, 1.0, max_new_tokens=4))
+            return (torch.cat(score_options(lm, CASES)[0]), torch.tensor(score_texts(lm, TEXTS)[0].logp.tolist()),
+                    [[each.tokens for each in few] for few in said], after)  # fmt: skip
+
+    def never(*args: object) -> None:
+        raise AssertionError("read anew")
+
+    with monkeypatch.context() as cached:
+        cached.setattr(decoding, "read_again", never)
+        quick = found()
+    monkeypatch.setattr(decoding.SelfDebiased, "_behind", lambda *args: None)
+    slow = found()
+    assert quick[2] == slow[2]
+    for one, other in zip((*quick[:2], quick[3]), (*slow[:2], slow[3]), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=0)
 
 
 def test_with_other_edits_they_hold_behind_the_prefixes_too() -> None:

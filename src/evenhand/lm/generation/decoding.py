@@ -8,12 +8,12 @@ With p(w | x) the model's next-token distribution after the tokens x, and prefix
 
 Source: Schick, Udupa and Schütze 2021 (TACL 9, arXiv 2103.00453): λ = 50, ε = 0.01.
 `evenhand.lm.generation.self_debias` is the same for transformers' own `generate`. Here p′ takes the place of p wherever
-our scoring asks for logits: every place of options, whole texts, numbers and answers. What a place has read is told by
-the tokens that its attention mask shows it (those behind a cache are kept with the cache), and read again behind each
-prefix: what texts begin with in common once, where attention is full, and nothing cached. That is exact in windows,
-packed rows and caches, and slow: K prefixes take more than K + 1 times as long, and a token of a long answer as long as
-the whole text before it. The prefix comes before all a model reads, a chat template included, after its start token;
-the context is shorter by the longest prefix.
+our scoring asks for logits: every place of options, whole texts, numbers and answers. Caches tell what follows the
+prefixes (`evenhand.lm.generation.behind`), so K prefixes take about K + 1 times as long. Where a pass goes on over a
+cache of which they know nothing, what a place has read is told by the tokens that its attention mask shows it (those
+behind a cache are kept with the cache), and read again behind each prefix: exact in windows, packed rows and caches,
+and slow. The prefix comes before all a model reads, a chat template included, after its start token; the context is
+shorter by the longest prefix.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from evenhand.lm.batches.batching import Work, in_batches
 from evenhand.lm.batches.logits import forward_to_learn
 from evenhand.lm.batches.packed import PackedRow, joins, packable, packed_inputs
 from evenhand.lm.batches.remembering import remember, remembered
+from evenhand.lm.generation.behind import Tokens, behind, read_behind
 from evenhand.lm.model import LM
 
-Tokens = tuple[int, ...]
 _NEXT = -1
 """Stands for whatever follows a text."""
 
@@ -47,12 +47,6 @@ def debiased(
     logp = torch.log_softmax(logits, dim=-1, dtype=torch.float32)
     excess = (biased.to(logp.device) - logp.exp()).clamp_min(0)
     return torch.log_softmax(logp + (-decay * excess).clamp_min(math.log(epsilon)), dim=-1)
-
-
-def behind(prefix: Tokens, read: Tokens, starts: frozenset[int]) -> Tokens:
-    """Return the prefix and what was read; a start token stays in front."""
-    first = 1 if read and read[0] in starts else 0
-    return read[:first] + prefix + read[first:]
 
 
 class Decoding(Protocol):
@@ -90,8 +84,11 @@ class SelfDebiased:
         logits: Float[Tensor, "k vocab"],
     ) -> Float[Tensor, "k vocab"]:  # fmt: skip
         """Return log p′ at the wanted places."""
-        read = tokens_read(inputs, rows, at)
-        biased = torch.zeros_like(logits, dtype=torch.float32)
+        found = self._behind(lm, inputs, rows, at)
+        if found is not None:
+            biased = torch.stack([each.softmax(-1, dtype=torch.float32) for each in found]).amax(0)
+            return debiased(logits, biased, self.decay, self.epsilon)
+        read, biased = tokens_read(inputs, rows, at), torch.zeros_like(logits, dtype=torch.float32)
 
         def take(numbers: Int[Tensor, " n"], found: Float[Tensor, "n vocab"]) -> None:
             numbers = numbers.to(biased.device)
@@ -102,6 +99,15 @@ class SelfDebiased:
             for prefix in self.prefixes:
                 read_again(lm, [behind(prefix, each, self.starts) for each in read], take)
         return debiased(logits, biased, self.decay, self.epsilon)
+
+    def _behind(
+        self, lm: LM, inputs: dict[str, Any], rows: Int[Tensor, " k"], at: Int[Tensor, " k"]
+    ) -> list[Float[Tensor, "k vocab"]] | None:
+        """The logits behind each prefix, as far as caches tell them."""
+        if (cache := inputs.get("past_key_values")) is not None:
+            _with_cached(cache, inputs["input_ids"], inputs["attention_mask"])
+        with decoded(lm, None):
+            return read_behind(lm, inputs, rows, at, self.prefixes, self.starts, packable(lm))
 
 
 def read_again(

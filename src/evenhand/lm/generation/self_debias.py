@@ -20,7 +20,8 @@ from torch import Tensor
 from transformers import DynamicCache, LogitsProcessor
 
 from evenhand.core.errors import CannotRun, UsageError
-from evenhand.lm.generation.decoding import Tokens, behind, debiased
+from evenhand.lm.generation.behind import Tokens, behind
+from evenhand.lm.generation.decoding import debiased
 
 
 class SelfDebias(LogitsProcessor):
