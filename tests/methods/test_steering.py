@@ -142,6 +142,7 @@ def test_the_study_file_of_the_card_is_one(tmp_path: Path) -> None:
         ({"window": [2, 1]}, "is empty"),
         ({"window": [0, 9]}, "no layer 9"),
         ({"contrast": [["Race", "Color"]], "words": ["black"]}, "stands nowhere"),
+        ({"words": ["black", "white", "Black"]}, "'Black' is there twice, and would be changed twice"),
     ],
 )
 def test_settings_without_meaning_are_refused(settings: dict[str, object], why: str) -> None:

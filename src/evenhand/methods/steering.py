@@ -136,6 +136,10 @@ class Steering:
             )
         if self.contrast == "race_or_colour" and not self.words:
             raise UsageError("steering: contrast 'race_or_colour' is about `words`; give some, such as black and white")
+        for i, word in enumerate(self.words):
+            if word.casefold() in [other.casefold() for other in self.words[:i]]:
+                raise UsageError(f"steering: {word!r} is there twice, and would be changed twice: words are found with "
+                                 "and without capitals; give it once, in small letters")  # fmt: skip
 
     @property
     def space(self) -> None:
