@@ -29,9 +29,10 @@ class Steer(Edit):
     """Change the stream h after each of some blocks, at all tokens or at some words, everywhere or in prompts alone.
 
     With vector v, centre c and strength s:  add  h + s v;  replace  h + s (v − h);  level  h − s ((h − c)·v̂) v̂, which
-    for s = 1 gives every token the same part along v, that of c. A word is found with or
-    without capitals and changed at its last token, where alone a causal model knows of it. Which block is which layer,
-    and which stack of an encoder–decoder model: `evenhand.lm.states.residual`.
+    for s = 1 gives every token the same part along v, that of c. A word is found with or without capitals and changed
+    at its last token, where alone a causal model knows of it; whether it goes on ("blackboard") is known in prompts,
+    where it is left alone then, but not in what is said behind them (`evenhand.lm.states.occurrences`). Which block is
+    which layer, and which stack of an encoder–decoder model: `evenhand.lm.states.residual`.
 
     With `prompt_only` what comes after a prompt is left alone: the model's own answer, and options scored behind (or,
     by a masked model, within) a prompt, from the first token that is scored on. What is only read is prompt: all turns
