@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, cast
@@ -170,8 +171,9 @@ def _probed(reading: ReadingFile, read: Read, parts: Parts) -> list[ProbeRow]:
     made = [parts.of(f"probe of {layer}", lambda m=m: layer_told(m)) for m, layer in enumerate(read.layers)]
     found = Probed(*(torch.tensor([layer[k] for layer in made]).T for k in range(3)))
     level, all_ = reading.bootstrap.level, torch.ones(len(told), dtype=torch.bool)
+    by_word = [replace(case, group="", cluster=case.name.lower()) for case in told]
     accuracy, control, gain = (
-        means(values, told, [all_], drawing(reading))[0].estimates(level, "", neutral)
+        means(values, told, [all_], drawing(reading), by_word)[0].estimates(level, "", neutral)
         for values, neutral in ((found.correct, 0.5), (found.control, 0.5), (found.correct - found.control, 0.0))
     )
     gain = benjamini_hochberg(gain)

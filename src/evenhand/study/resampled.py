@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from evenhand.core.bootstrap import Bootstrap, interval, p_value
+from evenhand.core.bootstrap import FEWEST, Bootstrap, interval, p_value
 from evenhand.core.case import Case
 from evenhand.core.estimate import Estimate
 
@@ -45,18 +45,33 @@ class Mean:
 
 def means(
     values: Float[Tensor, "case column"], cases: Sequence[Case], kept: Sequence[Bool[Tensor, " case"]],
-    bootstrap: Bootstrap,
+    bootstrap: Bootstrap, crossed: Sequence[Case] | None = None,
 ) -> list[Mean]:  # fmt: skip
-    """Return the mean of each of the chosen parts of the cases; all share their draws, so they can be compared."""
+    """Return the mean of each of the chosen parts of the cases; all share their draws, so they can be compared.
+
+    `crossed` are the same cases with other clusters, such as their words beside their sentences: both are drawn, apart
+    from each other (Owen and Eckles, 2012: rather too wide than too narrow), where there are enough of them.
+    """
     values, parts = values.double(), torch.stack([each.double() for each in kept])
     one = (parts @ values) / parts.sum(1, keepdim=True)
+    weights, few = bootstrap.weights(cases), {case.cluster for case in crossed or ()}
+    if crossed is not None and len(few) >= FEWEST:
+        again = replace(bootstrap, seed=bootstrap.seed + 1).weights(crossed)
+        weights = (first * second for first, second in zip(_all(weights), _all(again), strict=True))
     drawn: list[Tensor] = []
-    for weights in bootstrap.weights(cases):
-        here = weights[:, None] * parts  # [boot, part, case]
+    for each in weights:
+        here = each.reshape(-1, len(cases))[:, None] * parts  # [boot, part, case]
         drawn.append((here @ values) / here.sum(2, keepdim=True))
     replicates = torch.cat(drawn)
     found: list[Mean] = []
     for i, part in enumerate(kept):
         clusters = {case.cluster for case, weight in zip(cases, part, strict=True) if weight}
-        found.append(Mean(one[i], replicates[:, i], int(part.sum()), len(clusters)))
+        count = min(len(clusters), len(few)) if len(few) >= FEWEST else len(clusters)
+        found.append(Mean(one[i], replicates[:, i], int(part.sum()), count))
     return found
+
+
+def _all(weights: Iterable[Float[Tensor, "boot case"]]) -> Iterator[Float[Tensor, " case"]]:
+    """Weights one by one, whatever the chunks."""
+    for chunk in weights:
+        yield from chunk
