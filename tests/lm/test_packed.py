@@ -57,7 +57,9 @@ def test_what_begins_alike_is_forwarded_once() -> None:
 
 
 def test_rows_are_trees_written_depth_first() -> None:
-    packed = pack([Continuations((1, 2, 3), ((4, 5), (4, 6, 7)), (0, 0)), Continuations((1, 2), ((9, 8),), (-1,), True)])
+    packed = pack(
+        [Continuations((1, 2, 3), ((4, 5), (4, 6, 7)), (0, 0)), Continuations((1, 2), ((9, 8),), (-1,), True)]
+    )
     (row,) = packed.rows
     assert row.tokens == [1, 2, 9, 3, 4, 6]
     assert row.depth == [0, 1, 2, 2, 3, 4]
