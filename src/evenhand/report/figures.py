@@ -138,7 +138,6 @@ def transfer(cells: Sequence[Judged], view: View, subject: Literal["edit", "rand
     columns = [(c, o) for c in facts.contexts for o in facts.others]
     labels = [f"{c} · {o}" if len(facts.others) > 1 else c for c, o in columns]
     grid = [[_square(cell, c, o, view, subject) for c, o in columns] for cell in cells]
-    z = [[square.z for square in line] for line in grid]
     both = [
         s.z
         for cell in cells
@@ -149,14 +148,49 @@ def transfer(cells: Sequence[Judged], view: View, subject: Literal["edit", "rand
     most = max([0.5, *(abs(v) for v in both if v is not None)])
     what = "Change in the size of the gap" if view == "change" else "Gap that remains"
     who = "the edit" if subject == "edit" else "the random edit of the same size"
+    frames = [(i, j) for i, cell in enumerate(cells) for j, (c, _) in enumerate(columns)
+              if c in {finding.place.context for finding in cell.judgement.home}]  # fmt: skip
+    rows = [cell.fitted for cell in cells]
+    alt = f"{what} under {who}; rows: fitted on, columns: measured on. {loudest(grid, rows, labels)}"
+    return heat_map(Map(labels, rows, grid, most, frames, alt))
+
+
+@dataclass(frozen=True)
+class Square:
+    """One square of a heat map."""
+
+    z: float | None
+    """Its number; None where there is none, and `text` says why."""
+    text: str
+    hover: str
+
+
+@dataclass(frozen=True)
+class Map:
+    """What a heat map shows: a square for each row and column."""
+
+    columns: Sequence[str]
+    rows: Sequence[str]
+    squares: Sequence[Sequence[Square]]
+    most: float
+    """The value, of either sign, that has the fullest colour."""
+    frames: Sequence[tuple[int, int]]
+    """Row and column of the squares that have a frame."""
+    alt: str
+
+
+def heat_map(shown_: Map) -> Figure:
+    """Return a heat map with a number in each square; numbers below 0 are green, above 0 red."""
+    labels, grid = shown_.columns, shown_.squares
     head = 22 + 16 * max(text(label, 11).count("<br>") + 1 for label in labels)
     return {
-        "alt": f"{what} under {who}; rows: fitted on, columns: measured on. " + _loudest(grid, cells, labels),
-        "height": 44 + head + 48 * len(cells),
-        "minWidth": [112 + 58 * len(labels), _narrow(labels, cells)],
+        "alt": shown_.alt,
+        "height": 44 + head + 48 * len(grid),
+        "minWidth": [112 + 58 * len(labels), _narrow(labels, shown_.rows)],
         "data": [{
-            "type": "heatmap", "z": z, "x": list(range(len(labels))), "y": list(range(len(cells))),
-            "zmin": -most, "zmax": most, "xgap": 2, "ygap": 2, "showscale": False,
+            "type": "heatmap", "z": [[square.z for square in line] for line in grid],
+            "x": list(range(len(labels))), "y": list(range(len(grid))),
+            "zmin": -shown_.most, "zmax": shown_.most, "xgap": 2, "ygap": 2, "showscale": False,
             "colorscale": [[0, "@fell"], [0.5, "@none"], [1, "@rose"]],
             "text": [[square.text if square.z is not None else "" for square in line] for line in grid],
             "texttemplate": "%{text}",
@@ -166,46 +200,38 @@ def transfer(cells: Sequence[Judged], view: View, subject: Literal["edit", "rand
         }],
         "layout": {
             "margin": {"t": head, "b": 10, "r": 6}, "annotations": _blanks(grid),
-            "shapes": [_frame(i, j) for i, cell in enumerate(cells) for j, (c, _) in enumerate(columns)
-                       if c in {finding.place.context for finding in cell.judgement.home}],
+            "shapes": [_frame(i, j) for i, j in shown_.frames],
             "xaxis": {"side": "top", "tickvals": list(range(len(labels))), "ticktext": [text(w, 11) for w in labels],
                       "tickangle": 0, "showgrid": False, "zeroline": False, "fixedrange": True,
                       "automargin": True},
-            "yaxis": rows_axis([cell.fitted for cell in cells]),
+            "yaxis": rows_axis(shown_.rows),
         },
     }  # fmt: skip
 
 
-def _narrow(labels: Sequence[str], cells: Sequence[Judged]) -> int:
+def _narrow(labels: Sequence[str], rows: Sequence[str]) -> int:
     """The width of a map on a phone: as small as its labels and numbers allow."""
     column = max(len(line) for label in labels for line in text(label, 11).split("<br>"))
-    row = max(len(line) for cell in cells for line in text(cell.fitted).split("<br>"))
+    row = max(len(line) for name in rows for line in text(name).split("<br>"))
     return 14 + 6 * row + max(43, 6 * column) * len(labels)
 
 
-@dataclass(frozen=True)
-class _Square:
-    z: float | None
-    text: str
-    hover: str
-
-
-def _square(cell: Judged, context: str, other: str, view: View, subject: str) -> _Square:
+def _square(cell: Judged, context: str, other: str, view: View, subject: str) -> Square:
     """One square of the heat map."""
     facts, place = cell.facts, Place(context, "", other)
     head = f"fitted on {text(cell.fitted, 40)}<br>measured on {text(context, 40)}"
     if not answers(facts, place, "base"):
-        return _Square(None, "no answer", f"{head}<br>the model does not do the task here: no statement")
+        return Square(None, "no answer", f"{head}<br>the model does not do the task here: no statement")
     if subject == "edit" and not answers(facts, place, "edit"):
-        return _Square(None, "broken", f"{head}<br>the edit stopped the model from doing the task here")
+        return Square(None, "broken", f"{head}<br>the edit stopped the model from doing the task here")
     if facts.unedited and (view == "change" or subject == "random"):
-        return _Square(None, "no edit", f"{head}<br>nothing was changed")
+        return Square(None, "no edit", f"{head}<br>nothing was changed")
     change, signed = facts.change(place, subject), facts.gap(place, subject)
     before, after = facts.size(place, "base"), facts.size(place, subject)
     sign = words.against(1.0, facts.contexts[context].favourable)
     value = change.value if view == "change" else sign * signed.value
     if math.isnan(value):
-        return _Square(None, words.UNDEFINED, f"{head}<br>undefined")
+        return Square(None, words.UNDEFINED, f"{head}<br>undefined")
     q = "" if math.isnan(change.q) else f", q {words.q(change.q)}"
     beyond = facts.beyond(place) if subject == "edit" else NOTHING
     hover = (
@@ -217,10 +243,10 @@ def _square(cell: Judged, context: str, other: str, view: View, subject: str) ->
     )
     certain = shown(change if view == "change" else signed)
     number = words.number(value, sign=view == "change")
-    return _Square(finite(value), f"<b>{number}</b>" if certain else f"({number})", hover)
+    return Square(finite(value), f"<b>{number}</b>" if certain else f"({number})", hover)
 
 
-def _blanks(grid: Sequence[Sequence[_Square]]) -> list[dict[str, Any]]:
+def _blanks(grid: Sequence[Sequence[Square]]) -> list[dict[str, Any]]:
     """Words in the squares that have no number."""
     return [
         {"x": j, "y": i, "text": square.text, "showarrow": False, "font": {"size": 10, "color": "@muted"}}
@@ -236,10 +262,10 @@ def _frame(row: int, column: int) -> dict[str, Any]:
             "line": {"color": "@text", "width": 2}}  # fmt: skip
 
 
-def _loudest(grid: Sequence[Sequence[_Square]], cells: Sequence[Judged], labels: Sequence[str]) -> str:
+def loudest(grid: Sequence[Sequence[Square]], rows: Sequence[str], labels: Sequence[str]) -> str:
     """The largest number of a heat map, for readers who do not see it."""
     known = [(abs(s.z), i, j) for i, line in enumerate(grid) for j, s in enumerate(line) if s.z is not None]
     if not known:
         return "No square has a number."
     value, i, j = max(known)
-    return f"Largest: {words.number(grid[i][j].z or value)} fitted on {cells[i].fitted}, measured on {labels[j]}."
+    return f"Largest: {words.number(grid[i][j].z or value)} fitted on {rows[i]}, measured on {labels[j]}."

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from evenhand.core.compared import Comparisons
 from evenhand.core.errors import CannotRun, UsageError
 from evenhand.core.explained import Overlap
 from evenhand.core.frozen import Record
@@ -29,6 +30,8 @@ class Run:
     missing: tuple[CellRef, ...]
     overlap: Overlap | None = None
     """Which of its edits share units; absent while it is not finished, and in runs of earlier versions."""
+    beyond: Comparisons | None = None
+    """What its edits did beyond their controls; absent too where none has any."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +85,9 @@ def _run(folder: Path) -> Run:
             cells.append((ref, _read(file, CellRecord)))
         else:
             missing.append(ref)
-    shared = folder / "overlap.json"
-    return Run(record, tuple(cells), tuple(missing), _read(shared, Overlap) if shared.is_file() else None)
+    shared, beyond = folder / "overlap.json", folder / "beyond.json"
+    return Run(record, tuple(cells), tuple(missing), _read(shared, Overlap) if shared.is_file() else None,
+               _read(beyond, Comparisons) if beyond.is_file() else None)  # fmt: skip
 
 
 def _audit(folder: Path) -> Audit:

@@ -9,6 +9,7 @@ from pathlib import PurePath
 from typing import Any, cast
 
 from evenhand import find
+from evenhand.core.asked import entries
 from evenhand.core.record import CellRecord, CellRef, RunRecord
 from evenhand.report import words
 
@@ -24,6 +25,8 @@ class Method:
     """Settings, sizes and layers that are not its defaults."""
     about: str = ""
     """What it does, in its own words; empty where its file is not at hand."""
+    beside: bool = False
+    """Whether it is there only for others to be set against."""
 
     @property
     def label(self) -> str:
@@ -32,18 +35,23 @@ class Method:
 
     @property
     def control(self) -> bool:
-        """Whether it picks at random: no remedy but a yardstick."""
+        """Whether it is no remedy but a yardstick: it picks at random, or is there only for others."""
+        return self.beside or self.picks
+
+    @property
+    def picks(self) -> bool:
+        """Whether it picks units at random."""
         return self.name == CONTROL
 
 
 def methods(run: RunRecord) -> Callable[[CellRef, CellRecord | None], Method]:
     """Return how to call the method of a cell; of a cell that is not there yet, only its name is known."""
-    asked = cast("list[dict[str, Any]]", run.config.get("methods", []))
+    asked = [entry for entry, _ in entries(cast("list[dict[str, Any]]", run.config.get("methods", [])))]
 
     def method(ref: CellRef, record: CellRecord | None) -> Method:
         fits = [entry for entry in asked if record and _asked_for(entry, record, run.config.get("sizes"))]
         entry = max(fits, key=lambda entry: len(entry.get("settings", {}))) if fits else {}
-        return Method(_short(ref.method), tuple(_differs(entry)), find.summary("methods", ref.method))
+        return Method(_short(ref.method), tuple(_differs(entry)), find.summary("methods", ref.method), ref.control)
 
     return method
 
@@ -88,6 +96,12 @@ def model_names(run: RunRecord) -> list[str]:
     return [
         next((level[i] for level in levels if level.count(level[i]) == 1), levels[-1][i]) for i in range(len(written))
     ]
+
+
+def source(run: RunRecord) -> Callable[[str], str]:
+    """Return how to call a model by its source."""
+    names = dict(zip((str(model["source"]) for model in run.models), model_names(run), strict=True))
+    return lambda written: names.get(written) or words.label(written)
 
 
 def models(run: RunRecord) -> Callable[[CellRef, CellRecord | None], str]:

@@ -79,7 +79,7 @@ def _speechless(tried: Sequence[Cell]) -> str:
 
 def luck(cells: Sequence[Cell]) -> str:
     """Return how often units picked at random got the verdict that the gap fell; empty where they never did."""
-    told = [cell.verdict.judgement.kind for cell in cells if cell.called.method.control]
+    told = [cell.verdict.judgement.kind for cell in cells if cell.called.method.picks]
     told = [kind for kind in told if kind not in (*UNABLE, "nothing", "size_zero")]
     lucky = sum(kind in FELL for kind in told)
     if not lucky:

@@ -11,6 +11,7 @@ from evenhand.core.record import CellRef, RunRecord
 from evenhand.judge.facts import Facts, Place
 from evenhand.judge.verdict import answers
 from evenhand.report import figures, limits, naming, overview, provenance, tables
+from evenhand.report.beyond import Against, against
 from evenhand.report.cells import Called, Cell, cell
 from evenhand.report.figures import Figure, Judged, fitted, where
 from evenhand.report.load import Run
@@ -39,6 +40,7 @@ class Page:
     luck: str = ""
     summary: Table = EMPTY
     transfer: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    against: Against = field(default_factory=Against)
     shared: Shares = field(default_factory=Shares)
     limits: list[str] = field(default_factory=list[str])
     rules: list[str] = field(default_factory=list[str])
@@ -90,6 +92,8 @@ def build(run: Run) -> Page:
     page.models = [_model(page, i, name) for i, name in enumerate(dict.fromkeys(c.called.model for c in page.cells))]
     page.summary = overview.summary(page.cells, page.goal)
     page.transfer = _transfers(page, repeated)
+    if run.beyond is not None:
+        page.against = against(page.draw, record, run.beyond.compared, naming.source(record))
     page.shared = _shared(page, run)
     page.luck = overview.luck(page.cells)
     page.limits = limits.of(run, [c.judged for c in page.cells], page.luck)
@@ -115,7 +119,7 @@ def _model(page: Page, index: int, name: str) -> dict[str, Any]:
     """One model: its best method, and its gaps before any edit."""
     cells = [cell for cell in page.cells if cell.called.model == name]
     facts = cells[0].judged.facts
-    methods = list(dict.fromkeys(cell.called.method for cell in cells))
+    methods = list(dict.fromkeys(cell.called.method for cell in cells if not cell.judged.ref.control))
     at = {(cell.called.where, cell.called.method): cell for cell in cells}
     names = dict.fromkeys(cell.called.where for cell in cells)
     return {

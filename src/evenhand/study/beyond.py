@@ -144,10 +144,18 @@ def _numbers(
             )
 
 
+def beyond_all(change: Estimate, more: Mapping[str, Estimate]) -> float:
+    """Return p that an edit changed nothing, or no more than one of its controls in the direction of its change.
+
+    The largest p of all (an intersection–union test); 1 where a control changed it as much; NaN where one is unknown.
+    """
+    ps = [change.p, *(each.p for each in more.values())]
+    if any(math.isnan(p) for p in ps):
+        return math.nan
+    return 1.0 if any(each.value * change.value <= 0 for each in more.values()) else max(ps)
+
+
 def _beyond(change: Repeated, controls: dict[str, Estimate], more: dict[str, Estimate]) -> Beyond:
-    row, own = change.row, change.row.estimate
-    ps = [own.p, *(each.p for each in more.values())]
-    less = any(each.value * own.value <= 0 for each in more.values())
-    p = math.nan if any(math.isnan(each) for each in ps) else 1.0 if less else max(ps)
-    return Beyond(measure=row.measure, key=row.key, context=row.context, groups=row.groups, change=own,
-                  runs=change.runs, controls=controls, more=more, p=p)  # fmt: skip
+    row = change.row
+    return Beyond(measure=row.measure, key=row.key, context=row.context, groups=row.groups, change=row.estimate,
+                  runs=change.runs, controls=controls, more=more, p=beyond_all(row.estimate, more))  # fmt: skip

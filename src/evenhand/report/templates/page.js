@@ -150,6 +150,9 @@
     if (section && section.querySelector(".choice")) picker(section, ".choice", [[`${id}-${key}`, key]]);
   }
 
+  const beyond = document.getElementById("beyond");
+  if (beyond) picker(beyond, ".choice", [["beyond-of", "of"], ["beyond-measured", "measured"]]);
+
   const detail = document.getElementById("detail");
   if (detail) {
     for (const cell of detail.querySelectorAll(".cell")) {

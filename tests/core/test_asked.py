@@ -1,0 +1,48 @@
+"""What a study's methods come to: values that are varied, and controls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from evenhand.core.asked import asked, entries
+
+METHOD: dict[str, Any] = {
+    "name": "unlearning",
+    "settings": {"steps": 5},
+    "vary": {"groups": [["a"], ["b"]], "lr": [0.1, 0.2]},
+    "controls": [
+        {"label": "random tokens", "settings": {"spans": "random"}},
+        {"label": "noise", "name": "equal_damage", "settings": {"permille": 9}},
+    ],
+}
+
+
+def test_every_combination_of_varied_values_is_a_method() -> None:
+    found = asked([METHOD])
+    assert [each.varied for each in found] == [
+        {"groups": ["a"], "lr": 0.1},
+        {"groups": ["a"], "lr": 0.2},
+        {"groups": ["b"], "lr": 0.1},
+        {"groups": ["b"], "lr": 0.2},
+    ]
+    assert found[3].entry == {"name": "unlearning", "settings": {"steps": 5, "groups": ["b"], "lr": 0.2}}
+
+
+def test_a_control_is_the_method_with_other_settings_or_another_method_with_its_own() -> None:
+    first = asked([METHOD])[0]
+    assert first.controls == {
+        "random tokens": {
+            "name": "unlearning",
+            "settings": {"steps": 5, "groups": ["a"], "lr": 0.1, "spans": "random"},
+        },
+        "noise": {"name": "equal_damage", "settings": {"permille": 9}},
+    }
+
+
+def test_entries_are_there_once_and_a_control_that_is_also_asked_for_is_no_mere_control() -> None:
+    alone = {"name": "equal_damage", "settings": {"permille": 9}}
+    found = entries([METHOD, alone])
+    assert len(found) == 4 + 1 + 4
+    assert [control for _, control in found] == [False] * 5 + [True] * 4
+    assert found[4][0] == alone
+    assert entries([{"name": "contrast"}]) == [({"name": "contrast", "settings": {}}, False)]
