@@ -16,6 +16,7 @@ from evenhand.scenarios._load import load_scenario
 from evenhand.study.config import (
     BootstrapConfig,
     BudgetConfig,
+    ControlConfig,
     GoalConfig,
     MethodConfig,
     ModelConfig,
@@ -31,7 +32,7 @@ from evenhand.study.utility import together
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "studies.md").read_text(encoding="utf-8")
-SHORT, FULL = re.findall(r"^```toml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+SHORT, FULL, CONTROLLED = re.findall(r"^```toml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 NEED_DATA = ("crispr", "unlearning")
 SHIPPED = [
     pytest.param(file, id=file.stem, marks=pytest.mark.data if file.stem in NEED_DATA else ())
@@ -41,6 +42,7 @@ TABLES = {
     "At the top": StudyConfig,
     "`[[models]]`": ModelConfig,
     "`[[methods]]`": MethodConfig,
+    "`controls` of a method": ControlConfig,
     "`[sample]`": SampleConfig,
     "`[split]`": SplitConfig,
     "`[reading]`": ReadingConfig,
@@ -109,6 +111,13 @@ def test_the_full_example(tmp_path: Path) -> None:
     assert len(specs(config, Made({"source": "one"}, scenario, utility))) == 36
 
 
+def test_the_example_of_controls(tmp_path: Path) -> None:
+    config = loaded(SHORT.split("[[methods]]")[0] + CONTROLLED, tmp_path)
+    assert [each.varied for each in config.asked] == [{"groups": ["women"]}, {"groups": ["Muslims"]}]
+    assert list(config.asked[0].controls) == ["random tokens of the same texts", "noise of equal damage"]
+    assert len(config.entries) == 2 + 2 + 1
+
+
 @pytest.mark.parametrize("file", SHIPPED)
 def test_a_shipped_study_can_run(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
@@ -126,7 +135,8 @@ def test_a_shipped_study_can_run(
     assert config.goal is not None or len(scenario.groups) > 1
     assert any(context.outcome == "sentence" for context in utility.contexts)
     cells = specs(config, Made({"source": "one"}, scenario, utility))
-    assert len(cells) == len(config.methods) * len(config.seeds) * len(fits(config, scenario))
+    assert len(cells) <= len(config.entries) * len(config.seeds) * len(fits(config, scenario))
+    assert len(cells) >= len(config.asked) * len(config.seeds) * len(fits(config, scenario))
     report = scenario.part("report", seed, shares, config.split.by)
     assert smallest_stratum(report.cases) >= FEWEST
     assert {case.context for case in report.cases} == {context.name for context in scenario.contexts}

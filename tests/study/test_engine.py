@@ -108,6 +108,7 @@ def test_nothing_that_makes_numbers_imports_code_that_does_not_count() -> None:
              if line.split(".")[0].split()[0] not in (*code.MAKES_NUMBERS, "find")}  # fmt: skip
     assert found == {
         "scenarios._load import load_scenario",  # its cases have a fingerprint in the cell
+        "scenarios._data import Source, read_json",  # the one file that is read is pinned by its contents
         "planted import BUNDLED, model_path, name_of",  # the model has one too
         "judge.facts import GAP",  # a measure's name, which stands in the cell
         "judge.facts import GAP, NOTHING",  # and an estimate that is none

@@ -35,11 +35,13 @@ def tell(
 
     judged = _judged(folder, records)
     page = render(folder) if records else None
-    best = _best(judged)
+    best = _best(folder, judged)
     checkpoint: Path | None = None
     not_baked: EvenhandError | None = None
     if not json_:
         _table(judged)
+        for line in _beyond(folder):
+            print(line)
         print(f"{'not finished' if not_run else 'finished'}: {folder}")
         if page:
             print(f"report: {page}")
@@ -52,13 +54,22 @@ def tell(
         failed = [_spec(each.spec) | {"reason": str(each.error)} for each in not_run]
         document({"run": str(folder), "report": str(page) if page else None, "cells": [_cell(*each) for each in judged],
                   "best": best.spec.hash if best else None, "checkpoint": str(checkpoint) if checkpoint else None,
-                  "not_run": failed})  # fmt: skip
+                  "beyond_controls": _beyond(folder), "not_run": failed})  # fmt: skip
     elif checkpoint and best:
         print(f"checkpoint: {checkpoint} ({best.spec.method} on {best.spec.fitted})")
     elif best:
         print(f"next: {_export_line(folder, best)}")
     if not_baked:
         raise not_baked
+
+
+def _beyond(folder: Path) -> list[str]:
+    """What edits did beyond their controls, a sentence for each method that has any."""
+    from evenhand.judge.beyond import outcomes, sentence
+    from evenhand.study.store import read_beyond, read_record
+
+    found = read_beyond(folder)
+    return [sentence(each) for each in outcomes(read_record(folder), found.compared)] if found else []
 
 
 def _export_line(folder: Path, best: CellRecord) -> str:
@@ -80,11 +91,14 @@ def _judged(folder: Path, records: Sequence[CellRecord]) -> list[tuple[Facts, Ju
     return [(each, judge(each)) for each in facts]
 
 
-def _best(judged: Sequence[tuple[Facts, Judgement]]) -> CellRecord | None:
+def _best(folder: Path, judged: Sequence[tuple[Facts, Judgement]]) -> CellRecord | None:
     """The saved edit that a checkpoint can hold and that removed the largest share of a gap.
 
     Beyond chance, and without breaking the model.
     """
+    from evenhand.study.store import read_record
+
+    controls = {ref.hash for ref in read_record(folder).cells if ref.control}
     fell = [
         (judgement.kind == "fell", judgement.removed, facts.cell)
         for facts, judgement in judged
@@ -92,6 +106,7 @@ def _best(judged: Sequence[tuple[Facts, Judgement]]) -> CellRecord | None:
         and facts.cell.edit
         and not facts.cell.run_time_only
         and facts.cell.spec.method != "random"
+        and facts.cell.spec.hash not in controls
         and all(harm.severity < 2 for harm in judgement.harms)
         and all(finding.status != "broken" for finding in judgement.away)
     ]

@@ -8,6 +8,7 @@ import json
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from evenhand.core.case import Case, Outcome
@@ -50,7 +51,7 @@ class Scenario:
     source: str = field(default="", compare=False)
     """Where it was read from; not part of the fingerprint."""
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Sha256 (hex, 16 characters) over everything that can change a measured number."""
         data = dataclasses.asdict(self)

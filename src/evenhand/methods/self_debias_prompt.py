@@ -34,6 +34,8 @@ stay as they are, so perplexity cannot rise. Each dose is a generation for every
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -58,6 +60,8 @@ _SOURCE = Source(
     origin="sections 3.2 to 3.4 of arXiv 2402.01981",
 )
 _FILE, _HOLE = "self_debias_gallegos.json", "{question_and_answers}"
+_CONTENTS = "d6d65e6c0ce389f284e7e5e30706a6221a509586cfd5b71fedacff867ae72753"
+"""sha256 of what the file holds, as JSON with sorted keys: an edit in the paper's wording is one edit."""
 
 
 @dataclass(frozen=True)
@@ -107,12 +111,12 @@ class SelfDebiasPrompt:
             raise CannotRun(
                 f'self_debias_prompt with the paper\'s wording: {error}. `wording = "ours"` needs no file'
             ) from error
-        try:
-            said: str = known[self.mode][0 if self.mode == "explanation" else 2]
-            ask, question = (each.removeprefix("USER: ") for each in (said, known["baseline"][0]))
-        except (KeyError, IndexError, TypeError, AttributeError) as error:
+        read = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+        if read != _CONTENTS:
             raise CannotRun(
-                f"{_SOURCE.folder}/{_FILE}: expected the turns of baseline, explanation and reprompting as lists of "
-                f"texts ({type(error).__name__}: {error}); get the file again ({_SOURCE.thanks})"
-            ) from error
+                f"{_SOURCE.folder}/{_FILE}: is not the file of the paper's wording (contents {read[:12]}…, expected "
+                f"{_CONTENTS[:12]}…); get it again ({_SOURCE.thanks}), or give your own text by `ask`"
+            )
+        said: str = known[self.mode][0 if self.mode == "explanation" else 2]
+        ask, question = (each.removeprefix("USER: ") for each in (said, known["baseline"][0]))
         return ask.replace(_HOLE, QUESTION), question.replace(_HOLE, QUESTION)

@@ -86,7 +86,8 @@ def _choice(
         grid = [[_square(n, side, rows[i], labels[j]) for j, n in enumerate(line)] for i, line in enumerate(found)]
         alt = f"Change under {side}; rows: fitted to, columns: measured on. {loudest(grid, rows, labels)}"
         maps.append((side, draw(f"{id_}-{k}", heat_map(Map(labels, rows, grid, most or 1.0, frames, alt)))))
-    name = of[0].replace("_", " ") + ("" if of[1] == "value" else f", {of[1]}")
+    unit = next((n.change.unit for line in found for n in line if n and n.change.unit), "")
+    name = of[0].replace("_", " ") + ("" if of[1] == "value" else f", {of[1]}") + (f" ({unit})" if unit else "")
     return Measured(f"{outcome.method}{model}", name, maps, _table(outcome, found, rows, labels))
 
 

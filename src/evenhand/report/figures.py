@@ -213,7 +213,7 @@ def _narrow(labels: Sequence[str], rows: Sequence[str]) -> int:
     """The width of a map on a phone: as small as its labels and numbers allow."""
     column = max(len(line) for label in labels for line in text(label, 11).split("<br>"))
     row = max(len(line) for name in rows for line in text(name).split("<br>"))
-    return 14 + 6 * row + max(43, 6 * column) * len(labels)
+    return 14 + 6 * row + max(43, 7 * column) * len(labels)
 
 
 def _square(cell: Judged, context: str, other: str, view: View, subject: str) -> Square:

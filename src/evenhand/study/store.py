@@ -164,6 +164,17 @@ def read_record(folder: Path) -> RunRecord:
     return read_run(folder, cells=False)[0]
 
 
+def read_beyond(folder: Path) -> Comparisons | None:
+    """Read what the edits of a run did beyond their controls; None where none has any, or the run is not finished."""
+    path = Path(folder) / "beyond.json"
+    try:
+        return Comparisons.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        raise CannotRun(f"{path}: is damaged ({str(error).splitlines()[0]}); run the study again") from error
+
+
 def read_run(folder: Path, cells: bool = True) -> tuple[RunRecord, list[CellRecord]]:
     """Read a run folder: the run and its finished cells, in grid order; raises UsageError when it is none."""
     path = Path(folder) / "run.json"
