@@ -147,8 +147,6 @@ b = ["Cid", "Dan"]
     assert {c.cluster for c in both.cases} >= {"one: Ann", "two: Ann", "one", "two"}
 
 
-
-
 def test_a_cell_knows_what_its_method_is_fitted_to_instead_of_the_scenario():
     texts = [["Race: {}", "Colour: {}"]]
     methods = [{"name": "contrast"}, {"name": "fairness_prompt"}, {"name": "awareness_adapter"}, {"name": "steering"},
