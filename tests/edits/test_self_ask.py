@@ -166,7 +166,7 @@ def test_the_papers_wording_is_that_of_the_file_turn_for_turn(
     (tmp_path / "self_debias_prompts").mkdir()
     (tmp_path / "self_debias_prompts" / "self_debias_gallegos.json").write_text('{"baseline": ["x"]}')
     monkeypatch.setenv("EVENHAND_DATA", str(tmp_path))
-    with pytest.raises(CannotRun, match="is not the file of the paper.s wording"):
+    with pytest.raises(CannotRun, match=r"is not the file of the paper's wording"):
         SelfDebiasPrompt(wording="paper").fit(lm, None, None)
 
 

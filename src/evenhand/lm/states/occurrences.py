@@ -47,8 +47,8 @@ def occurrence_of(
     if not word or not -len(starts) <= occurrence < len(starts):
         often = f"{len(starts)} times" if starts else "nowhere"
         raise UsageError(
-            f"occurrence {occurrence} of {word!r} was asked for, which stands {often} in {text[first:end]!r} as a whole "
-            "word; give a word as it is written there, and an occurrence counted from 0 (-1: the last)"
+            f"occurrence {occurrence} of {word!r} was asked for, which stands {often} in {text[first:end]!r} as a "
+            "whole word; give a word as it is written there, and an occurrence counted from 0 (-1: the last)"
         )
     start = starts[occurrence]
     places = encoded.covering(start, start + len(word))
