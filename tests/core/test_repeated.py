@@ -53,9 +53,9 @@ def _runs(seed: int, runs: int, spread: float) -> list[Sides]:
 
 @pytest.mark.parametrize("spread", [0.0, 0.2, 1.0])
 def test_intervals_cover_the_truth_however_runs_differ(spread: float) -> None:
-    found = [_of(_runs(seed, 3, spread)).row.estimate for seed in range(150)]
-    assert sum(each.low <= 0 <= each.high for each in found) / 150 >= 0.91
-    assert sum(each.p < 0.05 for each in found) / 150 <= 0.1
+    found = [_of(_runs(seed, 3, spread)).row.estimate for seed in range(90)]
+    assert sum(each.low <= 0 <= each.high for each in found) / 90 >= 0.91
+    assert sum(each.p < 0.05 for each in found) / 90 <= 0.11
 
 
 def test_what_differs_between_runs_widens_the_interval_and_p_agrees_with_it() -> None:
@@ -109,6 +109,8 @@ def test_undefined_runs_are_left_out_and_too_few_clusters_have_no_interval() -> 
     some = _run(torch.ones(6, dtype=torch.float64), clusters)
     found = _of([nothing, some])
     assert found.row.estimate.value == 1.0
+    assert math.isnan(found.row.estimate.p)  # one seed of two: nothing is known of how seeds differ
+    assert math.isnan(found.row.estimate.low)
     assert math.isnan(found.runs[0])
     assert found.runs[1] == 1.0
     few = _of([_run(torch.ones(3, dtype=torch.float64), [0, 1, 2])] * 2).row.estimate

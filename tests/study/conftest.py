@@ -20,7 +20,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_shop.write(tmp_path_factory.mktemp("shop"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def asked(shop: Path) -> Asked:
     """The study as a function of what is asked differently."""
 

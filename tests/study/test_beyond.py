@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from evenhand.core.asked import Asked as Asked_
 from evenhand.core.compared import Beyond, Compared, Comparisons
 from evenhand.core.errors import UsageError
 from evenhand.core.estimate import Estimate
 from evenhand.core.record import CellRecord, RunRecord
-from evenhand.study.beyond import beyond_all, corrected
+from evenhand.study.beyond import Trial, beyond_all, corrected, where
 from evenhand.study.config import StudyConfig
 from evenhand.study.engine import Listener, run_study
 
@@ -33,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("beyond") / "run"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def run(asked: Asked, folder: Path) -> list[CellRecord]:
     """The cells of the study, run once."""
     return run_study(asked(**CONTROLLED), folder)
@@ -109,12 +110,43 @@ def test_places_of_one_number_are_corrected_together(run: list[CellRecord], fold
     numbers = tuple(
         first.numbers[0].model_copy(update={"measure": "mean", "context": str(i), "p": p}) for i, p in enumerate(ps)
     )
+    numbers = tuple(number.model_copy(update={"where": "other"}) for number in numbers)
     halves = [first.model_copy(update={"numbers": numbers[:2]}), first.model_copy(update={"numbers": numbers[2:]})]
     one, two = corrected(halves)
     assert [n.q for n in one.numbers] == pytest.approx([0.03, 0.03])
     assert [n.q for n in two.numbers] == pytest.approx([0.9, float("nan")], nan_ok=True)
-    other = halves[1].model_copy(update={"method": "another"})
+    other = halves[1].model_copy(update={"place": 1})
     assert [n.q for n in corrected([halves[0], other])[0].numbers] == pytest.approx([0.02, 0.02])
+    home = halves[1].model_copy(update={"numbers": tuple(n.model_copy(update={"where": "own"}) for n in numbers[2:])})
+    assert [n.q for n in corrected([halves[0], home])[0].numbers] == pytest.approx([0.02, 0.02])
+
+
+@pytest.mark.parametrize(
+    ("varied", "settings", "groups", "told"),
+    [
+        ({"groups": ["b"]}, {"groups": ["b"]}, ("b",), "own"),
+        ({"groups": ["b"]}, {"groups": ["b"]}, ("c",), "other"),
+        ({"groups": ["b"]}, {"groups": ["b"]}, ("a", "b", "c"), "mixed"),
+        ({"groups": ["b"]}, {"groups": ["b"]}, ("a", "b"), "own"),  # the gap between b and the reference
+        ({"groups": ["b"]}, {"groups": ["b"]}, ("a", "c"), "other"),
+        ({"groups": ["a"]}, {"groups": ["a"]}, ("a", "c"), "mixed"),  # of the reference every gap holds something
+        ({}, {"groups": ["b"]}, ("c",), "other"),  # named, though not varied
+        ({"units": 4}, {"units": 4}, ("b",), "own"),  # no groups named: the context says it
+        ({"word": ["b"]}, {"word": ["b"]}, ("b",), "own"),
+        ({"groups": ["a", "b", "c"]}, {"groups": ["a", "b", "c"]}, ("b",), "own"),
+    ],
+)
+def test_what_a_number_is_about(
+    varied: dict[str, Any], settings: dict[str, Any], groups: tuple[str, ...], told: str, run: list[CellRecord]
+) -> None:
+    trial = Trial(Asked_(0, {"name": "x", "settings": settings}, varied), (run[0].spec,), {})
+    nothing = Estimate(value=0.0)
+    number = Beyond(
+        measure="m", key="value", context="lamp", groups=groups, change=nothing, runs=(), controls={}, more={}
+    )
+    assert where(trial, ("a", "b", "c"), number) == told
+    if not {"a", "b", "c"} & {each for value in settings.values() if isinstance(value, list) for each in value}:
+        assert where(trial, ("a", "b", "c"), number.model_copy(update={"context": "bus"})) == "other"
 
 
 @pytest.mark.parametrize(
@@ -122,13 +154,30 @@ def test_places_of_one_number_are_corrected_together(run: list[CellRecord], fold
     [
         ({"settings": {"units": 4}, "vary": {"units": [4]}}, "under both settings and vary"),
         ({"controls": [{"label": "x", "name": "random"}, {"label": "x", "settings": {"units": 2}}]}, "the same label"),
-        ({"controls": [{"label": "x"}]}, "does not differ from it"),
+        ({"controls": [{"label": "x"}]}, "differ from 'contrast'"),
         ({"vary": {"units": []}}, "at least 1 item"),
+        ({"vary": {"units": [4, 4]}}, "there twice"),
+        ({"controls": [{"label": " ", "name": "random"}]}, "pattern"),
+        ({"controls": [{"label": "x", "name": "random"}, {"label": "y", "name": "random"}]}, "differ from 'x'"),
     ],
 )
 def test_a_mistake_is_told(asked: Asked, wrong: dict[str, Any], told: str) -> None:
     with pytest.raises((ValueError, UsageError), match=told):
         asked(methods=[{"name": "contrast", **wrong}])
+
+
+def test_what_was_said_before_is_gone_until_the_run_has_ended(
+    run: list[CellRecord], folder: Path, asked: Asked, tmp_path: Path
+) -> None:
+    shutil.copytree(folder, tmp_path / "run")
+
+    def stop(cell: object, place: int, total: int, fresh: bool) -> None:
+        assert not (tmp_path / "run" / "beyond.json").exists()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_study(asked(**CONTROLLED), tmp_path / "run", Listener(ended=stop))
+    assert not (tmp_path / "run" / "beyond.json").exists()
 
 
 def test_a_run_without_controls_writes_nothing_of_them(asked: Asked, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,7 @@ def tell(
 
     judged = _judged(folder, records)
     page = render(folder) if records else None
-    best = _best(folder, judged)
+    best = _best(judged, _controls(folder))
     checkpoint: Path | None = None
     not_baked: EvenhandError | None = None
     if not json_:
@@ -72,6 +72,13 @@ def _beyond(folder: Path) -> list[str]:
     return [sentence(each) for each in outcomes(read_record(folder), found.compared)] if found else []
 
 
+def _controls(folder: Path) -> set[str]:
+    """Hashes of the cells that are there only for others to be set against."""
+    from evenhand.study.store import read_record
+
+    return {ref.hash for ref in read_record(folder).cells if ref.control}
+
+
 def _export_line(folder: Path, best: CellRecord) -> str:
     """The command that bakes an edit."""
     model = _model(folder, best)
@@ -91,14 +98,11 @@ def _judged(folder: Path, records: Sequence[CellRecord]) -> list[tuple[Facts, Ju
     return [(each, judge(each)) for each in facts]
 
 
-def _best(folder: Path, judged: Sequence[tuple[Facts, Judgement]]) -> CellRecord | None:
+def _best(judged: Sequence[tuple[Facts, Judgement]], controls: Collection[str] = ()) -> CellRecord | None:
     """The saved edit that a checkpoint can hold and that removed the largest share of a gap.
 
-    Beyond chance, and without breaking the model.
+    Beyond chance, and without breaking the model; none of the cells that are there only for others.
     """
-    from evenhand.study.store import read_record
-
-    controls = {ref.hash for ref in read_record(folder).cells if ref.control}
     fell = [
         (judgement.kind == "fell", judgement.removed, facts.cell)
         for facts, judgement in judged

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 from evenhand.core.estimate import Estimate, Number
 from evenhand.core.frozen import Record
 from evenhand.core.record import Protocol_
+
+Where = Literal["own", "other", "mixed", "general"]
+"""Of a number: about what the edit was fitted to, about another part of the scenario, about both together, or taken on
+utility texts and other benchmarks."""
 
 
 class Beyond(Record):
@@ -17,6 +21,7 @@ class Beyond(Record):
     key: str
     context: str
     groups: tuple[str, ...] = ()
+    where: Where = "general"
     change: Estimate
     """Edit − unedited, mean over seeds."""
     runs: tuple[Number, ...]
@@ -29,7 +34,8 @@ class Beyond(Record):
     """That it changed nothing, or nothing more than one of the controls, in the direction it changed: the largest p of
     `change` and all `more`; 1 where a control changed more (intersection–union test, Berger 1982)."""
     q: Number = math.nan
-    """p corrected (Benjamini–Hochberg) over all edits of the method and all places of this measure and key."""
+    """p corrected (Benjamini–Hochberg) over all edits of the method and all places of this measure and key that are
+    alike in `where`: what is found where edits were fitted must not make it easier to call something transferred."""
 
 
 class Compared(Record):
@@ -37,6 +43,8 @@ class Compared(Record):
 
     model: dict[str, Any]
     method: str
+    place: int = 0
+    """Which method of the study it comes from, from 0."""
     settings: dict[str, Any]
     """As the study writes them."""
     varied: dict[str, Any] = {}

@@ -70,11 +70,16 @@ def repeated(measures: Mapping[str, Measure], runs: Sequence[Sides], bootstrap: 
 
 
 def over_runs(drawn: Sequence[Drawn], bootstrap: Bootstrap, each: Measure, key: str) -> Estimate:
-    """Return the mean over the runs in which it is defined; of a single run nothing is known of how runs differ."""
+    """Return the mean over the runs in which it is defined; without an interval where it is not in all of them.
+
+    Of a single run nothing is known of how runs differ: its interval is that of its clusters alone.
+    """
     known = [one for one in drawn if not math.isnan(float(one.values[0]))]
     whole = mean_of(known or list(drawn))
     whole = Drawn(whole.values, tuple(dict.fromkeys(whole.cases)))
     found = estimated(whole, bootstrap, each, key, difference=True)
+    if len(known) < len(drawn):
+        return found.model_copy(update={"low": math.nan, "high": math.nan, "p": math.nan})
     if len(known) < 2 or math.isnan(found.low):
         return found
     from scipy.special import stdtr, stdtrit

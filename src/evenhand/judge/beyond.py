@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-from evenhand.core.compared import Beyond, Compared
+from evenhand.core.compared import Beyond, Compared, Where
 from evenhand.core.record import RunRecord
 from evenhand.judge.facts import GAP
 
-Where = Literal["own", "other", "mixed", "general"]
+DAMAGE = 0.25
+"""Controls that raise perplexity by this share more or less than the edits do not do the same damage."""
+_WORDS = {"value": "", "value.abs": "size", "abs": "size"}
 
 
 @dataclass(frozen=True)
@@ -24,32 +26,20 @@ class Goal:
 
     @property
     def name(self) -> str:
-        """The measure in words, with its key where it has several."""
-        words = self.measure.replace("_", " ")
-        return words if self.key in ("value", "value.abs") else f"{words} ({self.key})"
+        """The measure in words."""
+        return in_words(self.measure, self.key)
+
+
+def in_words(measure: str, key: str) -> str:
+    """Return a measure and its key as people read them: `value.hateful` is its part `hateful`."""
+    name, part = measure.replace("_", " "), _WORDS.get(key, key.removeprefix("value.").replace("_", " "))
+    return f"size of the {name}" if part == "size" else f"{name}, {part}" if part else name
 
 
 def goal_of(record: RunRecord) -> Goal:
     """Return the study's goal; without one, the size of the gap between groups."""
     goal: dict[str, Any] | None = record.config.get("goal")
     return Goal(goal["measure"], goal["key"], goal["better"]) if goal else Goal(GAP, "value.abs", "low")
-
-
-def where(record: RunRecord, compared: Compared, number: Beyond) -> Where:
-    """Return whether a number is about what the edit was fitted to, about another part of the scenario, or neither.
-
-    Where a setting that is varied names groups of the scenario, those are what it was fitted to, and all groups
-    together are `mixed`; otherwise it is the contexts it was fitted on. Utility texts and other benchmarks: `general`.
-    """
-    if number.context not in {context.name for context in record.scenario.contexts}:
-        return "general"
-    named = _named(compared.varied.values()) & set(record.scenario.groups)
-    if not named:
-        return "own" if number.context in compared.fitted_on else "other"
-    groups = set(number.groups)
-    if groups <= named:
-        return "own"
-    return "mixed" if groups & named else "other"
 
 
 def surpasses(number: Beyond) -> bool:
@@ -59,19 +49,28 @@ def surpasses(number: Beyond) -> bool:
 
 @dataclass(frozen=True)
 class Tally:
-    """Of several numbers, how many did better, and how many worse, than every control."""
+    """Of several numbers, how many went up or down by more than under every control."""
 
     places: int
-    better: int
-    worse: int
-    undefined: int
+    """Those of which enough is known to tell."""
+    up: int
+    down: int
+    unknown: int
+
+    def better(self, goal: Goal) -> int:
+        """How many went the way that is better."""
+        return self.up if goal.better == "high" else self.down
+
+    def worse(self, goal: Goal) -> int:
+        """How many went the other way."""
+        return self.down if goal.better == "high" else self.up
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the edits of one method came to, on one model."""
+    """What the edits of one method of the study came to, on one model."""
 
-    method: str
+    name: str
     model: dict[str, Any]
     edits: tuple[Compared, ...]
     goal: Goal
@@ -80,80 +79,117 @@ class Outcome:
     other: Tally
     """Of the goal in the rest of the scenario: what transferred."""
     general: Tally
-    """Of every number on utility texts and other benchmarks: `better` went up, `worse` went down."""
+    """Of every number on utility texts and other benchmarks."""
+    damage: float
+    """Mean rise of perplexity on utility texts under the edits, in its own unit; NaN where it was not measured."""
+    damages: dict[str, float]
+    """The same under each control."""
 
 
 def outcomes(record: RunRecord, compared: Sequence[Compared]) -> list[Outcome]:
-    """Return one outcome per model and method as the study lists it, in the order of the run."""
+    """Return one outcome per model and method of the study, in the order of the run."""
     goal = goal_of(record)
-    found: dict[tuple[str, str, str], list[Compared]] = {}
+    found: dict[tuple[str, int], list[Compared]] = {}
     for each in compared:
-        fixed = {key: value for key, value in each.settings.items() if key not in each.varied}
-        found.setdefault((str(each.model), each.method, str(sorted(fixed.items()))), []).append(each)
-    return [_outcome(record, goal, edits) for edits in found.values()]
+        found.setdefault((str(each.model), each.place), []).append(each)
+    names = {place: edits[0].method for (_, place), edits in found.items()}
+    return [_outcome(goal, edits, list(names.values()).count(names[place]) > 1) for (_, place), edits in found.items()]
 
 
-def _outcome(record: RunRecord, goal: Goal, edits: Sequence[Compared]) -> Outcome:
-    aims: dict[Where, list[Beyond]] = {"own": [], "other": [], "mixed": [], "general": []}
-    for each in edits:
-        for number in each.numbers:
-            place = where(record, each, number)
-            if (number.measure, number.key) == (goal.measure, goal.key) or place == "general":
-                aims[place].append(number)
-    return Outcome(edits[0].method, edits[0].model, tuple(edits), goal, _tally(aims["own"], goal.better),
-                   _tally(aims["other"], goal.better), _tally(aims["general"], "high"))  # fmt: skip
+def _outcome(goal: Goal, edits: Sequence[Compared], several: bool) -> Outcome:
+    first = edits[0]
+    fixed = [f"{key} = {value}" for key, value in first.settings.items() if key not in first.varied]
+    numbers = [number for edit in edits for number in edit.numbers]
+    aims = [n for n in numbers if (n.measure, n.key) == (goal.measure, goal.key)]
+    costs = [n for n in numbers if (n.measure, n.key, n.where) == ("perplexity", "value", "general")]
+
+    def tally(where: Where, among: Iterable[Beyond]) -> Tally:
+        there = [n for n in among if n.where == where and (where != "general" or not n.key.endswith(".abs"))]
+        sure = [n.change.value for n in there if surpasses(n)]
+        unknown = sum(math.isnan(n.p) for n in there)
+        return Tally(len(there) - unknown, sum(v > 0 for v in sure), sum(v < 0 for v in sure), unknown)
+
+    return Outcome(
+        name=f"{first.method} ({'; '.join(fixed) or 'its own settings'})" if several else first.method,
+        model=first.model,
+        edits=tuple(edits),
+        goal=goal,
+        own=tally("own", aims),
+        other=tally("other", aims),
+        general=tally("general", numbers),
+        damage=_mean([n.change.value for n in costs]),
+        damages={label: _mean([n.controls[label].value for n in costs]) for label in first.controls},
+    )
 
 
-def _tally(numbers: Sequence[Beyond], better: Literal["low", "high"]) -> Tally:
-    sure = [number.change.value for number in numbers if surpasses(number)]
-    good = sum((value > 0) == (better == "high") for value in sure)
-    return Tally(len(numbers), good, len(sure) - good, sum(math.isnan(number.p) for number in numbers))
-
-
-def _named(values: Iterable[Any]) -> set[str]:
-    """Every string among values, however they are nested."""
-    found: set[str] = set()
-    for value in values:
-        if isinstance(value, str):
-            found.add(value)
-        elif isinstance(value, list | tuple):
-            found |= _named(cast("Iterable[Any]", value))
-    return found
+def _mean(values: Sequence[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan
 
 
 def sentence(outcome: Outcome) -> str:
     """Return what the edits did beyond all controls, where they were fitted and elsewhere, in plain words."""
-    first = outcome.edits[0]
-    fell = "lowered" if outcome.goal.better == "low" else "raised"
-    seeds = f"{len(first.seeds)} seeds" if len(first.seeds) > 1 else "one seed, so how much it varies is not known"
+    goal, own, other = outcome.goal, outcome.own, outcome.other
     edits = "1 edit" if len(outcome.edits) == 1 else f"{len(outcome.edits)} edits"
-    parts = [
-        f"{outcome.method}: {edits}, {seeds}, each set against {_and(first.controls)}.",
-        f"Beyond all of them, {outcome.goal.name} was {fell} {_in(outcome.own)} where an edit was fitted"
-        + (f" and {_in(outcome.other)} where it was not." if outcome.other.places else "."),
-    ]
-    worse = outcome.own.worse + outcome.other.worse
-    if worse:
+    parts = [f"{outcome.name}: {edits}, {_seeds(outcome)}, each set against {_and(outcome.edits[0].controls)}."]
+    fell = "lowered" if goal.better == "low" else "raised"
+    if own.places:
+        where = f"in {own.better(goal)} of {_places(own)} where an edit was fitted"
+        where += f" and in {other.better(goal)} of {_places(other)} where it was not" if other.places else ""
+        parts.append(f"Beyond all of them, the {goal.name} was {fell} {where}.")
+    elif other.places:
+        parts.append(
+            f"Beyond all of them, the {goal.name} was {fell} in {other.better(goal)} of {_places(other)} "
+            "where no edit was fitted."
+        )
+    if worse := own.worse(goal) + other.worse(goal):
         parts.append(f"It got worse beyond all of them in {worse}.")
-    if outcome.other.places:
-        parts.append(
-            "So something transferred beyond the controls."
-            if outcome.other.better
-            else "So nothing is shown to have transferred beyond the controls."
-        )
-    unknown = outcome.own.undefined + outcome.other.undefined
-    if unknown:
-        parts.append(f"In {unknown} of these places too little is known to tell.")
+    if other.places:
+        parts.append(_transferred(outcome))
+    if unknown := own.unknown + other.unknown:
+        parts.append(f"In {unknown} more too little is known to tell.")
     if outcome.general.places:
-        moved = outcome.general.better + outcome.general.worse
+        moved = outcome.general.up + outcome.general.down
         parts.append(
-            f"Of {outcome.general.places} numbers on other texts and benchmarks {moved} moved beyond all controls."
+            f"Of {outcome.general.places:,} numbers on other texts and benchmarks that could be tested, {moved} moved "
+            "beyond all controls."
         )
-    return " ".join(parts)
+    return " ".join([*parts, *_damage(outcome)])
 
 
-def _in(tally: Tally) -> str:
-    return f"in {tally.better} of {tally.places} {'place' if tally.places == 1 else 'places'}"
+def _transferred(outcome: Outcome) -> str:
+    better, worse = outcome.other.better(outcome.goal), outcome.other.worse(outcome.goal)
+    if not better:
+        return "So nothing is shown to have transferred beyond the controls."
+    if worse >= better:
+        return "It got worse in as many places or more, so transfer is not shown."
+    if not outcome.own.better(outcome.goal):
+        return "Where edits were fitted nothing is shown, so this is no transfer of what they were fitted to."
+    if any(len(edit.seeds) < 2 for edit in outcome.edits):
+        return "In this one seed something transferred beyond the controls; another may say otherwise."
+    return "So something transferred beyond the controls."
+
+
+def _damage(outcome: Outcome) -> list[str]:
+    """What both cost, where controls cost more or less than the edits: then neither is a fair yardstick."""
+    known = {label: rise for label, rise in outcome.damages.items() if not math.isnan(rise)}
+    if math.isnan(outcome.damage) or not known:
+        return []
+    off = [rise for rise in known.values() if abs(rise - outcome.damage) > DAMAGE * abs(outcome.damage)]
+    told = _and(f"{rise:.3g} under {label}" for label, rise in known.items())
+    cost = f"On the utility texts perplexity rose by {outcome.damage:.3g} under the edits, {told}"
+    return [f"{cost}: damage is not equal, so part of what differs may be that." if off else f"{cost}."]
+
+
+def _seeds(outcome: Outcome) -> str:
+    counts = sorted({len(edit.seeds) for edit in outcome.edits})
+    if counts == [1]:
+        return "one seed, so how much it varies is not known"
+    return f"{counts[0]} seeds" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
+
+
+def _places(tally: Tally) -> str:
+    return f"{tally.places} {'place' if tally.places == 1 else 'places'}"
 
 
 def _and(names: Iterable[str]) -> str:

@@ -180,13 +180,13 @@ class Map:
 
 
 def heat_map(shown_: Map) -> Figure:
-    """Return a heat map with a number in each square; numbers below 0 are green, above 0 red."""
+    """Return a heat map with a number in each square; its colours tell numbers below 0 from those above."""
     labels, grid = shown_.columns, shown_.squares
     head = 22 + 16 * max(text(label, 11).count("<br>") + 1 for label in labels)
     return {
         "alt": shown_.alt,
         "height": 44 + head + 48 * len(grid),
-        "minWidth": [112 + 58 * len(labels), _narrow(labels, shown_.rows)],
+        "minWidth": [112 + max(58, 7 * _widest(labels)) * len(labels), _narrow(labels, shown_.rows)],
         "data": [{
             "type": "heatmap", "z": [[square.z for square in line] for line in grid],
             "x": list(range(len(labels))), "y": list(range(len(grid))),
@@ -209,9 +209,14 @@ def heat_map(shown_: Map) -> Figure:
     }  # fmt: skip
 
 
+def _widest(labels: Sequence[str]) -> int:
+    """Characters of the longest line of the labels of columns."""
+    return max(len(line) for label in labels for line in text(label, 11).split("<br>"))
+
+
 def _narrow(labels: Sequence[str], rows: Sequence[str]) -> int:
     """The width of a map on a phone: as small as its labels and numbers allow."""
-    column = max(len(line) for label in labels for line in text(label, 11).split("<br>"))
+    column = _widest(labels)
     row = max(len(line) for name in rows for line in text(name).split("<br>"))
     return 14 + 6 * row + max(43, 7 * column) * len(labels)
 

@@ -98,10 +98,10 @@ def model_names(run: RunRecord) -> list[str]:
     ]
 
 
-def source(run: RunRecord) -> Callable[[str], str]:
-    """Return how to call a model by its source."""
-    names = dict(zip((str(model["source"]) for model in run.models), model_names(run), strict=True))
-    return lambda written: names.get(written) or words.label(written)
+def by_identity(run: RunRecord) -> Callable[[dict[str, Any]], str]:
+    """Return how to call a model of the run by its identity."""
+    names = dict(zip(map(_key, run.models), model_names(run), strict=True))
+    return lambda model: names[_key(model)]
 
 
 def models(run: RunRecord) -> Callable[[CellRef, CellRecord | None], str]:

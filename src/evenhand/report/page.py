@@ -93,7 +93,7 @@ def build(run: Run) -> Page:
     page.summary = overview.summary(page.cells, page.goal)
     page.transfer = _transfers(page, repeated)
     if run.beyond is not None:
-        page.against = against(page.draw, record, run.beyond.compared, naming.source(record))
+        page.against = against(page.draw, record, run.beyond.compared, naming.by_identity(record))
     page.shared = _shared(page, run)
     page.luck = overview.luck(page.cells)
     page.limits = limits.of(run, [c.judged for c in page.cells], page.luck)

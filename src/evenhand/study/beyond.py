@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import cast
 
 from evenhand.core.asked import Asked, Entry
 from evenhand.core.bootstrap import Bootstrap, benjamini_hochberg
-from evenhand.core.compared import Beyond, Compared
+from evenhand.core.compared import Beyond, Compared, Where
 from evenhand.core.estimate import Estimate
 from evenhand.core.measure import Measure, Subject
 from evenhand.core.readout import Readout
@@ -21,8 +23,6 @@ from evenhand.study.config import MethodConfig
 from evenhand.study.evidence import measures_of
 from evenhand.study.grid import Fit, Made, fits, spec
 from evenhand.study.readings import labelled, read_edits
-
-UNEDITED = "base"
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ def trials(bench: Bench, made: Made) -> list[Trial]:
 
 def compared(bench: Bench, trial: Trial, records: Mapping[str, CellRecord]) -> Compared | None:
     """Set an edit against its controls in the seeds where all are finished; None where there is no such seed."""
-    sides = {UNEDITED: trial.edit, "edit": trial.edit, **trial.controls}
-    seeds = [i for i in range(len(trial.edit)) if all(cells[i].hash in records for cells in sides.values())]
+    every = (trial.edit, *trial.controls.values())
+    seeds = [i for i in range(len(trial.edit)) if all(cells[i].hash in records for cells in every)]
     if not seeds:
         return None
     first = trial.edit[0]
@@ -66,14 +66,19 @@ def compared(bench: Bench, trial: Trial, records: Mapping[str, CellRecord]) -> C
         (bench.scenario, bench.config.measures),
         (bench.utility, bench.config.utility_measures),
     ):
-        read = {
-            name: [_answers(bench, cells[i], records, scenario, name == UNEDITED) for i in seeds]
-            for name, cells in sides.items()
-        }
-        numbers += _numbers(measures_of(bench.config, names), read, bench.bootstrap(first))
+        said = Said(
+            base=[bench.base(trial.edit[i], scenario, "report") for i in seeds],
+            edit=[_answers(bench, trial.edit[i], records, scenario) for i in seeds],
+            controls={label: [_answers(bench, cells[i], records, scenario) for i in seeds]
+                      for label, cells in trial.controls.items()},
+        )  # fmt: skip
+        for number in _numbers(measures_of(bench.config, names), said, bench.bootstrap(first)):
+            place = where(trial, scenario.groups, number) if scenario is bench.scenario else "general"
+            numbers.append(number.model_copy(update={"where": place}))
     return Compared(
         model=first.model,
         method=first.method,
+        place=trial.asked.place,
         settings=trial.asked.entry["settings"],
         varied=trial.asked.varied,
         fitted_on=first.fitted_on,
@@ -87,11 +92,11 @@ def compared(bench: Bench, trial: Trial, records: Mapping[str, CellRecord]) -> C
 
 
 def corrected(found: Sequence[Compared]) -> tuple[Compared, ...]:
-    """Return the comparisons with q: one table is one measure and key of one method on one model, in all places."""
-    tables: dict[tuple[str, ...], list[tuple[int, int]]] = {}
+    """Return the comparisons with q: one table is one measure and key of one method on one model, in places alike."""
+    tables: dict[tuple[object, ...], list[tuple[int, int]]] = {}
     for i, each in enumerate(found):
         for j, number in enumerate(each.numbers):
-            key = (str(each.model), each.method, number.measure, number.key)
+            key = (str(each.model), each.place, number.measure, number.key, number.where)
             tables.setdefault(key, []).append((i, j))
     table = [list(each.numbers) for each in found]
     for places in tables.values():
@@ -101,12 +106,40 @@ def corrected(found: Sequence[Compared]) -> tuple[Compared, ...]:
     return tuple(each.model_copy(update={"numbers": tuple(row)}) for each, row in zip(found, table, strict=True))
 
 
+def where(trial: Trial, groups: Sequence[str], number: Beyond) -> Where:
+    """Return whether a number of the scenario is about what an edit was fitted to.
+
+    Where its setting `groups`, or one that is varied, names groups of the scenario, it was fitted to those; a number of
+    these alone, or that sets one of them against the reference, is its own. Otherwise it was fitted to its contexts.
+    """
+    settings = trial.asked.entry["settings"]
+    named = _texts([*trial.asked.varied.values(), settings.get("groups", ())]) & set(groups)
+    if not named or named == set(groups):
+        return "own" if number.context in trial.edit[0].fitted_on else "other"
+    about = set(number.groups)
+    compares = len(about) == 2 < len(groups)
+    if about <= named or (compares and number.groups[1] in named):
+        return "own"
+    return "mixed" if about & named else "other"
+
+
+def _texts(values: Iterable[object]) -> set[str]:
+    """Every text among values, however they are nested."""
+    found: set[str] = set()
+    for value in values:
+        if isinstance(value, str):
+            found.add(value)
+        elif isinstance(value, list | tuple):
+            found |= _texts(cast("Iterable[object]", value))
+    return found
+
+
 def _answers(
-    bench: Bench, cell: CellSpec, records: Mapping[str, CellRecord], scenario: Scenario, unedited: bool
-) -> list[Readout]:
-    """What was said on the report part: kept when the cell was computed, or read again with its edit."""
+    bench: Bench, cell: CellSpec, records: Mapping[str, CellRecord], scenario: Scenario
+) -> list[Readout]:  # fmt: skip
+    """What an edited model said on the report part: kept when the cell was computed, or read again with its edit."""
     record = records[cell.hash]
-    if unedited or not record.edit:
+    if not record.edit:
         return bench.base(cell, scenario, "report")
     part = bench.part(scenario, "report", cell.seed)
 
@@ -118,30 +151,41 @@ def _answers(
     return bench.store.readouts(bench.kept(cell, scenario), part, again)
 
 
-def _numbers(
-    measures: Mapping[str, Measure], read: Mapping[str, Sequence[Sequence[Readout]]], bootstrap: Bootstrap
-) -> Iterable[Beyond]:
-    """Yield every number of one scenario; `read` is side → seed → a readout for each kind of outcome."""
-    labels = [name for name in read if name not in (UNEDITED, "edit")]
-    for kind in range(len(read[UNEDITED][0])):
-        base = [Subject(UNEDITED, said[kind]) for said in read[UNEDITED]]
-        sides = {
-            name: [Subject(name, said[kind], before.readout) for said, before in zip(read[name], base, strict=True)]
-            for name in ("edit", *labels)
-        }
+@dataclass(frozen=True)
+class Said:
+    """What was said on the report part of one scenario: by seed, a readout for each kind of outcome."""
 
-        def difference(one: Sequence[Subject], other: Sequence[Subject]) -> list[Repeated]:
-            return list(repeated(measures, list(zip(one, other, strict=True)), bootstrap))
+    base: Sequence[Sequence[Readout]]
+    edit: Sequence[Sequence[Readout]]
+    controls: dict[str, Sequence[Sequence[Readout]]]
 
-        change = difference(sides["edit"], base)
-        controls = {label: difference(sides[label], base) for label in labels}
-        more = {label: difference(sides["edit"], sides[label]) for label in labels}
-        for i, found in enumerate(change):
+
+def _numbers(measures: Mapping[str, Measure], said: Said, bootstrap: Bootstrap) -> Iterable[Beyond]:
+    """Yield every number of one scenario."""
+    for kind in range(len(said.base[0])):
+        base = [Subject("base", by_seed[kind]) for by_seed in said.base]
+        edit = _subjects("edit", [by_seed[kind] for by_seed in said.edit], base)
+        controls = {label: _subjects("control", [by_seed[kind] for by_seed in read], base)
+                    for label, read in said.controls.items()}  # fmt: skip
+        differ = partial(_difference, measures, bootstrap)
+        changed = {label: differ(control, base) for label, control in controls.items()}
+        more = {label: differ(edit, control) for label, control in controls.items()}
+        for i, found in enumerate(differ(edit, base)):
             yield _beyond(
                 found,
-                {label: rows[i].row.estimate for label, rows in controls.items()},
+                {label: rows[i].row.estimate for label, rows in changed.items()},
                 {label: rows[i].row.estimate for label, rows in more.items()},
             )
+
+
+def _subjects(name: str, read: Sequence[Readout], base: Sequence[Subject]) -> list[Subject]:
+    return [Subject(name, one, unedited.readout) for one, unedited in zip(read, base, strict=True)]
+
+
+def _difference(
+    measures: Mapping[str, Measure], bootstrap: Bootstrap, one: Sequence[Subject], other: Sequence[Subject]
+) -> list[Repeated]:
+    return list(repeated(measures, list(zip(one, other, strict=True)), bootstrap))
 
 
 def beyond_all(change: Estimate, more: Mapping[str, Estimate]) -> float:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar, cast
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from evenhand.core.answer import Cue, Numeric
-from evenhand.core.asked import Asked, asked, entries
+from evenhand.core.asked import Asked, asked, entries, mistake_in
 from evenhand.core.dtype import DTypeName
 from evenhand.core.errors import UsageError
 from evenhand.core.record import Protocol_
@@ -56,12 +56,16 @@ class ModelConfig(Part):
 class ControlConfig(Part):
     """What a method is to do more than: itself with other settings, or another method."""
 
-    label: str = Field(min_length=1)
+    label: str = Field(pattern=r"\S")
     """In words, such as "random tokens of the same texts"."""
     name: str = ""
     """Another method; empty: the same one."""
     settings: dict[str, Any] = {}
     """Of the same method: those that differ."""
+    sizes: Sizes | None = None
+    """None: those of the method; of another method its own size."""
+    layers: tuple[Annotated[int, Field(ge=0)], ...] | None = None
+    """None: those of the method; of another method all."""
 
 
 class MethodConfig(Part):
@@ -227,17 +231,8 @@ class StudyConfig(Part):
 
     @model_validator(mode="after")
     def _controls_differ(self) -> StudyConfig:
-        for method in self.methods:
-            if twice := [key for key in method.vary if key in method.settings]:
-                raise ValueError(
-                    f"methods: {method.name!r} has {twice[0]!r} under both settings and vary; leave one out"
-                )
-            labels = [control.label for control in method.controls]
-            if len(set(labels)) < len(labels):
-                raise ValueError(f"methods: two controls of {method.name!r} have the same label; tell them apart")
-        for each in self.asked:
-            if same := [label for label, control in each.controls.items() if control == each.entry]:
-                raise ValueError(f"methods: the control {same[0]!r} of {each.entry['name']!r} does not differ from it")
+        if wrong := mistake_in(method.model_dump() for method in self.methods):
+            raise ValueError(f"methods: {wrong}")
         return self
 
     @cached_property

@@ -87,6 +87,7 @@ def run_study(
     ended: list[CellRecord | NotRun] = []
     comparisons: list[Compared] = []
     with store.locked():
+        store.forget_beyond()
         grid: list[CellSpec] = []
         controls: set[str] = set()
         for model in config.models:

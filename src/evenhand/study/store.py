@@ -130,6 +130,11 @@ class Store:
         """Write which edits of the run share units."""
         write(self.folder / "overlap.json", found.model_dump_json(indent=1).encode())
 
+    def forget_beyond(self) -> None:
+        """Remove what was said of controls before: it is of other cells until the run has ended."""
+        with writing(self.folder):
+            (self.folder / "beyond.json").unlink(missing_ok=True)
+
     def write_beyond(self, found: Comparisons) -> None:
         """Write what the edits of the run did beyond their controls."""
         write(self.folder / "beyond.json", found.model_dump_json(indent=1).encode())
