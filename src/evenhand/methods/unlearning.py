@@ -46,12 +46,12 @@ is rolled back.
 
 Measured (`studies/unlearning.toml`: tinystories-656k, each of HateCheck's seven groups with three seeds, a third of the
 templates to unlearn and new ones to report on, stopped at 5 % more perplexity on watched retain texts; nats a token).
-`wga`: the gap of the group unlearned changed by −0.03 to −0.06, of the other six by −0.02 to −0.04; random tokens of the
-same texts 0.11 to −0.00, of neutral texts 0.19 to 0.04, noise of equal damage 0.01 to −0.04. Beyond all three controls:
-0 of 7 groups, 0 of 42 others, none of 931 numbers elsewhere. The group's own name: 0.17 to −0.82 nats, while random
-tokens cost it 1.6 to 9.6. Perplexity on new texts rose by 2.7 to 5.3 %. `ascent` on women: gap within 0.004, sentences
-of both sorts less likely alike. Without guards, 150 steps of `wga`: perplexity +17 to +21 %, gap −0.08 to −0.15, names
-e^−0.2 to e^−3.7 times as likely. More: docs/real_models.md.
+`wga`: the gap of the group unlearned changed by −0.03 to −0.06, of the other six by −0.02 to −0.04; under random tokens
+of the same texts by 0.11 to −0.00, of neutral texts 0.19 to 0.04, noise of equal damage 0.01 to −0.04. Beyond all of
+these: 0 of 7 groups, 0 of 42 others, none of 931 numbers elsewhere. The group's own name: 0.17 to −0.82 nats, while
+random tokens cost it 1.6 to 9.6. Perplexity on new texts rose by 2.7 to 5.3 %. `ascent` on women: gap within 0.004,
+sentences of both sorts less likely alike. Without guards, 150 steps of `wga`: perplexity +17 to +21 %, gap −0.08 to
+−0.15, names e^−0.2 to e^−3.7 times as likely. More: docs/real_models.md.
 
 Pitfalls. Ascent has no minimum: without guards logits grow until the model is gone, and every score of bias moves to
 "no difference" on the way; look at perplexity and at the controls first. The texts name the group they hate: check
