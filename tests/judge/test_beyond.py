@@ -9,7 +9,7 @@ import pytest
 
 from evenhand.core.compared import Compared
 from evenhand.core.record import RunRecord
-from evenhand.judge.beyond import goal_of, in_words, outcomes, sentence
+from evenhand.judge.beyond import goal_of, in_words, outcomes, sentence, unproven
 from report import made_beyond
 from report.made_run import build
 
@@ -105,6 +105,13 @@ def test_entries_of_one_method_and_models_are_told_apart(record: RunRecord) -> N
     names = ["unlearning (steps = 5)", "unlearning (steps = 9)", "unlearning (steps = 5)"]
     assert [each.name for each in found] == names
     assert [each.model["dtype"] for each in found] == ["float32", "float32", "bfloat16"]
+
+
+def test_cells_without_anything_beyond_their_controls_are_named(record: RunRecord) -> None:
+    found = made_beyond.edits({"one": {"one": FELL}, "two": {"two": ROSE}, "three": {"one": FELL}})
+    named = [each.model_copy(update={"cells": (group,)}) for each, group in zip(found, made_beyond.GROUPS, strict=True)]
+    assert unproven(record, named) == {"two", "three"}
+    assert unproven(record, []) == set()
 
 
 def test_without_a_goal_it_is_the_size_of_the_gap(record: RunRecord) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 from evenhand.core.record import CellRef
 from evenhand.judge.facts import Facts
+from evenhand.judge.verdict import Kind
 from evenhand.report import overview
 from evenhand.report.cells import Called, Cell, cell
 from evenhand.report.figures import Judged
 from evenhand.report.naming import Method
-from evenhand.report.sentences import say
+from evenhand.report.sentences import Verdict, say
 from report import made_run as made
 
 ABLE = ("purchase", "service", "finance", "hiring")
@@ -63,3 +65,26 @@ def test_a_model_of_which_nothing_is_known() -> None:
     best = overview.best(cells("contrast", {"purchase": 0.0, "finance": 0.0}, unclear))
     assert best.tone == "none"
     assert "too little of its answers is known in “purchase”; it does not do the task in “finance”" in best.text
+
+
+def test_an_edit_that_is_not_beyond_its_controls_is_never_the_best() -> None:
+    found = cells("contrast", {"purchase": 0.0})
+    assert overview.best(found).method == "contrast"
+    weak = [dataclasses.replace(c, called=dataclasses.replace(c.called, unproven=True)) for c in found]
+    best = overview.best(weak)
+    assert (best.method, best.tone) == ("", "mixed")
+    assert "beyond all their controls they do not" in best.text
+
+
+def test_a_goal_reached_in_few_of_its_edits_makes_no_best_method() -> None:
+    found = cells("contrast", {"purchase": 0.0, "finance": 0.0, "service": 0.0})
+    kinds = ("better", "same", "same")
+    once = [dataclasses.replace(c, verdict=_verdict(c, kind)) for c, kind in zip(found, kinds, strict=True)]
+    assert overview.best(once).method == ""
+    assert "in most of its edits" in overview.best(once).text
+    often = [dataclasses.replace(c, verdict=_verdict(c, kind)) for c, kind in zip(found, ("better",) * 3, strict=True)]
+    assert "in 3 of its 3 edits" in overview.best(often).text
+
+
+def _verdict(of: Cell, kind: Kind) -> Verdict:
+    return dataclasses.replace(of.verdict, judgement=dataclasses.replace(of.verdict.judgement, kind=kind))

@@ -35,7 +35,7 @@ def tell(
 
     judged = _judged(folder, records)
     page = render(folder) if records else None
-    best = _best(judged, _controls(folder))
+    best = _best(judged, _not_offered(folder))
     checkpoint: Path | None = None
     not_baked: EvenhandError | None = None
     if not json_:
@@ -72,11 +72,13 @@ def _beyond(folder: Path) -> list[str]:
     return [sentence(each) for each in outcomes(read_record(folder), found.compared)] if found else []
 
 
-def _controls(folder: Path) -> set[str]:
-    """Hashes of the cells that are there only for others to be set against."""
-    from evenhand.study.store import read_record
+def _not_offered(folder: Path) -> set[str]:
+    """Hashes of the cells that are there only for others to be set against, or did nothing beyond those."""
+    from evenhand.judge.beyond import unproven
+    from evenhand.study.store import read_beyond, read_record
 
-    return {ref.hash for ref in read_record(folder).cells if ref.control}
+    record, found = read_record(folder), read_beyond(folder)
+    return {ref.hash for ref in record.cells if ref.control} | unproven(record, found.compared if found else ())
 
 
 def _export_line(folder: Path, best: CellRecord) -> str:
@@ -98,10 +100,10 @@ def _judged(folder: Path, records: Sequence[CellRecord]) -> list[tuple[Facts, Ju
     return [(each, judge(each)) for each in facts]
 
 
-def _best(judged: Sequence[tuple[Facts, Judgement]], controls: Collection[str] = ()) -> CellRecord | None:
+def _best(judged: Sequence[tuple[Facts, Judgement]], left_out: Collection[str] = ()) -> CellRecord | None:
     """The saved edit that a checkpoint can hold and that removed the largest share of a gap.
 
-    Beyond chance, and without breaking the model; none of the cells that are there only for others.
+    Beyond chance, and without breaking the model; none of the cells left out.
     """
     fell = [
         (judgement.kind == "fell", judgement.removed, facts.cell)
@@ -110,7 +112,7 @@ def _best(judged: Sequence[tuple[Facts, Judgement]], controls: Collection[str] =
         and facts.cell.edit
         and not facts.cell.run_time_only
         and facts.cell.spec.method != "random"
-        and facts.cell.spec.hash not in controls
+        and facts.cell.spec.hash not in left_out
         and all(harm.severity < 2 for harm in judgement.harms)
         and all(finding.status != "broken" for finding in judgement.away)
     ]

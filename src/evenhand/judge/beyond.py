@@ -47,6 +47,21 @@ def surpasses(number: Beyond) -> bool:
     return not math.isnan(number.q) and number.q <= 1 - number.change.level + 1e-9
 
 
+def unproven(record: RunRecord, compared: Sequence[Compared]) -> set[str]:
+    """Return the hashes of the cells whose edit did nothing beyond all its controls where it was fitted.
+
+    What such a cell shows beside one random edit, in one seed, is then no gain.
+    """
+    goal = goal_of(record)
+    found: set[str] = set()
+    for each in compared:
+        own = [n for n in each.numbers if n.where == "own" and (n.measure, n.key) == (goal.measure, goal.key)]
+        better = [n for n in own if surpasses(n) and (n.change.value > 0) == (goal.better == "high")]
+        if own and not better:
+            found |= set(each.cells)
+    return found
+
+
 @dataclass(frozen=True)
 class Tally:
     """Of several numbers, how many went up or down by more than under every control."""

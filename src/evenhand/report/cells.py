@@ -29,6 +29,8 @@ class Called:
     method: Method
     fitted: str
     where: str
+    unproven: bool = False
+    """Whether it was set against controls, and did nothing beyond all of them where it was fitted."""
 
 
 @dataclass(frozen=True)

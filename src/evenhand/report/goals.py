@@ -10,14 +10,16 @@ from evenhand.report import words
 
 def told(facts: Facts) -> str:
     """Return what became of the goal in every context fitted on; empty where the size was chosen by the gap."""
-    found, name = aimed(facts), goal_name(facts)
+    found, name = aimed(facts), goal_name(facts).replace("_", " ")
+    random = "a random edit of its size" if facts.cell.dose else f"random {facts.noun}"
     if not found:
         return ""
     if facts.unedited:
         levels = words.listing([f"{words.number(each.base.value)} in “{each.context}”" for each in found])
-        said = f"no number of units did better than leaving the model alone, so {name} stays at {levels}"
+        tried = "dose" if facts.cell.dose else "number of units"
+        said = f"no {tried} did better than leaving the model alone, so {name} stays at {levels}"
     else:
-        said = f"{name} {words.listing([_one(each) for each in found])}"
+        said = f"{name} {words.listing([_one(each, random) for each in found])}"
     return said + "".join(_forced(facts, each.context) for each in found)
 
 
@@ -34,14 +36,14 @@ def _forced(facts: Facts, context: str) -> str:
     )
 
 
-def _one(each: Aimed) -> str:
+def _one(each: Aimed, random: str) -> str:
     if each.status == "undefined":
         return f"is undefined in “{each.context}”"
     went = f"went from {words.number(each.base.value)} to {words.number(each.edit.value)} in “{each.context}”"
     said = {
-        "better": "better, and by more than with random units" if each.beyond.defined else "better",
+        "better": f"better, and by more than with {random}" if each.beyond.defined else "better",
         "worse": "worse",
-        "same": "no gain is shown beyond chance and random units",
+        "same": f"no gain is shown beyond chance and {random}",
     }[each.status]
-    random = f"; with random units {words.estimate(each.random)}" if each.random.defined else ""
-    return f"{went} (a change of {words.estimate(each.change)}: {said}{random})"
+    beside = f"; with {random} {words.estimate(each.random)}" if each.random.defined else ""
+    return f"{went} (a change of {words.estimate(each.change)}: {said}{beside})"

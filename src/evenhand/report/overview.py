@@ -36,13 +36,16 @@ def best(cells: Sequence[Cell]) -> Best:
     able = [cell for cell in tried if cell.verdict.judgement.kind not in UNABLE]
     if not able:
         return Best(_speechless(tried), "none")
-    reached = next((cell for cell in able if cell.verdict.judgement.kind == "better"), None)
-    if reached is not None:
-        return Best("did better on the study's goal, beyond chance.", "good", reached.called.method.label, reached)
     found: list[tuple[float, Best]] = []
     for method in dict.fromkeys(cell.called.method for cell in able):
         own = [c for c in able if c.called.method == method and c.verdict.judgement.kind != "nothing"]
-        fell = [c.verdict.judgement.removed for c in own if c.verdict.judgement.kind in FELL]
+        proven = [c for c in own if not c.called.unproven]
+        better = [c for c in proven if c.verdict.judgement.kind == "better"]
+        if 2 * len(better) > len(own):
+            where = f" in {len(better)} of its {len(own)} edits" if len(own) > 1 else ""
+            text = f"did better on the study's goal, beyond chance{where}."
+            found.append((len(better) / len(own), Best(text, "good", method.label, better[0])))
+        fell = [c.verdict.judgement.removed for c in proven if c.verdict.judgement.kind in FELL]
         if fell:
             where = f"all {len(own)}" if len(fell) == len(own) > 1 else f"{len(fell)} of the {len(own)}"
             average = words.percent(sum(fell) / len(fell))
@@ -57,7 +60,10 @@ def best(cells: Sequence[Cell]) -> Best:
         return max(found, key=lambda each: each[0])[1]
     said = [f"{n} × {c.lower()}" for c, n in Counter(x.verdict.judgement.label for x in tried).most_common()]
     aim = "do better on the study's goal" if goal_name(tried[0].judged.facts) else "lower a gap"
-    why = f"No method is shown to {aim} beyond chance without breaking the model: {words.listing(said, 6)}."
+    most = " in most of its edits" if len(tried) > len({cell.called.method for cell in tried}) else ""
+    why = f"No method is shown to {aim} beyond chance{most} without breaking the model: {words.listing(said, 6)}."
+    if any(cell.called.unproven for cell in tried):
+        why += " Beside one random edit some look better; beyond all their controls they do not."
     return Best(why, "mixed")
 
 

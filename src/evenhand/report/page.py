@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from evenhand.core.record import CellRef, RunRecord
+from evenhand.judge.beyond import unproven
 from evenhand.judge.facts import Facts, Place
 from evenhand.judge.verdict import answers
 from evenhand.report import figures, limits, naming, overview, provenance, tables
@@ -77,12 +78,13 @@ def build(run: Run) -> Page:
     goal: dict[str, Any] = record.config.get("goal") or {}
     page.goal = goal.get("measure", "").replace("_", " ")
     page.held_out = any(ref.protocol != "specific" for ref in record.cells)
+    weak = unproven(record, run.beyond.compared) if run.beyond else set[str]()
     for index, (ref, found) in enumerate(run.cells):
         facts = Facts(record.scenario, found)
         verdict = say(facts)
         called = Called(
             f"c{index}", model_of(ref, found), method_of(ref, found), repeated.told(fitted(ref, record.scenario), ref),
-            repeated.told(where(ref, record.scenario), ref),
+            repeated.told(where(ref, record.scenario), ref), ref.hash in weak,
         )  # fmt: skip
         page.cells.append(cell(page.draw, called, Judged(ref, facts, verdict.judgement), verdict))
     page.missing = [
