@@ -91,6 +91,12 @@ def test_damage_that_is_not_equal_is_said(record: RunRecord) -> None:
     assert "perplexity" not in _said(record, *made_beyond.edits(costs=(math.nan, math.nan)))
 
 
+def test_a_control_that_changed_nothing_is_told(record: RunRecord) -> None:
+    said = _said(record, *made_beyond.edits(idle={"random tokens": 1}))
+    assert "random tokens left the model as it was in 3 of 6 fits" in said
+    assert "left the model as it was" not in _said(record, *made_beyond.edits())
+
+
 def test_what_cannot_be_tested_is_counted_apart(record: RunRecord) -> None:
     said = _said(record, *made_beyond.edits({"one": {"one": (-0.5, math.nan)}}))
     assert "in 0 of 2 places where an edit was fitted" in said

@@ -57,6 +57,8 @@ class Compared(Record):
     """Hashes of its cells, one per seed."""
     controls: dict[str, tuple[str, ...]]
     """Control → hashes of its cells."""
+    idle: dict[str, int] = {}
+    """Control → in how many seeds nothing was edited, because no size was chosen; those of the edit under ""."""
     numbers: tuple[Beyond, ...]
 
 

@@ -169,7 +169,20 @@ def sentence(outcome: Outcome) -> str:
             f"Of {outcome.general.places:,} numbers on other texts and benchmarks that could be tested, {moved} moved "
             "beyond all controls."
         )
-    return " ".join([*parts, *_damage(outcome)])
+    return " ".join([*parts, *_damage(outcome), *_idle(outcome)])
+
+
+def _idle(outcome: Outcome) -> list[str]:
+    """Where the unedited model was kept: a control that changes nothing is none."""
+    found: dict[str, int] = {}
+    for edit in outcome.edits:
+        for label, n in edit.idle.items():
+            found[label] = found.get(label, 0) + n
+    total = sum(len(edit.seeds) for edit in outcome.edits)
+    return [
+        f"{label or 'The edit'} left the model as it was in {n} of {total} fits, for no size was chosen."
+        for label, n in found.items()
+    ]
 
 
 def _transferred(outcome: Outcome) -> str:

@@ -87,8 +87,10 @@ def compared(bench: Bench, trial: Trial, records: Mapping[str, CellRecord]) -> C
         seeds=tuple(trial.edit[i].seed for i in seeds),
         cells=tuple(trial.edit[i].hash for i in seeds),
         controls={label: tuple(cells[i].hash for i in seeds) for label, cells in trial.controls.items()},
+        idle={label: n for label, cells in {"": trial.edit, **trial.controls}.items()
+              if (n := sum(not records[cells[i].hash].edit for i in seeds))},
         numbers=tuple(numbers),
-    )
+    )  # fmt: skip
 
 
 def corrected(found: Sequence[Compared]) -> tuple[Compared, ...]:
