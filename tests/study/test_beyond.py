@@ -57,7 +57,7 @@ def test_changes_are_those_of_the_cells_in_every_place(run: list[CellRecord], fo
     assert [each.varied for each in found] == [{"units": 8}, {"units": 16}]
     assert {n.context for n in found[0].numbers} == {"bus", "lamp", "texts"}
     for each in found:
-        assert each.seeds == (0, 1)
+        assert (each.seeds, each.idle) == ((0, 1), {})
         for number in each.numbers:
             own = [_change(run, hash_, number) for hash_ in each.cells]
             assert number.runs == pytest.approx(own, nan_ok=True)
