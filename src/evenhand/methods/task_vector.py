@@ -51,6 +51,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from evenhand.core.contracts import Dose
+from evenhand.core.errors import CannotRun
 from evenhand.core.scenario import Scenario
 from evenhand.edits.delta import Change, Delta
 from evenhand.lm.family import Kind
@@ -104,8 +105,10 @@ class TaskVector:
         objective = self._objective(lm, bias)
         parameters: dict[str, nn.Parameter] = dict(lm.model.named_parameters())
         done = train(lm, parameters, objective, self._recipe())
+        if not done.best:
+            raise CannotRun(f"task_vector: {done.told}; there is nothing to take off. Try a smaller lr")
         if done.stopped:
-            lm.notify(f"task_vector: training {done.stopped}")
+            lm.notify(f"task_vector: {done.told}")
         learnt = done.at(self.steps)
         return [_negated(done.at(0), learnt, size / 100) for size in sizes]
 
