@@ -84,11 +84,19 @@ def test_one_seed_is_told_and_so_are_several_numbers_of_seeds(record: RunRecord)
     assert "1 to 2 seeds" in _said(record, *mixed)
 
 
-def test_damage_that_is_not_equal_is_said(record: RunRecord) -> None:
+def test_what_both_cost_is_told_and_where_it_surely_differs(record: RunRecord) -> None:
     fair = _said(record, *made_beyond.edits(costs=(1.0, 1.1)))
-    assert "perplexity rose by 1 under the edits, 1.1 under random tokens and 1.1 under noise of equal damage." in fair
-    assert "damage is not equal" in _said(record, *made_beyond.edits(costs=(1.0, 2.0)))
-    assert "perplexity" not in _said(record, *made_beyond.edits(costs=(math.nan, math.nan)))
+    assert "+1.00 under the edits, +1.10 under random tokens and +1.10 under noise of equal damage." in fair
+    assert "for 3 of 3 edits a control surely costs another amount, so damage is not equal." in _said(
+        record, *made_beyond.edits(costs=(1.0, 2.0))
+    )
+    assert "not equal" not in _said(record, *made_beyond.edits(costs=(-0.003, 0.003)))
+    assert "Perplexity" not in _said(record, *made_beyond.edits(costs=(math.nan, math.nan)))
+
+
+def test_one_control_is_it(record: RunRecord) -> None:
+    found = made_beyond.edit("one", {}, controls={"random tokens": ("c", "d")})
+    assert "set against random tokens. Beyond it, the mean" in _said(record, found)
 
 
 def test_a_control_that_changed_nothing_is_told(record: RunRecord) -> None:

@@ -33,7 +33,10 @@ def edit(
     """An edit fitted to one group: group → what it changed there and q; perplexity rises by `costs` (edit, control)."""
     numbers = [number((g,), "own" if g == fitted else "other", *found.get(g, (0.0, 0.9))) for g in GROUPS]
     paid = number((), "general", costs[0], math.nan, "perplexity", "prose")
-    paid = paid.model_copy(update={"controls": dict.fromkeys(CONTROLS, Estimate(value=costs[1]))})
+    less = costs[0] - costs[1]
+    apart = Estimate(value=less, low=less - 0.01 * abs(less), high=less + 0.01 * abs(less))
+    paid = paid.model_copy(update={"controls": dict.fromkeys(CONTROLS, Estimate(value=costs[1])),
+                                   "more": dict.fromkeys(CONTROLS, apart)})  # fmt: skip
     given: dict[str, Any] = {
         "model": MODEL, "method": "unlearning", "settings": {"groups": [fitted], "steps": 5},
         "varied": {"groups": [fitted]}, "fitted_on": ("purchase",), "seeds": (0, 1), "cells": ("a", "b"),

@@ -11,8 +11,9 @@ from evenhand.core.compared import Beyond, Compared, Where
 from evenhand.core.record import RunRecord
 from evenhand.judge.facts import GAP
 
-DAMAGE = 0.25
-"""Controls that raise perplexity by this share more or less than the edits do not do the same damage."""
+DAMAGE, LEAST = 0.25, 0.05
+"""A control does other damage than an edit where their perplexities surely differ by more than this share of what the
+edit costs, and by more than this."""
 _WORDS = {"value": "", "value.abs": "size", "abs": "size"}
 
 
@@ -99,6 +100,8 @@ class Outcome:
     """Mean rise of perplexity on utility texts under the edits, in its own unit; NaN where it was not measured."""
     damages: dict[str, float]
     """The same under each control."""
+    unequal: int
+    """For how many edits a control surely does other damage."""
 
 
 def outcomes(record: RunRecord, compared: Sequence[Compared]) -> list[Outcome]:
@@ -134,7 +137,13 @@ def _outcome(goal: Goal, edits: Sequence[Compared], several: bool) -> Outcome:
         general=tally("general", numbers),
         damage=_mean([n.change.value for n in costs]),
         damages={label: _mean([n.controls[label].value for n in costs]) for label in first.controls},
+        unequal=sum(any(_unequal(n, label) for label in n.more) for n in costs),
     )
+
+
+def _unequal(cost: Beyond, control: str) -> bool:
+    differ = cost.more[control]
+    return differ.excludes(0.0) and abs(differ.value) > max(LEAST, DAMAGE * abs(cost.change.value))
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -146,19 +155,21 @@ def sentence(outcome: Outcome) -> str:
     """Return what the edits did beyond all controls, where they were fitted and elsewhere, in plain words."""
     goal, own, other = outcome.goal, outcome.own, outcome.other
     edits = "1 edit" if len(outcome.edits) == 1 else f"{len(outcome.edits)} edits"
-    parts = [f"{outcome.name}: {edits}, {_seeds(outcome)}, each set against {_and(outcome.edits[0].controls)}."]
+    controls = outcome.edits[0].controls
+    parts = [f"{outcome.name}: {edits}, {_seeds(outcome)}, each set against {_and(controls)}."]
+    them = "it" if len(controls) == 1 else "all of them"
     fell = "lowered" if goal.better == "low" else "raised"
     if own.places:
         where = f"in {own.better(goal)} of {_places(own)} where an edit was fitted"
         where += f" and in {other.better(goal)} of {_places(other)} where it was not" if other.places else ""
-        parts.append(f"Beyond all of them, the {goal.name} was {fell} {where}.")
+        parts.append(f"Beyond {them}, the {goal.name} was {fell} {where}.")
     elif other.places:
         parts.append(
-            f"Beyond all of them, the {goal.name} was {fell} in {other.better(goal)} of {_places(other)} "
+            f"Beyond {them}, the {goal.name} was {fell} in {other.better(goal)} of {_places(other)} "
             "where no edit was fitted."
         )
     if worse := own.worse(goal) + other.worse(goal):
-        parts.append(f"It got worse beyond all of them in {worse}.")
+        parts.append(f"It got worse beyond {them} in {worse}.")
     if other.places:
         parts.append(_transferred(outcome))
     if unknown := own.unknown + other.unknown:
@@ -199,14 +210,19 @@ def _transferred(outcome: Outcome) -> str:
 
 
 def _damage(outcome: Outcome) -> list[str]:
-    """What both cost, where controls cost more or less than the edits: then neither is a fair yardstick."""
+    """What both cost, and whether that is the same: if it is not, controls are no fair yardstick."""
     known = {label: rise for label, rise in outcome.damages.items() if not math.isnan(rise)}
     if math.isnan(outcome.damage) or not known:
         return []
-    off = [rise for rise in known.values() if abs(rise - outcome.damage) > DAMAGE * abs(outcome.damage)]
-    told = _and(f"{rise:.3g} under {label}" for label, rise in known.items())
-    cost = f"On the utility texts perplexity rose by {outcome.damage:.3g} under the edits, {told}"
-    return [f"{cost}: damage is not equal, so part of what differs may be that." if off else f"{cost}."]
+    told = _and(f"{_signed(rise)} under {label}" for label, rise in known.items())
+    cost = f"Perplexity of the utility texts: {_signed(outcome.damage)} under the edits, {told}"
+    edits = len(outcome.edits)
+    off = f"; for {outcome.unequal} of {edits} edits a control surely costs another amount, so damage is not equal"
+    return [f"{cost}{off if outcome.unequal else ''}."]
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}".replace("-", "−")
 
 
 def _seeds(outcome: Outcome) -> str:
