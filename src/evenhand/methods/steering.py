@@ -55,12 +55,12 @@ An edit that adds at all tokens, answers included, can be exported as a GGUF con
 none can be baked.
 
 Measured (`studies/steering.toml`: bundled model of six blocks, loan gap of 1.02 sd, new names): `level` in blocks 2 and
-3, strength 100, leaves 0.072 [0.064, 0.080], KL 0.008 nats per token of neutral text, valid answers 98.9 % as before,
-stories neither more repetitive nor more compressible; along a random direction 1.00. At 25, 50, 75 per cent (names kept
-for choosing) 0.90, 0.71, 0.38. Blocks 4 and 5 leave 0.24 at KL 0.001. Blocks 0 and 1 leave 0.56 at 25 per cent and
-perplexity rises by 6 %, at 100 by a factor of 32: no strength was within the budget. `add` leaves 0.42 at KL 0.013;
-an equally long random vector left 0.04 in one draw, at KL 0.24, and 0.76 in another, at 0.011: it may be damage that
-closes a gap.
+3, strength 100, leaves 0.072 [0.064, 0.080], KL 0.021 nats per token of neutral text, valid answers 98.9 % as before,
+stories neither more repetitive nor more compressible; along a random direction 1.03. At 25, 50, 75 per cent (names kept
+for choosing) 0.90, 0.71, 0.38. Blocks 4 and 5 leave 0.24 at KL 0.002. Blocks 0 and 1 leave 0.56 at 25 per cent and
+perplexity rises by 10 %, at 100 by a factor of 32: no strength was within the budget. `add` leaves 0.42 at KL 0.015;
+equally long random vectors left 0.92 at KL 0.013 in this draw, 0.76 and 0.04 (KL 0.24) in earlier ones: it may be
+damage that closes a gap.
 
 At words (`benchmarks/awareness.py`, model `planted-ambiguous`, whose share of stereotype answers is 0.88 and should be
 0.5; `add` in prompts; 25 held-out pairs of words): blocks 0 and 1 at 50 per cent 0.49 [0.48, 0.50], 2 and 3 at 75 0.52
